@@ -1,0 +1,1 @@
+"""The device agent: answers requests on one board and knows nothing of MQTT, torch or ONNX."""

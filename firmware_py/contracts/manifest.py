@@ -1,0 +1,282 @@
+"""What a bundle says of itself: `manifest.json`, checked field by field.
+
+Unknown fields are ignored, missing ones refused: a newer minor writer stays readable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from firmware_py.contracts.check import Fields
+from firmware_py.contracts.configuration import RECIPES
+from firmware_py.contracts.errors import BundleFormatError
+from firmware_py.contracts.run import GraphKey
+
+FORMAT = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MEMBER = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output of a graph."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of the archive: a flat name, its unpacked size and SHA-256."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One TFLite file: `(h, bias, cos, sin) -> (h, state)` of a stage at a width and a length bucket."""
+
+    key: GraphKey
+    role: str
+    past: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    ops: Mapping[str, int]
+    file: Member
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The small arrays of one exit, as one `.npz` member, and the exit's temperature."""
+
+    task: str
+    exit: int
+    temperature: float
+    file: Member
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the bundle serves: `name` is asked for, `kind` picks the file in `tasks/`."""
+
+    name: str
+    kind: str
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A bundle's description.
+
+    `exit_rules` maps a rule's name to one confidence threshold per exit; the last exit accepts
+    always. `runtimes` maps a runtime package to its minimum version. `labels` and `slots` are in
+    the heads' output order. `dims` holds the trunk's sizes (d_model, heads, rope, state …).
+    `accuracy_by_exit` is of the report split. `provenance` is free form: data, licences, seeds,
+    versions, the report's figures.
+    """
+
+    name: str
+    version: str
+    recipe: str
+    task: Task
+    labels: tuple[str, ...]
+    slots: tuple[str, ...]
+    stages: int
+    buckets: tuple[int, ...]
+    dims: Mapping[str, float]
+    runtimes: Mapping[str, str]
+    graphs: tuple[Graph, ...]
+    heads: tuple[Head, ...]
+    embedding: Member
+    tokenizer: Member
+    golden: Member
+    exit_rules: Mapping[str, tuple[float, ...]]
+    default_rule: str
+    accuracy_by_exit: tuple[float, ...]
+    out_of_scope_threshold: float
+    provenance: Mapping[str, Any]
+
+    def members(self) -> tuple[Member, ...]:
+        """Every file of the archive but the manifest, each once, by name."""
+        files = [self.embedding, self.tokenizer, self.golden]
+        files += [graph.file for graph in self.graphs] + [head.file for head in self.heads]
+        return tuple({member.name: member for member in sorted(files, key=lambda m: m.name)}.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; `parse_manifest` reads it back to an equal value."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "version": self.version,
+            "recipe": self.recipe,
+            "task": {
+                "name": self.task.name,
+                "kind": self.task.kind,
+                "languages": list(self.task.languages),
+            },
+            "labels": list(self.labels),
+            "slots": list(self.slots),
+            "stages": self.stages,
+            "buckets": list(self.buckets),
+            "dims": dict(self.dims),
+            "runtimes": dict(self.runtimes),
+            "graphs": [_graph_dict(graph) for graph in self.graphs],
+            "heads": [
+                {
+                    "task": head.task,
+                    "exit": head.exit,
+                    "temperature": head.temperature,
+                    **_member_dict(head.file),
+                }
+                for head in self.heads
+            ],
+            "embedding": _member_dict(self.embedding),
+            "tokenizer": _member_dict(self.tokenizer),
+            "golden": _member_dict(self.golden),
+            "exit_rules": {name: list(row) for name, row in self.exit_rules.items()},
+            "default_rule": self.default_rule,
+            "accuracy_by_exit": list(self.accuracy_by_exit),
+            "out_of_scope_threshold": self.out_of_scope_threshold,
+            "provenance": dict(self.provenance),
+        }
+
+
+def _member_dict(member: Member) -> dict[str, Any]:
+    return {"file": member.name, "bytes": member.size_bytes, "sha256": member.sha256}
+
+
+def _graph_dict(graph: Graph) -> dict[str, Any]:
+    def specs(tensors: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
+        return [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in tensors]
+
+    return {
+        "role": graph.role,
+        "stage": graph.key.stage,
+        "width": graph.key.width,
+        "length": graph.key.bucket,
+        "past": graph.past,
+        "inputs": specs(graph.inputs),
+        "outputs": specs(graph.outputs),
+        "ops": dict(graph.ops),
+        **_member_dict(graph.file),
+    }
+
+
+def parse_manifest(data: Any) -> Manifest:
+    """Check a decoded manifest.
+
+    Raises:
+        BundleFormatError: another format, a missing field, or a value of the wrong form.
+    """
+    top = Fields(data, "manifest", BundleFormatError)
+    if top.integer("format") != FORMAT:
+        top.fail(f"manifest.format is not {FORMAT}")
+    task = Fields(top.object("task"), "manifest.task", BundleFormatError)
+    stages = top.integer("stages", low=1, high=16)
+    rules = {str(name): _floats(top, row, stages) for name, row in top.object("exit_rules").items()}
+    default_rule = top.text("default_rule")
+    if default_rule not in rules:
+        top.fail("manifest.default_rule names no exit rule")
+    manifest = Manifest(
+        name=top.text("name", limit=64),
+        version=top.text("version", limit=64),
+        recipe=top.choice("recipe", RECIPES),
+        task=Task(
+            task.text("name", limit=64), task.text("kind", limit=64), _strings(task, task.array("languages"))
+        ),
+        labels=_strings(top, top.array("labels")),
+        slots=_strings(top, top.array("slots")),
+        stages=stages,
+        buckets=tuple(int(bucket) for bucket in top.array("buckets")),
+        dims={str(k): v for k, v in top.object("dims").items() if isinstance(v, int | float)},
+        runtimes={str(k): str(v) for k, v in top.object("runtimes").items()},
+        graphs=tuple(_parse_graph(item) for item in top.array("graphs")),
+        heads=tuple(_parse_head(item) for item in top.array("heads")),
+        embedding=_parse_member(Fields(top.object("embedding"), "manifest.embedding", BundleFormatError)),
+        tokenizer=_parse_member(Fields(top.object("tokenizer"), "manifest.tokenizer", BundleFormatError)),
+        golden=_parse_member(Fields(top.object("golden"), "manifest.golden", BundleFormatError)),
+        exit_rules=rules,
+        default_rule=default_rule,
+        accuracy_by_exit=_floats(top, top.array("accuracy_by_exit"), stages),
+        out_of_scope_threshold=top.number("out_of_scope_threshold"),
+        provenance=dict(top.object("provenance")),
+    )
+    _check_lattice(top, manifest)
+    return manifest
+
+
+def _check_lattice(top: Fields, manifest: Manifest) -> None:
+    """Every bucket has a full-width graph for every stage, and every exit has a head."""
+    keys = {graph.key for graph in manifest.graphs}
+    full = max((key.width for key in keys), default=0)
+    for bucket in manifest.buckets:
+        for stage in range(1, manifest.stages + 1):
+            if GraphKey(bucket, stage, full) not in keys:
+                top.fail(f"manifest.graphs lacks stage {stage} of length {bucket}")
+    if {head.exit for head in manifest.heads} != set(range(1, manifest.stages + 1)):
+        top.fail("manifest.heads lacks an exit")
+    if not manifest.labels or not manifest.buckets:
+        top.fail("manifest has no labels or no length buckets")
+
+
+def _parse_graph(data: Any) -> Graph:
+    graph = Fields(data, "manifest.graph", BundleFormatError)
+    return Graph(
+        key=GraphKey(
+            graph.integer("length", low=1, high=4096),
+            graph.integer("stage", low=1, high=16),
+            graph.integer("width", low=1, high=4),
+        ),
+        role=graph.choice("role", ("stage",)),
+        past=graph.integer("past"),
+        inputs=_parse_specs(graph, "inputs"),
+        outputs=_parse_specs(graph, "outputs"),
+        ops={str(k): int(v) for k, v in graph.object("ops").items()},
+        file=_parse_member(graph),
+    )
+
+
+def _parse_specs(graph: Fields, key: str) -> tuple[TensorSpec, ...]:
+    out = []
+    for item in graph.array(key, limit=64):
+        spec = Fields(item, f"manifest.graph.{key}", BundleFormatError)
+        shape = tuple(int(size) for size in spec.array("shape", limit=8))
+        out.append(TensorSpec(spec.text("name"), spec.text("dtype", limit=16), shape))
+    return tuple(out)
+
+
+def _parse_head(data: Any) -> Head:
+    head = Fields(data, "manifest.head", BundleFormatError)
+    return Head(
+        task=head.text("task", limit=64),
+        exit=head.integer("exit", low=1, high=16),
+        temperature=head.number("temperature", low=1e-3, high=1e3),
+        file=_parse_member(head),
+    )
+
+
+def _parse_member(fields: Fields) -> Member:
+    name, sha256 = fields.text("file", limit=100), fields.text("sha256", limit=64)
+    if not _MEMBER.fullmatch(name) or not _SHA256.fullmatch(sha256):
+        fields.fail("a file name or sha256 in the manifest has a forbidden form")
+    return Member(name, fields.integer("bytes", high=256 * 2**20), sha256)
+
+
+def _strings(fields: Fields, items: Any) -> tuple[str, ...]:
+    if not all(isinstance(item, str) for item in items):
+        fields.fail("an array of strings holds something else")
+    return tuple(items)
+
+
+def _floats(fields: Fields, items: Any, length: int) -> tuple[float, ...]:
+    if not isinstance(items, list | tuple) or len(items) != length:
+        fields.fail(f"an array per exit has not {length} entries")
+    if not all(isinstance(item, int | float) and not isinstance(item, bool) for item in items):
+        fields.fail("an array of numbers holds something else")
+    return tuple(float(item) for item in items)

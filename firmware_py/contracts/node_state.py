@@ -1,0 +1,85 @@
+"""What a node says of itself: its birth (retained), its state (retained, with a will), its heartbeat."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from firmware_py.contracts.request import MAX_PAYLOAD_BYTES, WIRE_VERSION
+
+Lifecycle = Literal["init", "ready", "disconnected", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """A published cost: mean and spread (one standard deviation) of seconds and joules."""
+
+    configuration: str
+    run_s: float
+    run_sd_s: float
+    energy_j: float | None = None
+    energy_sd_j: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTask:
+    """One task of this node and the bundle behind it."""
+
+    name: str
+    kind: str
+    languages: tuple[str, ...]
+    model: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """Published once a session, retained. `epoch` grows with every start, so a late will is told apart."""
+
+    node: str
+    epoch: int
+    profile: str
+    simulated: bool
+    tasks: tuple[ServedTask, ...]
+    started_at: str
+    versions: tuple[int, ...] = (WIRE_VERSION,)
+    content_types: tuple[str, ...] = ("application/json", "application/msgpack")
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+
+    def to_dict(self) -> dict[str, Any]:
+        """The wire form."""
+        return {"v": WIRE_VERSION, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Retained; the will carries `lost` with the epoch of its birth."""
+
+    node: str
+    epoch: int
+    state: Lifecycle
+
+    def to_dict(self) -> dict[str, Any]:
+        """The wire form."""
+        return {"v": WIRE_VERSION, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Twice a second, not retained: load, power and cost lines."""
+
+    node: str
+    epoch: int
+    queue: int
+    answered: int
+    refused: int
+    failed: int
+    power_w: float | None
+    power_source: str
+    simulated: bool
+    costs: tuple[CostLine, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The wire form."""
+        return {"v": WIRE_VERSION, **asdict(self)}

@@ -1,0 +1,152 @@
+"""What is asked. Wire form and field meanings: `docs/ref-wire-format.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from firmware_py.contracts.check import Fields
+from firmware_py.contracts.errors import SchemaError, VersionError
+
+WIRE_VERSION = 1
+MAX_PAYLOAD_BYTES = 64 * 1024  # the codec's limit; the broker's is larger so that the oversized hear why
+MAX_ID_CHARS = 128
+DEFAULT_DEADLINE_S = 2.0
+MAX_DEADLINE_S = 3600.0
+MAX_PRIORITY = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Qos:
+    """What the asker needs of the answer; every field is optional.
+
+    `deadline_s` counts from arrival and is a promise. `priority` runs from 0 to 9, 9 is the most
+    urgent. `energy_j` bounds the predicted mean. `accuracy` names an exit rule of the manifest.
+    """
+
+    deadline_s: float | None = None
+    priority: int = 5
+    energy_j: float | None = None
+    accuracy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A hint for affinity: which growing transcript this request belongs to."""
+
+    id: str
+    seq: int
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question.
+
+    `input` maps modality to value (`text`, and optionally `lang`). `client` is the identity level
+    of the topic that it came on, not a field of the payload. `arrived_s` is the monotonic second
+    of arrival on this node.
+    """
+
+    id: str
+    task: str
+    input: Mapping[str, str]
+    qos: Qos = field(default_factory=Qos)
+    sent_at: str | None = None
+    session: Session | None = None
+    reply_to: str | None = None
+    client: str = ""
+    arrived_s: float = 0.0
+
+    @property
+    def deadline_s(self) -> float:
+        """Seconds from arrival until the answer is worthless."""
+        return DEFAULT_DEADLINE_S if self.qos.deadline_s is None else self.qos.deadline_s
+
+    @property
+    def due_s(self) -> float:
+        """The monotonic second at which the deadline is over."""
+        return self.arrived_s + self.deadline_s
+
+    def to_dict(self) -> dict[str, Any]:
+        """The wire form; unset optional fields are left out."""
+        out: dict[str, Any] = {"v": WIRE_VERSION, "id": self.id, "task": self.task, "input": dict(self.input)}
+        qos = {
+            key: value
+            for key, value in (
+                ("deadline_s", self.qos.deadline_s),
+                ("priority", self.qos.priority),
+                ("energy_j", self.qos.energy_j),
+                ("accuracy", self.qos.accuracy),
+            )
+            if value is not None
+        }
+        if qos:
+            out["qos"] = qos
+        if self.sent_at is not None:
+            out["sent_at"] = self.sent_at
+        if self.session is not None:
+            out["session"] = {"id": self.session.id, "seq": self.session.seq, "final": self.session.final}
+        if self.reply_to is not None:
+            out["reply_to"] = self.reply_to
+        return out
+
+
+def parse_request(data: Any, *, client: str = "", arrived_s: float = 0.0) -> Request:
+    """Check a decoded payload and make it a Request; unknown fields are ignored.
+
+    Raises:
+        SchemaError: a field is missing, of the wrong type or out of range.
+        VersionError: `v` is another major version.
+    """
+    top = Fields(data, "request")
+    version = top.integer("v", low=0)
+    if version != WIRE_VERSION:
+        msg = f"request.v is {version}, this node speaks {WIRE_VERSION}"
+        raise VersionError(msg)
+    request_id = top.text("id", limit=MAX_ID_CHARS)
+    if not request_id:
+        top.fail("request.id is empty")
+    inputs = top.object("input")
+    if not inputs:
+        top.fail("request.input is empty")
+    for key, value in inputs.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            msg = "request.input maps names to strings"
+            raise SchemaError(msg)
+    return Request(
+        id=request_id,
+        task=top.text("task", limit=64),
+        input=dict(inputs),
+        qos=_parse_qos(top.object("qos", None)),
+        sent_at=top.text("sent_at", None, limit=64),
+        session=_parse_session(top.object("session", None)),
+        reply_to=top.text("reply_to", None, limit=1024),
+        client=client,
+        arrived_s=arrived_s,
+    )
+
+
+def _parse_qos(data: Mapping[str, Any] | None) -> Qos:
+    if data is None:
+        return Qos()
+    qos = Fields(data, "request.qos")
+    priority = qos.integer("priority", None, low=0, high=MAX_PRIORITY)
+    return Qos(
+        deadline_s=qos.number("deadline_s", None, low=0.0, high=MAX_DEADLINE_S),
+        priority=5 if priority is None else priority,
+        energy_j=qos.number("energy_j", None, low=0.0),
+        accuracy=qos.text("accuracy", None, limit=32),
+    )
+
+
+def _parse_session(data: Mapping[str, Any] | None) -> Session | None:
+    if data is None:
+        return None
+    session = Fields(data, "request.session")
+    return Session(
+        id=session.text("id", limit=MAX_ID_CHARS),
+        seq=session.integer("seq"),
+        final=session.flag("final", default=False),
+    )

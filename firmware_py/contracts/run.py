@@ -1,0 +1,52 @@
+"""What happened in one run: the record that energy is charged from and costs are learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GraphKey:
+    """Names one graph of a bundle: length bucket, stage (from 1), width groups (1 to 4)."""
+
+    bucket: int
+    stage: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/s{self.stage}w{self.width}"
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """One graph that ran: monotonic start, seconds, and who ran it."""
+
+    graph: GraphKey
+    delegate: str
+    start_s: float
+    run_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One answer's work on this node.
+
+    `start_s` and `end_s` are monotonic and enclose tokenizing, stages and heads. `fallback` says
+    which rung failed and why. `simulated` marks stage times stretched by a simulated board.
+    """
+
+    bundle_sha256: str
+    configuration: str
+    stages: tuple[StageRun, ...]
+    exit: int
+    start_s: float
+    end_s: float
+    tokens: int
+    truncated_tokens: int = 0
+    fallback: str | None = None
+    simulated: bool = False
+
+    @property
+    def run_s(self) -> float:
+        """Seconds from start to end."""
+        return self.end_s - self.start_s

@@ -73,7 +73,9 @@ def summary_lines(figures: dict[str, Any], verdicts: Iterable[Check]) -> list[st
             energy = f"{si(node['energy_j'], 'J')} ± {si(node['u95_j'] or 0.0, 'J')} an answer above idle"
         methods = ", ".join(f"{count} {method}" for method, count in sorted(node["methods"].items()))
         tag = ", simulated board" if node["simulated"] else ""
-        lines.append(f"joules       {name}: {node['answers']} answers, {energy} ({methods}; source {node['source']}{tag})")
+        lines.append(
+            f"joules       {name}: {node['answers']} answers, {energy} ({methods}; source {node['source']}{tag})"
+        )
     lines.append("")
     lines += [
         f"{'ok  ' if c.ok else 'MISS'} {c.name}: {_plain(c.value)} (bound {c.relation} {c.bound:g} {c.unit})"

@@ -108,6 +108,8 @@ def checks(figures: dict[str, Any]) -> tuple[Check, ...]:
     return (
         Check("every request answered exactly once: lost", figures["lost"], 0, "requests"),
         Check("late answers", figures["late"] / asked, MAX_LATE_SHARE, "share"),
-        Check("intent accuracy, templates", figures["accuracy_template"], MIN_TEMPLATE_ACCURACY, "share", ">="),
+        Check(
+            "intent accuracy, templates", figures["accuracy_template"], MIN_TEMPLATE_ACCURACY, "share", ">="
+        ),
         Check("intent accuracy, hand-written", figures["accuracy_hand"], MIN_HAND_ACCURACY, "share", ">="),
     )

@@ -1,0 +1,1 @@
+"""The `ciuic` command and what spans rooms: doctor, demo, benchmarks."""

@@ -1,0 +1,1 @@
+"""What each board is: data in `boards/`, a strict reader, and a look at the machine itself."""

@@ -1,0 +1,132 @@
+"""The facts about one board: frozen values, SI units, a source beside every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class ProfileError(Exception):
+    """A profile that is not there or breaks its form; says file, key and what is allowed.
+
+    Args:
+        message: what is wrong, with the file and the key.
+        hint: what to do next.
+        code: `profile_invalid`, or `profile_missing` when there is no such profile.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "profile_invalid") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint or "docs/ref-board-profiles.md lists every key with its allowed values."
+
+    def __str__(self) -> str:
+        return f"{self.message} [{self.code}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """Who can run graphs here, in ladder order: the first that works is used.
+
+    `library` is a shared object to load, or null for what the runtime holds itself. `options` are
+    handed to it unchanged. `recipe` is the bundle recipe whose graphs it runs.
+    """
+
+    name: str
+    library: str | None
+    options: Mapping[str, str]
+    recipe: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PowerRail:
+    """One supply line and the sensor on it.
+
+    `sensor` is `none` when the board as sold has no sensor there; `shunt_ohm` and `bus_range_v`
+    are then what to wire. `max_current_a` is the most the supply gives, `idle_w` the board's idle
+    draw on this rail (null: no sourced figure). `grade` is the INA219's accuracy grade (A or B).
+    """
+
+    name: str
+    sensor: str
+    bus: int | None
+    address: int | None
+    shunt_ohm: float | None
+    bus_range_v: float | None
+    max_current_a: float
+    supply_v: float
+    idle_w: float | None
+    grade: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The serial console: device on the board, baud rate, where its pins are."""
+
+    device: str
+    baud: int
+    pins: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Which image recipe flashes this board (null: none yet) and onto which medium."""
+
+    recipe: str | None
+    medium: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """How the simulated board differs from the reference x86_64 host.
+
+    `speed_factor`: how many times longer one stage takes here. `busy_w`: extra watts above idle of
+    one busy core (mean). Both are null when no source was found: the board cannot be simulated.
+    """
+
+    speed_factor: float | None
+    busy_w: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """One rule of the quality list: `done`, `todo` or `exempt`, the latter two with a reason."""
+
+    status: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoardProfile:
+    """One board. `match` holds the device tree's `compatible` strings that mean this board."""
+
+    name: str
+    kind: str
+    title: str
+    arch: str
+    cores: int
+    memory_bytes: int
+    match: tuple[str, ...]
+    delegates: tuple[Delegate, ...]
+    rails: tuple[PowerRail, ...]
+    thermal_zones: tuple[str, ...]
+    console: Console | None
+    image: Image
+    simulation: Simulation
+    quality: Mapping[str, Quality]
+    sources: Mapping[str, str]
+
+    @property
+    def tier(self) -> str:
+        """Where it stands: `gold` (all rules done), `silver` (measured on hardware), else `bronze`."""
+        if all(rule.status in {"done", "exempt"} for rule in self.quality.values()):
+            return "gold"
+        measured: Any = self.quality.get("measured_on_hardware")
+        return "silver" if measured is not None and measured.status == "done" else "bronze"

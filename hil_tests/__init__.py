@@ -1,0 +1,1 @@
+"""Drives a node from outside, as a user's device would: topics, wire forms and nothing else."""

@@ -1,0 +1,1 @@
+"""The cheapest way within the limits: graphs, heads and exits of one bundle."""

@@ -1,0 +1,63 @@
+"""When an exit may answer: pure decisions over one exit's logits.
+
+The confidence is the largest softmax probability after temperature scaling (Guo et al. 2017, "On
+Calibration of Modern Neural Networks"); temperatures and thresholds are found on a calibration split
+per recipe and stand in the manifest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one exit says.
+
+    `label_index` is the best label that is in scope, also when `out_of_scope` is true. `confidence`
+    is the calibrated probability of what is said: of "out of scope" when it is, else of the label.
+    `out_of_scope_score` grows with strangeness, 0 to 1; it is what the threshold is held against.
+    """
+
+    label_index: int
+    confidence: float
+    out_of_scope: bool
+    out_of_scope_score: float
+
+
+def judge(
+    logits: npt.NDArray[Any],
+    temperature: float,
+    out_of_scope_threshold: float = 1.0,
+    out_of_scope_index: int | None = None,
+) -> Verdict:
+    """Calibrate one exit's logits and say what it believes.
+
+    Args:
+        logits: float [C], in the order of the manifest's labels.
+        temperature: of this exit, > 0.
+        out_of_scope_threshold: the score at or above which the text is out of scope.
+        out_of_scope_index: where the label `oos` stands, or None: then the score is 1 - confidence.
+    """
+    scaled = logits * (1.0 / temperature)
+    weights = np.exp(scaled - scaled.max())
+    total = float(weights.sum())
+    if out_of_scope_index is None:
+        label = int(weights.argmax())
+        confidence = float(weights[label]) / total
+        score = 1.0 - confidence
+        return Verdict(label, confidence, score >= out_of_scope_threshold, score)
+    score = float(weights[out_of_scope_index]) / total
+    weights[out_of_scope_index] = -1.0
+    label = int(weights.argmax())
+    outside = score >= out_of_scope_threshold
+    return Verdict(label, score if outside else float(weights[label]) / total, outside, score)
+
+
+def accepts(verdict: Verdict, threshold: float) -> bool:
+    """Whether the exit may answer under a rule's threshold for it; the last exit is not asked."""
+    return verdict.confidence >= threshold

@@ -1,0 +1,134 @@
+"""The heads of one exit: small arrays, run in numpy over the kept hidden rows.
+
+The trunk is causal, the heads look both ways: the intent head pools all rows, the tag head sees a
+window around each row and the pool. `conversion/nets/heads.py` is the same arithmetic in torch; a
+test holds the two together.
+
+    n  = RMSNorm(h[:n])                                              [n, d]
+    p  = (mean(n), max(n), n[last])                                  [3d]
+    intent = relu(p @ intent_w1 + intent_b1) @ intent_w2 + intent_b2 [C]
+    u  = sum over k in -1 … 2 of n[t + k] @ tag_w1[k]  +  p @ tag_pool + tag_b1   [n, m]
+    tags   = argmax(relu(u) @ tag_w2 + tag_b2)                       [n]
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firmware_py.contracts.errors import BundleFormatError
+
+Array = npt.NDArray[Any]
+
+EPSILON = np.float32(1e-5)  # of the RMSNorm, as in the trunk
+WINDOW = (-1, 0, 1, 2)  # rows beside its own that a tag sees; more to the right, where the trunk is blind
+_HERE = WINDOW.index(0)
+NAMES = (
+    "intent_w1", "intent_b1", "intent_w2", "intent_b2",
+    "tag_w1", "tag_pool", "tag_b1", "tag_w2", "tag_b2",
+)  # fmt: skip
+
+
+class ExitHead:
+    """Intent and slot-tag heads of one exit; `temperature` belongs to the intent logits."""
+
+    __slots__ = ("_arrays", "temperature")
+
+    def __init__(self, arrays: dict[str, Array], temperature: float) -> None:
+        """Take float arrays: `tag_w1` is [4, d, m], the rest as in the module's formula.
+
+        Raises:
+            BundleFormatError: an array is missing or does not fit the others.
+        """
+        try:
+            found = {name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in NAMES}
+            _, width, m = found["tag_w1"].shape
+            (q,), (labels,), (tags,) = (found[name].shape for name in ("intent_b1", "intent_b2", "tag_b2"))
+        except (KeyError, ValueError, TypeError) as error:
+            msg = "a head's arrays are incomplete or of another form"
+            raise BundleFormatError(msg) from error
+        shapes = {
+            "intent_w1": (3 * width, q), "intent_b1": (q,), "intent_w2": (q, labels), "intent_b2": (labels,),
+            "tag_w1": (len(WINDOW), width, m), "tag_pool": (3 * width, m), "tag_b1": (m,),
+            "tag_w2": (m, tags), "tag_b2": (tags,),
+        }  # fmt: skip
+        if any(found[name].shape != shape for name, shape in shapes.items()):
+            msg = "a head's arrays do not fit each other"
+            raise BundleFormatError(msg)
+        self._arrays = found
+        self.temperature = temperature
+
+    @classmethod
+    def from_bytes(cls, npz: bytes, temperature: float) -> ExitHead:
+        """Read one exit's `.npz` member (float16 or float32 arrays).
+
+        Raises:
+            BundleFormatError: the bytes are no such file.
+        """
+        return cls(load_arrays(npz), temperature)
+
+    def intent(self, h: Array, n: int) -> Array:
+        """Logits float32 [C] from the hidden rows h float32 [T, d], of which n are real tokens."""
+        a = self._arrays
+        pooled = _pool(_norm(h[:n]))
+        hidden = pooled @ a["intent_w1"]
+        hidden += a["intent_b1"]
+        np.maximum(hidden, 0.0, out=hidden)
+        logits: Array = hidden @ a["intent_w2"]
+        logits += a["intent_b2"]
+        return logits
+
+    def tags(self, h: Array, n: int) -> Array:
+        """BIO tags int [n] of the n real tokens."""
+        tags: Array = self.tag_logits(h, n).argmax(axis=1)
+        return tags
+
+    def tag_logits(self, h: Array, n: int) -> Array:
+        """Tag scores float32 [n, tags]."""
+        a = self._arrays
+        rows = _norm(h[:n])
+        hidden = rows @ a["tag_w1"][_HERE]
+        hidden += _pool(rows) @ a["tag_pool"] + a["tag_b1"]
+        # One product per shift: a single wide one passes OpenBLAS's threading bound (m n k > 2^18),
+        # and waking a second thread costs ten times the product.
+        for k, shift in enumerate(WINDOW):
+            if shift < 0:
+                hidden[-shift:] += rows[:shift] @ a["tag_w1"][k]
+            elif 0 < shift < n:
+                hidden[:-shift] += rows[shift:] @ a["tag_w1"][k]
+        np.maximum(hidden, 0.0, out=hidden)
+        logits: Array = hidden @ a["tag_w2"]
+        logits += a["tag_b2"]
+        return logits
+
+
+def load_arrays(npz: bytes) -> dict[str, Array]:
+    """Arrays of an `.npz` member, no pickles.
+
+    Raises:
+        BundleFormatError: the bytes are no such file.
+    """
+    try:
+        with np.load(io.BytesIO(npz), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        msg = "a member is not an array file"
+        raise BundleFormatError(msg) from error
+
+
+def _norm(rows: Array) -> Array:
+    """RMSNorm without gain: rows / sqrt(mean(rows^2) + eps), float32 [n, d]."""
+    mean_square = np.einsum("td,td->t", rows, rows) * np.float32(1.0 / rows.shape[1])
+    normed: Array = rows / np.sqrt(mean_square + EPSILON)[:, None]
+    return normed
+
+
+def _pool(rows: Array) -> Array:
+    """Mean, maximum and last row, float32 [3d]."""
+    mean = np.add.reduce(rows, axis=0)
+    mean *= np.float32(1.0 / len(rows))
+    return np.concatenate((mean, np.maximum.reduce(rows, axis=0), rows[-1]))

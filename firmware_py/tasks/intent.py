@@ -1,0 +1,136 @@
+"""Kind `intent`: one text in, one label with its slots out.
+
+Slot tags are BIO (Ramshaw and Marcus 1995) over tokens: 0 is outside, `2i+1` begins slot i, `2i+2`
+continues it, slots in the manifest's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from firmware_py.contracts.errors import EmptyInputError, InputTooLongError, SchemaError
+from firmware_py.contracts.manifest import Manifest
+from firmware_py.tasks.text import WordPiece
+
+MAX_TOKENS = 512
+OUT_OF_SCOPE = "oos"  # the label of "none of mine", last in a manifest that has it; never in a reply
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A text ready for the engine.
+
+    `ids` and `spans` are of the kept tokens, `tokens` counts them, `truncated` those cut off.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    tokens: int
+    truncated: int
+
+
+class LabelVerdict(Protocol):
+    """What `decode` reads of an exit's verdict."""
+
+    @property
+    def label_index(self) -> int:
+        """Index into the manifest's labels."""
+
+    @property
+    def confidence(self) -> float:
+        """Calibrated probability, 0 to 1."""
+
+
+class IntentTask:
+    """Encodes texts and decodes verdicts of one bundle; holds no request."""
+
+    __slots__ = ("_bucket", "_labels", "_slots", "_tokenizer")
+
+    def __init__(self, manifest: Manifest, tokenizer_bytes: bytes) -> None:
+        """Take labels, slots and length buckets from the manifest.
+
+        Raises:
+            BundleFormatError: the tokenizer's bytes are no vocabulary.
+        """
+        self._tokenizer = WordPiece.from_bytes(tokenizer_bytes)
+        self._labels = manifest.labels
+        self._slots = manifest.slots
+        self._bucket = max(manifest.buckets)
+
+    def encode(self, input: Mapping[str, str]) -> Encoded:  # noqa: A002 - the request's own field name
+        """Cut `input["text"]` and keep the first tokens that fit the largest length bucket.
+
+        Raises:
+            SchemaError: there is no text.
+            EmptyInputError: the text has no letter and no digit.
+            InputTooLongError: more than 512 tokens.
+        """
+        text = input.get("text")
+        if not isinstance(text, str):
+            msg = "request.input.text is missing"
+            raise SchemaError(msg)
+        tokens = self._tokenizer.encode(text)
+        count = len(tokens.ids)
+        if count > MAX_TOKENS:
+            msg = f"the text has {count} tokens, the limit is {MAX_TOKENS}"
+            raise InputTooLongError(msg)
+        if not count or not any(map(str.isalnum, text)):
+            msg = "the text has no letter and no digit"
+            raise EmptyInputError(msg)
+        kept = min(count, self._bucket)
+        return Encoded(text, tuple(tokens.ids[:kept]), tuple(tokens.spans[:kept]), kept, count - kept)
+
+    def decode(self, encoded: Encoded, verdict: LabelVerdict, tags: Sequence[int]) -> dict[str, Any]:
+        """The reply's `result`; `tags` has at least one BIO tag per kept token."""
+        return {
+            "label": self._labels[verdict.label_index],
+            "confidence": round(float(verdict.confidence), 4),
+            "slots": [
+                {
+                    "name": self._slots[slot],
+                    "value": _value(encoded.text[start:end]),
+                    "text": encoded.text[start:end],
+                    "start": start,
+                    "end": end,
+                }
+                for slot, start, end in spans_of(tags, encoded.spans)
+            ],
+        }
+
+
+def spans_of(tags: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """BIO tags as (slot, start, end) in code points.
+
+    A continuation without its beginning begins a slot of its own, so no tag sequence is illegal.
+    """
+    out: list[tuple[int, int, int]] = []
+    open_slot = -1
+    for tag, (start, end) in zip(tags, spans, strict=False):
+        number = int(tag)
+        slot = (number - 1) // 2 if number else -1
+        if slot >= 0 and slot == open_slot and number % 2 == 0:
+            out[-1] = (slot, out[-1][1], end)
+        elif slot >= 0:
+            out.append((slot, start, end))
+        open_slot = slot
+    return out
+
+
+def tags_of(slots: Sequence[tuple[int, int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
+    """The inverse of `spans_of` for training: (slot, start, end) as one BIO tag per token."""
+    tags = [0] * len(spans)
+    for slot, start, end in slots:
+        first = True
+        for position, (begin, stop) in enumerate(spans):
+            if begin < end and stop > start:
+                tags[position] = 2 * slot + (1 if first else 2)
+                first = False
+    return tags
+
+
+def _value(text: str) -> str:
+    """A slot's text in one canonical writing: lower case, single spaces."""
+    return " ".join(text.lower().split())

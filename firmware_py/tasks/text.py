@@ -1,0 +1,178 @@
+"""WordPiece tokens whose spans point into the text exactly as the user sent it.
+
+A text is folded character by character - compatibility decomposition (NFKD), lower case, combining
+marks dropped - and each folded character remembers the code point it came from, so that spans stay
+right where folding changes the length (`İ`, `ﬁ`, `é` as one or two code points). Words are runs of
+letters and digits; punctuation, symbols and CJK ideographs stand alone. Words are then cut greedily,
+longest piece first, as in BERT (Devlin et al. 2018, WordPiece). ASCII texts take a shorter way to
+the same result.
+
+Training and device use this one file.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from firmware_py.contracts.errors import BundleFormatError
+
+UNKNOWN = "[UNK]"
+PADDING = "[PAD]"
+MAX_WORD_CHARS = 100  # BERT's own bound; a longer word is one unknown token
+_CACHE_WORDS = 4096  # about 1 MB; the cache is dropped whole when it is full
+_ASCII_WORD = re.compile(r"[a-z0-9]+|[^\sa-z0-9\x00-\x1f\x7f]")
+
+# The CJK blocks that BERT sets apart: unified ideographs, extension A, compatibility, the other planes.
+_IDEOGRAPHS = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
+
+_Piece = tuple[int, int, int]  # id, start and end within the folded word
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token ids and, for each, its span [start, end) in code points of the original text."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+
+class WordPiece:
+    """A vocabulary and its cutter; the only state is a bounded cache of cut words."""
+
+    __slots__ = ("_cache", "_index", "_longest", "_unknown")
+
+    def __init__(self, vocabulary: list[str]) -> None:
+        """Take the pieces in id order; continuation pieces begin with `##`.
+
+        Raises:
+            BundleFormatError: a piece occurs twice, or `[PAD]` is not first, or `[UNK]` is missing.
+        """
+        self._index = {piece: number for number, piece in enumerate(vocabulary)}
+        if len(self._index) != len(vocabulary) or self._index.get(PADDING) != 0 or UNKNOWN not in self._index:
+            msg = "the vocabulary repeats a piece, does not begin with [PAD], or lacks [UNK]"
+            raise BundleFormatError(msg)
+        self._unknown = self._index[UNKNOWN]
+        self._longest = max(len(piece) for piece in vocabulary)
+        self._cache: dict[str, tuple[_Piece, ...]] = {}
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> WordPiece:
+        """Read a vocabulary file: UTF-8, one piece a line, in id order.
+
+        Raises:
+            BundleFormatError: not UTF-8, or not a vocabulary.
+        """
+        try:
+            lines = data.decode("utf-8").split("\n")
+        except UnicodeDecodeError as error:
+            msg = "the vocabulary is not UTF-8"
+            raise BundleFormatError(msg) from error
+        return cls(lines[:-1] if lines[-1] == "" else lines)
+
+    def __len__(self) -> int:
+        """Pieces in the vocabulary."""
+        return len(self._index)
+
+    def encode(self, text: str) -> Tokens:
+        """Cut a text. Any string is accepted; what has no piece becomes `[UNK]`."""
+        if not text.isascii():
+            return self._encode_unicode(text)
+        ids: list[int] = []
+        spans: list[tuple[int, int]] = []
+        cache = self._cache
+        for match in _ASCII_WORD.finditer(text.lower()):
+            word, start = match[0], match.start()
+            for piece, begin, end in cache.get(word) or self._cut(word):
+                ids.append(piece)
+                spans.append((start + begin, start + end))
+        return Tokens(ids, spans)
+
+    def _encode_unicode(self, text: str) -> Tokens:
+        ids: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for word, sources in _words(text):
+            for piece, begin, end in self._cache.get(word) or self._cut(word):
+                ids.append(piece)
+                spans.append((sources[begin][0], sources[end - 1][1]))
+        return Tokens(ids, spans)
+
+    def _cut(self, word: str) -> tuple[_Piece, ...]:
+        """Greedy longest match; one unknown token for a word that cannot be covered."""
+        pieces: list[_Piece] = []
+        size, begin = len(word), 0
+        while begin < size <= MAX_WORD_CHARS:
+            prefix = "##" if begin else ""
+            for end in range(min(size, begin + self._longest), begin, -1):
+                number = self._index.get(prefix + word[begin:end])
+                if number is not None:
+                    pieces.append((number, begin, end))
+                    begin = end
+                    break
+            else:
+                break
+        if begin < size:
+            pieces = [(self._unknown, 0, size)]
+        if size <= MAX_WORD_CHARS:
+            if len(self._cache) >= _CACHE_WORDS:
+                self._cache.clear()
+            self._cache[word] = tuple(pieces)
+        return tuple(pieces)
+
+
+def _words(text: str) -> list[tuple[str, list[tuple[int, int]]]]:
+    """Folded words, each with the source span of each of its characters."""
+    words: list[tuple[str, list[tuple[int, int]]]] = []
+    letters: list[str] = []
+    sources: list[tuple[int, int]] = []
+
+    def close() -> None:
+        if letters:
+            words.append(("".join(letters), list(sources)))
+            letters.clear()
+            sources.clear()
+
+    for position, char in enumerate(text):
+        folded = _fold(char)
+        if not folded:  # a combining mark belongs to the character before it
+            if _is_mark(char) and sources and sources[-1][1] == position:
+                sources[-1] = (sources[-1][0], position + 1)
+            elif not _is_mark(char):
+                close()
+            continue
+        for kind, letter in folded:
+            if kind != "w":
+                close()
+            letters.append(letter)
+            sources.append((position, position + 1))
+            if kind != "w":
+                close()
+    close()
+    return words
+
+
+def _is_mark(char: str) -> bool:
+    return unicodedata.category(char).startswith("M")
+
+
+@functools.lru_cache(maxsize=8192)
+def _fold(char: str) -> tuple[tuple[str, str], ...]:
+    """Fold one code point to (kind, character) pairs: `w` joins a word, `s` stands alone.
+
+    Spaces, controls, format characters and combining marks fold to nothing.
+    """
+    lowered = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).lower())
+    out: list[tuple[str, str]] = []
+    for letter in lowered:
+        category = unicodedata.category(letter)
+        if category[0] in "MZC":  # marks, separators; controls, format, unassigned, surrogates
+            continue
+        joins = category[0] in "LN" and not _is_ideograph(letter)
+        out.append(("w" if joins else "s", letter))
+    return tuple(out)
+
+
+def _is_ideograph(char: str) -> bool:
+    return any(first <= ord(char) <= last for first, last in _IDEOGRAPHS)

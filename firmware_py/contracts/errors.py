@@ -197,6 +197,20 @@ class BundleCorruptError(BundleError):
     default_hint = "Copy or download the bundle again."
 
 
+class BundleTruncatedError(BundleCorruptError):
+    """The archive ends too early."""
+
+    code = "bundle_truncated"
+    default_hint = "The copy was cut short: copy or download the bundle again."
+
+
+class BundleTooLargeError(BundleError):
+    """The archive is, unpacks to, or asks for more than a bundle may."""
+
+    code = "bundle_too_large"
+    default_hint = "docs/ref-bundle.md lists the limits; a shipped bundle is under 6 MB."
+
+
 class BundleFormatError(BundleError):
     """The manifest is of another format or breaks its schema."""
 

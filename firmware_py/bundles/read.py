@@ -1,0 +1,275 @@
+"""Reads a bundle: size, signature, then decompression in bounds, then every member against the manifest.
+
+Nothing is decompressed before its publisher is known, nothing is handed out before its hash is
+checked, and nothing appears in the store before all of it is on the disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from firmware_py.bundles.archive import MAX_ARCHIVE_BYTES, Reader
+from firmware_py.bundles.verify import MAX_SIGNATURE_BYTES, Trust, check_archive
+from firmware_py.bundles.write import MANIFEST_NAME, manifest_bytes, sync_folder
+from firmware_py.contracts.errors import (
+    BundleCorruptError,
+    BundleFormatError,
+    BundleHashError,
+    BundleMissingError,
+    BundleTooLargeError,
+    ConfigError,
+)
+from firmware_py.contracts.manifest import Manifest, parse_manifest
+
+MAX_MANIFEST_BYTES = 4 * 2**20
+_TEMPORARY = ".unpacking-"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle in memory: `files` are its members by name, without the manifest."""
+
+    manifest: Manifest
+    sha256: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A verified bundle on the disk; graphs are mapped from `folder` by path."""
+
+    folder: Path
+    manifest: Manifest
+    sha256: str
+
+    def path(self, name: str) -> Path:
+        """Where a member lies."""
+        return self.folder / name
+
+    def read(self, name: str) -> bytes:
+        """A member's bytes.
+
+        Raises:
+            BundleCorruptError: the unpacked file is gone.
+        """
+        return _load(self.folder / name)
+
+
+def read_bundle(path: Path, trust: Trust) -> Bundle:
+    """Read and verify a whole bundle into memory.
+
+    Raises:
+        BundleError: one code per fault; `docs/ref-bundle.md` lists them.
+        KeyFileError: a key of the trust folder is unreadable.
+    """
+    archive, sha256 = load_archive(path, trust)
+    files: dict[str, bytes] = {}
+    reader = Reader(archive)
+    manifest = _parse(_read_head(reader))
+
+    def keep(name: str, chunks: Iterator[bytes]) -> None:
+        files[name] = b"".join(chunks)
+
+    _read_members(reader, manifest, keep)
+    return Bundle(manifest, sha256, files)
+
+
+def load_archive(path: Path, trust: Trust) -> tuple[bytes, str]:
+    """The archive's bytes and SHA-256, after size and signature are checked; nothing is decompressed.
+
+    Raises:
+        BundleMissingError: no such file.
+        BundleTooLargeError: over `MAX_ARCHIVE_BYTES`.
+        BundleError: as `check_archive`.
+    """
+    try:
+        with path.open("rb") as file:
+            archive = file.read(MAX_ARCHIVE_BYTES + 1)
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise BundleMissingError(msg) from error
+    if len(archive) > MAX_ARCHIVE_BYTES:
+        msg = f"{path} is over {MAX_ARCHIVE_BYTES} bytes"
+        raise BundleTooLargeError(msg)
+    signature: bytes | None
+    try:
+        with path.with_name(path.name + ".sig").open("rb") as file:
+            signature = file.read(MAX_SIGNATURE_BYTES + 1)
+    except FileNotFoundError:
+        signature = None
+    except OSError as error:
+        msg = f"{path}.sig cannot be read: {error.strerror}"
+        raise BundleMissingError(msg) from error
+    return archive, check_archive(archive, signature, trust)
+
+
+def unpack(bundle: Bundle | Path, trust: Trust, store: Path) -> Unpacked:
+    """Put a verified bundle into `store/<sha256>/`; a second call finds it there.
+
+    Safe against a crash at any moment and against other processes with the same store: members are
+    written into a temporary folder, flushed, and the folder is renamed. A stored folder whose files
+    have other sizes than the manifest says is made again.
+
+    Raises:
+        BundleError: one code per fault; `docs/ref-bundle.md` lists them.
+        ConfigError: the store cannot be written.
+    """
+    archive: bytes | None = None
+    if isinstance(bundle, Bundle):
+        sha256 = bundle.sha256
+    else:
+        archive, sha256 = load_archive(bundle, trust)
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with _locked(store):
+            found = _find(store / sha256, sha256)
+            if found is not None:
+                return found
+            return _unpack_into(
+                store, sha256, bundle if isinstance(bundle, Bundle) else Reader(archive or b"")
+            )
+    except OSError as error:
+        msg = f"the model store {store} cannot be written: {error.strerror}"
+        raise ConfigError(
+            msg, hint="Give --store a writable folder with room for the unpacked model."
+        ) from error
+
+
+def check_folder(unpacked: Unpacked) -> None:
+    """Hash every unpacked file again: a damaged card, or somebody's edit.
+
+    Raises:
+        BundleHashError: a file is not the manifest's.
+    """
+    for member in unpacked.manifest.members():
+        if hashlib.sha256(unpacked.read(member.name)).hexdigest() != member.sha256:
+            msg = f"the unpacked {member.name} was changed or damaged"
+            raise BundleHashError(msg, hint=f"Delete {unpacked.folder}; the node unpacks the bundle again.")
+
+
+def _find(folder: Path, sha256: str) -> Unpacked | None:
+    """The stored bundle, or None; a damaged one is deleted."""
+    if not folder.is_dir():
+        return None
+    try:
+        manifest = _parse(_load(folder / MANIFEST_NAME))
+        if all((folder / m.name).stat().st_size == m.size_bytes for m in manifest.members()):
+            return Unpacked(folder, manifest, sha256)
+    except (BundleCorruptError, BundleFormatError, OSError):
+        pass
+    shutil.rmtree(folder)
+    return None
+
+
+def _unpack_into(store: Path, sha256: str, source: Bundle | Reader) -> Unpacked:
+    temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=store))
+    try:
+        if isinstance(source, Bundle):
+            manifest = source.manifest
+            head = manifest_bytes(manifest)
+            for name, data in source.files.items():
+                _save(temporary / name, iter((data,)))
+        else:
+            head = _read_head(source)
+            manifest = _parse(head)
+            _read_members(source, manifest, lambda name, chunks: _save(temporary / name, chunks))
+        _save(temporary / MANIFEST_NAME, iter((head,)))
+        sync_folder(temporary)
+        temporary.chmod(0o755)
+        temporary.rename(store / sha256)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(store)
+    return Unpacked(store / sha256, manifest, sha256)
+
+
+def _save(path: Path, chunks: Iterator[bytes]) -> None:
+    with path.open("xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(0o444)
+
+
+def _load(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"the unpacked {path.name} cannot be read: {error.strerror}"
+        raise BundleCorruptError(msg) from error
+
+
+@contextmanager
+def _locked(store: Path) -> Iterator[None]:
+    """One process unpacks at a time; the kernel drops the lock of one that dies."""
+    with (store / ".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in store.glob(f"{_TEMPORARY}*"):  # we hold the lock: whoever made it is dead
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+def _read_head(reader: Reader) -> bytes:
+    first = reader.entry()
+    if first is None or first[0] != MANIFEST_NAME:
+        msg = f"the archive does not begin with {MANIFEST_NAME}"
+        raise BundleCorruptError(msg)
+    if first[1] > MAX_MANIFEST_BYTES:
+        msg = f"{MANIFEST_NAME} is over {MAX_MANIFEST_BYTES} bytes"
+        raise BundleTooLargeError(msg)
+    return b"".join(reader.chunks(first[1]))
+
+
+def _parse(head: bytes) -> Manifest:
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(constant)
+
+    try:
+        manifest = parse_manifest(json.loads(head, parse_constant=refuse))
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        msg = f"{MANIFEST_NAME} is not valid JSON of the expected form"
+        raise BundleFormatError(msg) from error
+    if any(member.name == MANIFEST_NAME for member in manifest.members()):
+        msg = f"the manifest lists a second {MANIFEST_NAME}"
+        raise BundleFormatError(msg)
+    return manifest
+
+
+def _read_members(reader: Reader, manifest: Manifest, take: Callable[[str, Iterator[bytes]], None]) -> None:
+    """Hand every member's chunks to `take`, in the manifest's order, hashing on the way."""
+    for member in manifest.members():
+        entry = reader.entry()
+        if entry is None or entry[0] != member.name:
+            msg = (
+                f"the archive lacks {member.name}" if entry is None else f"{entry[0]} is not the next member"
+            )
+            raise BundleCorruptError(msg)
+        if entry[1] != member.size_bytes:
+            msg = f"{member.name} has {entry[1]} bytes, the manifest says {member.size_bytes}"
+            raise BundleHashError(msg)
+        digest = hashlib.sha256()
+        take(member.name, _hashed(reader.chunks(entry[1]), digest))
+        if digest.hexdigest() != member.sha256:
+            msg = f"{member.name} is not the file that the manifest describes"
+            raise BundleHashError(msg)
+    if reader.entry() is not None:
+        msg = "the archive holds more than the manifest lists"
+        raise BundleCorruptError(msg)
+
+
+def _hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk

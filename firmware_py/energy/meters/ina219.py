@@ -1,0 +1,194 @@
+"""The INA219, register by register, from its datasheet (TI SBOS448G; see `ina219_registers`).
+
+Power is computed on the host from registers 01 and 02. Calibration, current and power registers are
+never used as values (coarser, and they overflow); register 03 is only *read*, because that is what
+clears the conversion-ready flag (section 8.6.3.2).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+from firmware_py.contracts.clock import Clock
+from firmware_py.contracts.errors import ConfigError, SensorAbsentError, SensorBusError
+from firmware_py.energy import ina219_registers as reg
+from firmware_py.energy.bus import Bus
+from firmware_py.energy.meters.base import Accuracy, Cadence, Capabilities, Meter, Pace, Sample
+
+_LOG = logging.getLogger(__name__)
+
+# Pace -> (BADC, SADC). The two inputs convert one after the other, so the shunt part takes most of a
+# cycle: BUSY = bus 11 bit (276 us) + shunt x4 (2.13 ms) = 415 Hz typical, 377 Hz at the datasheet's
+# maximum conversion time, shunt seen 88 % of the time; IDLE = bus 12 bit + shunt x128 = 14.6 Hz, 99 %.
+_CODES = {Pace.BUSY: (2, 10), Pace.IDLE: (3, 15)}
+_POLLS_PER_PERIOD = 12  # a poll that comes too early is repeated after this fraction of a period
+_EARLY = 0.985  # aim a little before the expected end: late polls alone could not show that they are late
+_TRACKING = 0.02  # how fast the period estimate follows (the ADC clock is 10 % off at most)
+_SILENT_PERIODS = 4.0  # no conversion for so long: the chip stopped or restarted
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """How the chip is wired: address, shunt, the most current to carry, supply, and how good it is.
+
+    `grade` is A or B; `over_temperature` takes the datasheet's limits for -25 to 85 degrees C instead
+    of 25 degrees C; `shunt_tolerance` is relative (breakouts: 1 %; 0.1 % after a one-point calibration).
+    """
+
+    address: int
+    shunt_ohm: float
+    max_current_a: float
+    supply_v: float
+    grade: str = "A"
+    over_temperature: bool = True
+    shunt_tolerance: float = 0.01
+
+
+def choose_pga(wiring: Wiring) -> int:
+    """The finest PGA code whose full scale carries the board's maximum current.
+
+    Raises:
+        ConfigError: the shunt saturates the chip before the board's maximum, or the supply is too high.
+    """
+    if wiring.shunt_ohm <= 0.0 or wiring.max_current_a <= 0.0:
+        msg = (
+            f"shunt {wiring.shunt_ohm:g} ohm and maximum current {wiring.max_current_a:g} A must be positive"
+        )
+        raise ConfigError(msg)
+    if wiring.supply_v > reg.BUS_ABSOLUTE_MAX_V:
+        msg = f"{wiring.supply_v:g} V is above the INA219's absolute maximum of {reg.BUS_ABSOLUTE_MAX_V:g} V"
+        raise ConfigError(msg, hint="Do not connect this rail; use a sensor for higher voltage.")
+    drop_v = wiring.shunt_ohm * wiring.max_current_a
+    for pga, full_v in enumerate(reg.SHUNT_FULL_V):
+        if drop_v <= full_v:
+            return pga
+    msg = (
+        f"a shunt of {wiring.shunt_ohm:g} ohm drops {drop_v * 1e3:.0f} mV at {wiring.max_current_a:g} A, "
+        f"the INA219 reads {reg.SHUNT_FULL_V[3] * 1e3:.0f} mV at most"
+    )
+    ohm = reg.SHUNT_FULL_V[1] / wiring.max_current_a
+    raise ConfigError(
+        msg, hint=f"Wire a shunt of at most {ohm:.3f} ohm and set shunt_ohm in the board profile."
+    )
+
+
+def accuracy_of(wiring: Wiring) -> Accuracy:
+    """The chip's maximum errors at this wiring (datasheet section 7.5, page 5)."""
+    at = 1 if wiring.over_temperature else 0
+    return Accuracy(
+        gain_voltage=reg.BUS_GAIN[wiring.grade][at],
+        gain_current=reg.CURRENT_GAIN[wiring.grade][at],
+        offset_a=reg.OFFSET_V[wiring.grade][choose_pga(wiring)] / wiring.shunt_ohm,
+        shunt=wiring.shunt_tolerance,
+        step_v=reg.BUS_STEP_V * 2 ** (12 - reg.resolution_bits(_CODES[Pace.BUSY][0])),
+        step_a=reg.SHUNT_STEP_V / wiring.shunt_ohm,
+    )
+
+
+def config_of(wiring: Wiring, pace: Pace) -> reg.Config:
+    """Register 00 for a pace: continuous shunt and bus, finest range that carries the board."""
+    bus_adc, shunt_adc = _CODES[pace]
+    wide = wiring.supply_v * 1.05 > reg.BUS_FULL_V[0]
+    return reg.Config(wide, choose_pga(wiring), bus_adc, shunt_adc, reg.MODE_SHUNT_BUS_CONTINUOUS)
+
+
+class Ina219(Meter):
+    """One INA219 on a bus, which it owns and closes."""
+
+    def __init__(self, bus: Bus, wiring: Wiring, clock: Clock, *, simulated: bool = False) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._address = wiring.address
+        self._shunt_ohm = wiring.shunt_ohm
+        self._configs = {pace: config_of(wiring, pace) for pace in Pace}
+        cadences = {
+            pace: Cadence(c.shunt_s + c.bus_s, c.shunt_s / (c.shunt_s + c.bus_s))
+            for pace, c in self._configs.items()
+        }
+        self._capabilities = Capabilities(
+            "ina219", simulated, accuracy_of(wiring), cadences[Pace.IDLE], cadences[Pace.BUSY]
+        )
+        self._config = self._configs[Pace.IDLE]
+        self._period_s = cadences[Pace.IDLE].period_s
+        self._due_s = 0.0
+        self._last_s = 0.0
+        self._closed = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Meter.capabilities`."""
+        return self._capabilities
+
+    @property
+    def due_s(self) -> float:
+        """See `Meter.due_s`."""
+        return self._due_s
+
+    def start(self, pace: Pace) -> None:
+        """See `Meter.start`; writing the mode also clears a stale conversion-ready flag."""
+        self._config = self._configs[pace]
+        self._period_s = self._capabilities.cadence(pace).period_s
+        self._write_config()
+
+    def read(self) -> Sample | None:
+        """See `Meter.read`. Two transactions a sample: flag and values, then the clearing read."""
+        now_s = self._clock.now_s()
+        bus, shunt = self._bus.read(self._address, (reg.BUS, reg.SHUNT))
+        if not bus & reg.CNVR:
+            if now_s - self._last_s > _SILENT_PERIODS * self._period_s:
+                self.check()
+                msg = f"INA219 at 0x{self._address:02x} stopped converting"
+                raise SensorBusError(msg)
+            self._due_s = now_s + self._period_s / _POLLS_PER_PERIOD
+            return None
+        self._bus.read(self._address, (reg.POWER,))
+        self._track(now_s)
+        return self._sample(now_s, bus, reg.signed(shunt))
+
+    def check(self) -> None:
+        """See `Meter.check`: compares register 00; a chip that restarted stands at 0x399F."""
+        (word,) = self._bus.read(self._address, (reg.CONFIG,))
+        if word == self._config.encode():
+            return
+        self._write_config()
+        why = "it restarted by itself" if word == reg.POR_CONFIG else "somebody else configured it"
+        msg = f"INA219 at 0x{self._address:02x} had configuration 0x{word:04x}: {why}"
+        raise SensorBusError(msg, hint="Check its supply; no other program may use this address.")
+
+    def close(self) -> None:
+        """See `Meter.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._bus.write(self._address, reg.CONFIG, reg.MODE_POWER_DOWN)
+        except (SensorAbsentError, SensorBusError) as error:
+            _LOG.debug("INA219 not powered down: %s", error)
+        self._bus.close()
+
+    def _write_config(self) -> None:
+        self._bus.write(self._address, reg.CONFIG, self._config.encode())
+        now_s = self._clock.now_s()
+        self._last_s = now_s
+        self._due_s = now_s + self._period_s
+
+    def _track(self, now_s: float) -> None:
+        """Follow the chip's own clock, so that polls land just after its conversions."""
+        cycles = max(1, round((now_s - self._last_s) / self._period_s))
+        if cycles < _SILENT_PERIODS:
+            self._period_s += _TRACKING * ((now_s - self._last_s) / cycles - self._period_s)
+        self._last_s = now_s
+        self._due_s = now_s + _EARLY * self._period_s
+
+    def _sample(self, now_s: float, bus: int, shunt: int) -> Sample:
+        config = self._config
+        bus_counts = bus >> 3
+        if (
+            bus & reg.OVF
+            or abs(shunt) >= reg.SHUNT_FULL_COUNTS[config.pga]
+            or bus_counts >= reg.BUS_FULL_COUNTS[config.wide]
+        ):
+            return Sample(now_s, math.nan, math.nan, over_range=True)
+        return Sample(now_s, bus_counts * reg.BUS_STEP_V, shunt * reg.SHUNT_STEP_V / self._shunt_ohm)

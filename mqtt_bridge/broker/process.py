@@ -1,0 +1,171 @@
+"""A broker as a child process on loopback: free port, ready when it answers, ends with its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from firmware_py.contracts.errors import BrokerUnreachableError, ToolMissingError
+from mqtt_bridge.broker import iotcore, mosquitto
+from mqtt_bridge.broker.kind import HOST, BrokerKind, Ports
+
+KINDS: dict[str, BrokerKind] = {kind.name: kind for kind in (mosquitto.KIND, iotcore.KIND)}
+_READY_TIMEOUT_S = 10.0
+_STOP_TIMEOUT_S = 5.0
+_TRIES = 3
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def choose(kind: str | None = None) -> BrokerKind:
+    """The asked kind, or mosquitto where it is installed, else iotcore.
+
+    Raises:
+        ToolMissingError: there is none.
+    """
+    for found in KINDS.values() if kind is None else [KINDS[kind]] if kind in KINDS else []:
+        if found.available():
+            return found
+    msg = f"no broker to start: {kind or 'neither mosquitto nor iotcore'} is not installed"
+    raise ToolMissingError(msg, hint="Install mosquitto, or `pip install iotcore`, or give --broker URL.")
+
+
+class BrokerProcess:
+    """One running broker. `kill` and `start` on the same ports make an outage."""
+
+    def __init__(self, kind: BrokerKind, folder: Path, ports: Ports) -> None:
+        self.kind = kind
+        self.ports = ports
+        self._log = folder / "broker.log"
+        self._command = kind.write(folder, ports)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where MQTT 5 clients connect."""
+        return f"mqtt://{HOST}:{self.ports.v5}"
+
+    @property
+    def url_v311(self) -> str:
+        """Where MQTT 3.1.1 clients connect; the same unless the broker needs a listener each."""
+        return f"mqtt://{HOST}:{self.ports.v311}"
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The broker list for a client that speaks MQTT 5."""
+        return (self.url,)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start and wait until every listener accepts a connection.
+
+        Raises:
+            BrokerUnreachableError: it ended, or did not listen within 10 s.
+        """
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_end_with_parent(),  # noqa: PLW1509 - one prepared system call
+            )
+        deadline_s = time.monotonic() + _READY_TIMEOUT_S
+        for port in {self.ports.v5, self.ports.v311}:
+            while not _accepts(port):
+                if self._process.poll() is not None or time.monotonic() > deadline_s:
+                    msg = f"{self.kind.name} did not come up: {self._last_words()}"
+                    self.stop()
+                    raise BrokerUnreachableError(msg)
+                time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End it politely, then not; a second call does nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(_STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut would."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait(_STOP_TIMEOUT_S)
+
+    def _last_words(self) -> str:
+        text = self._log.read_text(encoding="utf-8", errors="replace").strip()
+        return text.splitlines()[-1] if text else "it wrote no reason"
+
+
+@contextmanager
+def start_broker(kind: str | None = None) -> Iterator[BrokerProcess]:
+    """A broker on free ports of loopback for the length of a block.
+
+    Raises:
+        ToolMissingError: none is installed.
+        BrokerUnreachableError: it does not come up.
+    """
+    chosen = choose(kind)
+    with tempfile.TemporaryDirectory(prefix="ciuic-broker-") as folder:
+        broker = _started(chosen, Path(folder))
+        try:
+            yield broker
+        finally:
+            broker.stop()
+
+
+def _started(kind: BrokerKind, folder: Path) -> BrokerProcess:
+    """Another process may take a free port before the broker does; then take others."""
+    for attempt in range(_TRIES):
+        first = free_port()
+        broker = BrokerProcess(kind, folder, Ports(first, first if kind.one_port else free_port()))
+        with contextlib.suppress(*((BrokerUnreachableError,) if attempt < _TRIES - 1 else ())):
+            broker.start()
+            return broker
+    raise AssertionError  # the last attempt raises its own
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """A child that dies with the thread that started it (prctl(2)), so no broker outlives a SIGKILL."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def arm() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return arm

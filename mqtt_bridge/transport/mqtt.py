@@ -1,0 +1,499 @@
+"""The only door to paho-mqtt: one thread owns the socket and runs paho's loop itself.
+
+Why not paho's own thread: a publish from another thread costs 100 to 200 µs of wake-up, and its
+reconnect waits a second. Here a handler's publish goes straight out on the thread that read the
+request, and a closed socket is followed by the next broker of the list at once.
+
+Facts about paho 2.2 and TCP that shape this file:
+
+- paho does not set TCP_NODELAY; with Nagle and delayed acknowledgement a QoS 1 round trip takes
+  44 ms instead of 0.5 ms. It is set in `on_socket_open`, with TCP_USER_TIMEOUT (Linux), which ends
+  a connection whose sent bytes nobody acknowledges.
+- `loop_read` handles one packet; the socket is drained with poll(0) between, so that `backlog`
+  can tell one request from a flood.
+- `publish` outside a paho callback and without paho's thread writes to the socket at once;
+  messages are therefore handled after `loop_read` returned, from an inbox, and acknowledged
+  (manual) when their handler is through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import select
+import socket
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from paho.mqtt.client import (
+    MQTT_ERR_SUCCESS,
+    Client,
+    ConnectFlags,
+    MQTTMessage,
+    MQTTv5,
+    MQTTv311,
+)
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from firmware_py.contracts.errors import BrokerUnreachableError
+from mqtt_bridge.transport.address import BrokerAddress, parse_broker
+from mqtt_bridge.transport.base import LinkOptions, Message, Subscription, Transport
+from mqtt_bridge.transport.timers import Job, Timer, Timers
+
+_log = logging.getLogger(__name__)
+
+_CONNECT_TIMEOUT_S = 2.0
+_FIRST_BACKOFF_S = 0.02
+_MOST_BACKOFF_S = 2.0
+_MISC_EVERY_S = 1.0
+_CLOSE_TIMEOUT_S = 2.0
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
+_DRAIN = 64  # packets read in one go before jobs and timers get their turn
+
+
+class MqttTransport(Transport):
+    """A link over MQTT 5 or 3.1.1.
+
+    Raises:
+        ConfigError: a broker address has another form.
+    """
+
+    def __init__(self, options: LinkOptions) -> None:
+        super().__init__(options)
+        self._brokers = tuple(parse_broker(url) for url in options.brokers)
+        self._five = options.protocol == "5"
+        self._timers = Timers()
+        self._jobs: deque[Job] = deque()
+        self._inbox: deque[tuple[Message, int, int]] = deque()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._wake_read, select.POLLIN)
+        self._socket_poll = select.poll()
+        self._fd = -1
+        self._writing = False
+        self._up = threading.Event()
+        self._awaited: set[int] = set()
+        self._accepted = self._stopping = False
+        self._shared: bool | None = None
+        self._preference = 0
+        self._failures = 0
+        self._retry_s = self._misc_s = self._give_up_s = 0.0
+        self._random = random.Random()  # noqa: S311 - jitter, not a secret
+        self._client = self._make_client()
+        self._thread = threading.Thread(target=self._run, name="ciuic-mqtt", daemon=True)
+
+    # --- the contract ------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether connection and subscriptions are confirmed."""
+        return self._up.is_set()
+
+    @property
+    def shared_subscriptions(self) -> bool | None:
+        """As the CONNACK says it (MQTT 5, 3.2.2.3.13: absent means yes); null in 3.1.1."""
+        return self._shared
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The socket in use, for inspection."""
+        found = self._client.socket()
+        return found if isinstance(found, socket.socket) else None
+
+    def start(self) -> None:
+        """Start the thread; it connects by itself."""
+        self._thread.start()
+
+    def wait_up(self, timeout_s: float) -> None:
+        """Wait for the link."""
+        if not self._up.wait(timeout_s):
+            tried = ", ".join(map(str, self._brokers))
+            msg = f"no broker answered within {timeout_s:g} s ({tried})"
+            raise BrokerUnreachableError(msg)
+
+    def publish(self, message: Message) -> None:
+        """Send; straight out on the transport's thread, through the wake pipe from any other."""
+        if threading.current_thread() is self._thread:
+            self._publish(message)
+        else:
+            self.call_soon(lambda: self._publish(message))
+
+    def call_soon(self, job: Job) -> None:
+        """Run a job on the transport's thread."""
+        self._jobs.append(job)
+        if threading.current_thread() is not self._thread:
+            with contextlib.suppress(BlockingIOError, OSError):  # a full pipe wakes as well; closed: too late
+                os.write(self._wake_write, b"\0")
+
+    def call_later(self, delay_s: float, job: Job) -> Timer:
+        """Run a job on the transport's thread later."""
+        timer = Timer(job)
+        due_s = time.monotonic() + delay_s
+        if threading.current_thread() is self._thread:
+            self._timers.add(due_s, timer)
+        else:
+            self.call_soon(lambda: self._timers.add(due_s, timer))
+        return timer
+
+    def backlog(self) -> bool:
+        """Whether more messages were read or lie in the socket."""
+        return bool(self._inbox) or self._readable()
+
+    def close(self) -> None:
+        """Send what waits, disconnect, end the thread."""
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self.call_soon(self._begin_stop)
+            self._thread.join(_CLOSE_TIMEOUT_S + _CONNECT_TIMEOUT_S)
+
+    def _subscribed(self, subscription: Subscription) -> None:
+        if self._accepted:
+            self.call_soon(lambda: self._send_subscribe(subscription))
+
+    def _unsubscribed(self, topic_filter: str) -> None:
+        if self._accepted:
+            self.call_soon(lambda: self._send_unsubscribe(topic_filter))
+
+    # --- the thread --------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._turn()
+            self._say_goodbye()
+        finally:
+            self._up.clear()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+
+    def _turn(self) -> None:
+        now_s = time.monotonic()
+        if self._fd < 0 and now_s >= self._retry_s:
+            self._connect()
+            now_s = time.monotonic()
+        most_s = _MISC_EVERY_S if self._fd >= 0 else max(0.0, min(_MISC_EVERY_S, self._retry_s - now_s))
+        wait_s = 0.0 if self._jobs else self._timers.wait_s(now_s, most_s)
+        for fd, event in self._poll.poll(wait_s * 1000.0):
+            if fd == self._wake_read:
+                self._clear_wake()
+            elif fd == self._fd and event & ~select.POLLOUT:
+                self._read()
+        self._work()
+        for job in self._timers.due(time.monotonic()):
+            self._guard(job)
+        if self._fd >= 0:
+            self._watch_link()
+
+    def _work(self) -> None:
+        """Handle what was read, then jobs of other threads; acknowledge each message after its handler."""
+        while self._inbox:
+            message, mid, qos = self._inbox.popleft()
+            self._deliver(message)
+            if qos:
+                self._client.ack(mid, qos)
+        for _ in range(len(self._jobs)):
+            self._guard(self._jobs.popleft())
+
+    def _read(self) -> None:
+        self._acknowledge_at_once()
+        for _ in range(_DRAIN):
+            if self._client.loop_read() != MQTT_ERR_SUCCESS or self._client.socket() is None:
+                self._lost("the connection was closed")
+                return
+            if not self._readable():
+                return
+
+    def _acknowledge_at_once(self) -> None:
+        """Undo delayed acknowledgement for what is read now.
+
+        A broker without TCP_NODELAY (rumqttd) holds its next packet until the last is acknowledged;
+        the kernel forgets this option, so it is set at every read (tcp(7)).
+        """
+        found = self.socket
+        if found is not None and _QUICKACK is not None:
+            with contextlib.suppress(OSError):
+                found.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def _readable(self) -> bool:
+        return self._fd >= 0 and bool(self._socket_poll.poll(0))
+
+    def _watch_link(self) -> None:
+        """Write what is left over, keep alive, give up on a broker that accepts but does not answer."""
+        if self._client.want_write():
+            self._client.loop_write()
+        if self._client.want_write() != self._writing:
+            self._writing = not self._writing
+            events = select.POLLIN | select.POLLOUT if self._writing else select.POLLIN
+            with contextlib.suppress(FileNotFoundError):
+                self._poll.modify(self._fd, events)
+        now_s = time.monotonic()
+        if now_s - self._misc_s >= _MISC_EVERY_S:
+            self._misc_s = now_s
+            self._client.loop_misc()
+        if self._client.socket() is None:
+            self._lost("the connection was closed")
+        elif not self._up.is_set() and now_s > self._give_up_s:
+            self._lost("the broker did not confirm in time")
+
+    def _clear_wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+
+    # --- connecting --------------------------------------------------------------------------
+
+    def _make_client(self) -> Client:
+        options = self.options
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=options.client_id,
+            protocol=MQTTv5 if self._five else MQTTv311,
+            clean_session=None if self._five else options.session_expiry_s == 0,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.max_queued_messages_set(options.max_queued)
+        client.max_inflight_messages_set(options.receive_maximum)
+        client.on_socket_open = _tune_socket
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        if options.will is not None:
+            will = options.will
+            properties = _new_properties(PacketTypes.WILLMESSAGE) if self._five else None
+            if properties is not None and will.content_type is not None:
+                properties.ContentType = will.content_type
+            client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
+        return client
+
+    def _connect(self) -> None:
+        """Try one broker of the list; failing, the next comes next turn, back-off after a full round."""
+        broker = self._brokers[self._preference % len(self._brokers)]
+        try:
+            self._open(broker)
+        except (OSError, ValueError) as error:
+            self._failed(broker, type(error).__name__)
+
+    def _open(self, broker: BrokerAddress) -> None:
+        options = self.options
+        self._client.username_pw_set(broker.username, broker.password)
+        if self._five:
+            properties = _new_properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = options.session_expiry_s
+            properties.ReceiveMaximum = options.receive_maximum
+            self._client.connect_async(
+                broker.host,
+                broker.port,
+                options.keepalive_s,
+                clean_start=options.session_expiry_s == 0,
+                properties=properties,
+            )
+        else:
+            self._client.connect_async(broker.host, broker.port, options.keepalive_s)
+        self._give_up_s = time.monotonic() + 2 * _CONNECT_TIMEOUT_S
+        self._client.reconnect()
+        found = self._client.socket()
+        if found is None:
+            msg = "closed at once"
+            raise OSError(msg)
+        self._fd = found.fileno()
+        self._writing = False
+        self._poll.register(self._fd, select.POLLIN)
+        self._socket_poll = select.poll()
+        self._socket_poll.register(self._fd, select.POLLIN)
+
+    def _failed(self, broker: BrokerAddress, why: str) -> None:
+        self._preference += 1
+        if self._preference % len(self._brokers) == 0:
+            if self._failures == 0:
+                _log.warning("no broker answers, last %s (%s); trying again", broker, why)
+            backoff_s = min(_MOST_BACKOFF_S, _FIRST_BACKOFF_S * 2**self._failures)
+            self._failures = min(self._failures + 1, 16)
+            self._retry_s = time.monotonic() + backoff_s * self._random.uniform(0.5, 1.0)
+
+    def _lost(self, why: str) -> None:
+        """The link is gone: forget the socket, tell the watchers, start again at the first broker."""
+        if self._fd < 0:
+            return
+        with contextlib.suppress(KeyError, OSError, ValueError):
+            self._poll.unregister(self._fd)
+        self._fd = -1
+        broker = self._brokers[self._preference % len(self._brokers)]
+        was_up, self._accepted = self._up.is_set(), False
+        self._up.clear()
+        self._awaited.clear()
+        self._inbox.clear()  # unacknowledged: the broker sends them again, or they are lost as QoS 0 is
+        found = self._client.socket()
+        if found is not None:
+            with contextlib.suppress(OSError):
+                found.close()
+        if was_up:
+            _log.warning("lost %s: %s", broker, why)
+            self._preference = 0
+            self._retry_s = 0.0
+            self._tell("down")
+        else:
+            self._failed(broker, why)
+
+    # --- paho's callbacks, all on this thread ----------------------------------------------------
+
+    def _on_connect(
+        self,
+        _client: Client,
+        _data: Any,
+        _flags: ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            _log.warning("the broker refused the connection: %s", reason)
+            return  # paho closes the socket, or the broker does
+        self._accepted = True
+        if self._five:
+            self._shared = getattr(properties, "SharedSubscriptionAvailable", 1) != 0
+        for subscription in tuple(self._subscriptions.values()):
+            self._send_subscribe(subscription)
+        if not self._awaited:
+            self._confirmed()
+
+    def _on_subscribe(
+        self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        for reason in reasons:
+            if reason.is_failure:
+                _log.warning("the broker refused a subscription: %s", reason)
+        if mid in self._awaited:
+            self._awaited.discard(mid)
+            if not self._awaited and not self._up.is_set():
+                self._confirmed()
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            self._dropped += 1
+            return
+        properties = message.properties
+        if properties is None:
+            found = Message(topic, bytes(message.payload), message.qos, message.retain)
+        else:
+            found = Message(
+                topic,
+                bytes(message.payload),
+                message.qos,
+                message.retain,
+                getattr(properties, "ResponseTopic", None),
+                getattr(properties, "CorrelationData", None),
+                getattr(properties, "ContentType", None),
+                getattr(properties, "MessageExpiryInterval", None),
+            )
+        self._inbox.append((found, message.mid, message.qos))
+
+    def _confirmed(self) -> None:
+        """Connected and subscribed; what the watchers publish goes out after this callback."""
+        if self._failures:
+            _log.warning("connected to %s again", self._brokers[self._preference % len(self._brokers)])
+        self._failures = 0
+        self._up.set()
+        self._jobs.append(lambda: self._tell("up"))
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def _send_subscribe(self, subscription: Subscription) -> None:
+        if self._five:
+            handling = (
+                SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+                if subscription.retained
+                else SubscribeOptions.RETAIN_DO_NOT_SEND
+            )
+            options = SubscribeOptions(subscription.qos, retainHandling=handling)
+            _rc, mid = self._client.subscribe(subscription.topic_filter, options=options)
+        else:
+            _rc, mid = self._client.subscribe(subscription.topic_filter, subscription.qos)
+        if mid is not None and not self._up.is_set():
+            self._awaited.add(mid)
+
+    def _send_unsubscribe(self, topic_filter: str) -> None:
+        self._client.unsubscribe(topic_filter)
+
+    def _publish(self, message: Message) -> None:
+        if message.qos == 0 and not self._accepted:
+            self._dropped += 1
+            return
+        properties = _properties(message) if self._five else None
+        try:
+            info = self._client.publish(
+                message.topic, message.payload, message.qos, message.retain, properties
+            )
+        except ValueError:
+            _log.warning("a message was not sent: its topic or size is not allowed")
+            self._dropped += 1
+            return
+        if info.rc != MQTT_ERR_SUCCESS and message.qos == 0:
+            self._dropped += 1
+
+    def _begin_stop(self) -> None:
+        self._stopping = True
+
+    def _say_goodbye(self) -> None:
+        """Flush, wait for the acknowledgements of what is under way, then DISCONNECT (no will)."""
+        deadline_s = time.monotonic() + _CLOSE_TIMEOUT_S
+        self._work()
+        while self._fd >= 0 and self._accepted and time.monotonic() < deadline_s:
+            if not self._client.want_write() and not self._unacknowledged():
+                break
+            if self._client.want_write():
+                self._client.loop_write()
+            if self._socket_poll.poll(20):
+                self._read()
+                self._inbox.clear()
+        if self._fd >= 0 and self._accepted:
+            self._client.disconnect()
+            if self._client.want_write():
+                self._client.loop_write()
+        found = self._client.socket()
+        if found is not None:
+            found.close()
+        self._fd = -1
+
+    def _unacknowledged(self) -> bool:
+        return bool(self._client._out_messages)  # noqa: SLF001 - paho has no public count
+
+
+def _new_properties(packet: int) -> Properties:
+    found: Properties = Properties(packet)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _properties(message: Message) -> Properties | None:
+    if (
+        message.response_topic is None
+        and message.correlation is None
+        and message.content_type is None
+        and message.expiry_s is None
+    ):
+        return None
+    properties = _new_properties(PacketTypes.PUBLISH)
+    if message.response_topic is not None:
+        properties.ResponseTopic = message.response_topic
+    if message.correlation is not None:
+        properties.CorrelationData = message.correlation
+    if message.content_type is not None:
+        properties.ContentType = message.content_type
+    if message.expiry_s is not None:
+        properties.MessageExpiryInterval = message.expiry_s
+    return properties
+
+
+def _tune_socket(_client: Client, _data: Any, sock: Any) -> None:
+    """No Nagle; unacknowledged bytes end the connection after 10 s (Linux, tcp(7))."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000)

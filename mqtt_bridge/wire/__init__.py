@@ -1,0 +1,1 @@
+"""What stands on the wire: topics, payloads, schemas. Pure; no sockets, no threads."""

@@ -1,0 +1,241 @@
+"""Every topic of the mesh, in one table: built, matched and parsed from here only.
+
+All topics are `ciuic/v1/<mesh>/…`; the major version is the second level. MQTT tells a subscriber
+no sender, so `<client>` is a level of its own that a broker's access control can bind.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from firmware_py.contracts.errors import ConfigError
+
+ROOT = "ciuic"
+VERSION = "v1"
+DEFAULT_MESH = "home"
+MAX_TOPIC_CHARS = 1024
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_PREFIX = f"{ROOT}/{VERSION}/"
+
+Kind = Literal["request", "command", "reply", "birth", "state", "heartbeat", "energy", "segment", "leader"]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRow:
+    """One topic: `pattern` below `ciuic/v1/<mesh>/`, who sends it, and how.
+
+    `payload` names a schema of `wire/schema.py`; null where the topic is reserved and nothing is
+    sent on it yet.
+    """
+
+    kind: Kind
+    pattern: str
+    sender: Literal["client", "node"]
+    qos: int
+    retained: bool
+    payload: str | None
+    summary: str
+
+
+TABLE: tuple[TopicRow, ...] = (
+    TopicRow(
+        "request",
+        "svc/{task}/infer/{client}",
+        "client",
+        1,
+        False,
+        "request",
+        "A question to whichever node serves the task; nodes share `$share/<task>/…/infer/+`.",
+    ),
+    TopicRow(
+        "command",
+        "node/{node}/cmd/{verb}",
+        "client",
+        1,
+        False,
+        "request",
+        "A question to one node (verb `infer`); the asker is the client level of its reply topic.",
+    ),
+    TopicRow(
+        "reply",
+        "reply/{client}/{rest}",
+        "node",
+        1,
+        False,
+        "reply",
+        "Answers to one client, on a topic below its own level; `error` where the asked topic was refused.",
+    ),
+    TopicRow(
+        "birth",
+        "node/{node}/birth",
+        "node",
+        1,
+        True,
+        "birth",
+        "What a node is and serves, once a session; an empty payload makes the mesh forget it.",
+    ),
+    TopicRow(
+        "state",
+        "node/{node}/state",
+        "node",
+        1,
+        True,
+        "state",
+        "The node's lifecycle; the will says `lost` with the epoch of its birth.",
+    ),
+    TopicRow(
+        "heartbeat",
+        "node/{node}/hb",
+        "node",
+        0,
+        False,
+        "heartbeat",
+        "Load, power and cost lines, twice a second.",
+    ),
+    TopicRow("energy", "node/{node}/energy", "node", 0, False, None, "Reserved: metered windows."),
+    TopicRow("segment", "seg/{job}/{stage}", "node", 1, False, None, "Reserved: activations between stages."),
+    TopicRow("leader", "ctl/leader", "node", 1, True, None, "Reserved: the coordinator's lease."),
+)
+_ROWS: dict[str, TopicRow] = {row.kind: row for row in TABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A topic taken apart; levels that its pattern lacks are empty strings."""
+
+    kind: Kind
+    mesh: str
+    task: str = ""
+    client: str = ""
+    node: str = ""
+    verb: str = ""
+    job: str = ""
+    stage: str = ""
+    rest: str = ""
+
+
+def is_name(text: str) -> bool:
+    """Whether the text may stand as one level: 1 to 64 of letters, digits, `_ . : -`."""
+    return _NAME.fullmatch(text) is not None
+
+
+def check_name(what: str, text: str) -> str:
+    """The name itself.
+
+    Raises:
+        ConfigError: the text may not stand as one level of a topic.
+    """
+    if not is_name(text):
+        msg = f"the {what} name is not 1 to 64 of letters, digits, '_', '.', ':' and '-'"
+        raise ConfigError(msg, hint=f"Choose another {what} name; it becomes one level of MQTT topics.")
+    return text
+
+
+def build(kind: Kind, mesh: str, **levels: str) -> str:
+    """The topic of a kind.
+
+    Raises:
+        ConfigError: a level is missing or no name.
+    """
+    parts = [_PREFIX + check_name("mesh", mesh)]
+    for level in _ROWS[kind].pattern.split("/"):
+        if not level.startswith("{"):
+            parts.append(level)
+            continue
+        name = level[1:-1]
+        value = levels.get(name, "")
+        parts.append(value if name == "rest" and _is_rest(value) else check_name(name, value))
+    return "/".join(parts)
+
+
+def build_filter(kind: Kind, mesh: str, **levels: str) -> str:
+    """The subscription for a kind: levels not given are wildcards."""
+    parts = [_PREFIX + check_name("mesh", mesh)]
+    for level in _ROWS[kind].pattern.split("/"):
+        if not level.startswith("{"):
+            parts.append(level)
+        elif level == "{rest}":
+            parts.append("#")
+        elif level[1:-1] in levels:
+            parts.append(check_name(level[1:-1], levels[level[1:-1]]))
+        else:
+            parts.append("+")
+    return "/".join(parts)
+
+
+def share(group: str, topic_filter: str) -> str:
+    """The shared form of a subscription: each message goes to one member of the group."""
+    return f"$share/{check_name('group', group)}/{topic_filter}"
+
+
+def unshared(topic_filter: str) -> str:
+    """The filter that a shared subscription filters by; any other filter as it is."""
+    return topic_filter.split("/", 2)[2] if topic_filter.startswith("$share/") else topic_filter
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether a topic fits a filter (MQTT 5, section 4.7); shared filters by their inner filter."""
+    inner = unshared(topic_filter)
+    if topic.startswith("$") != inner.startswith("$"):
+        return False
+    wanted, given = inner.split("/"), topic.split("/")
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index >= len(given) or level not in ("+", given[index]):
+            return False
+    return len(wanted) == len(given)
+
+
+def parse(topic: str) -> Address | None:
+    """Take a topic apart, or null where it is none of the table's."""
+    if not topic.startswith(_PREFIX) or len(topic) > MAX_TOPIC_CHARS:
+        return None
+    levels = topic.split("/")
+    if len(levels) == 7 and levels[3] == "svc" and levels[5] == "infer":  # the hot path
+        if is_name(levels[2]) and is_name(levels[4]) and is_name(levels[6]):
+            return Address("request", levels[2], task=levels[4], client=levels[6])
+        return None
+    if len(levels) < 5 or not is_name(levels[2]):
+        return None
+    for row in TABLE:
+        found = _fit(row.pattern.split("/"), levels[3:])
+        if found is not None:
+            return Address(row.kind, levels[2], **found)
+    return None
+
+
+def reply_topic_fault(mesh: str, client: str, topic: str) -> str | None:
+    """Why `topic` is not one of this client's reply topics; null if it is."""
+    prefix = f"{_PREFIX}{mesh}/reply/{client}/"
+    if "+" in topic or "#" in topic:
+        return "the reply topic holds a wildcard"
+    if not topic.startswith(prefix) or not _is_rest(topic[len(prefix) :]):
+        return "the reply topic does not lie below the asking client's own level"
+    return None
+
+
+def _fit(pattern: list[str], levels: list[str]) -> dict[str, str] | None:
+    found: dict[str, str] = {}
+    if pattern[-1] == "{rest}" and len(levels) >= len(pattern):
+        levels = [*levels[: len(pattern) - 1], "/".join(levels[len(pattern) - 1 :])]
+    if len(pattern) != len(levels):
+        return None
+    for wanted, given in zip(pattern, levels, strict=True):
+        if wanted == "{rest}":
+            if not _is_rest(given):
+                return None
+            found["rest"] = given
+        elif wanted.startswith("{"):
+            if not is_name(given):
+                return None
+            found[wanted[1:-1]] = given
+        elif wanted != given:
+            return None
+    return found
+
+
+def _is_rest(text: str) -> bool:
+    return 0 < len(text) <= MAX_TOPIC_CHARS and not any(mark in text for mark in "+#\0")

@@ -1,0 +1,343 @@
+"""What it will cost: the one online model of seconds and joules, with spread, per (graph, delegate).
+
+Seconds: a robust running mean and variance of what ran. Joules: power above idle of each graph on
+each delegate, learned from metered windows by recursive least squares with forgetting (a Kalman filter
+with a random-walk state): the net energy of a window is the sum of watt x seconds of what ran in it. A
+term common to all graphs carries what one graph's windows say to the next; the profile's `busy_w` is the
+prior; watts are never negative. What lies outside the stages (tokenizer, heads) is the `HOST` graph.
+
+Thread-safe. Predicting and charging allocate little and take constant time.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from firmware_py.contracts.node_state import CostLine
+from firmware_py.contracts.run import GraphKey, RunRecord
+
+Slot = tuple[GraphKey, str]  # graph, delegate
+HOST = (GraphKey(0, 0, 0), "host")
+
+_SECONDS_RATE = 0.02  # weight of the newest run once 50 were seen
+_CLIP_SD = 4.0  # a run further out counts as this far: one page fault is not a slow stage
+_MAX_SLOTS = 64
+_MAX_CONFIGURATIONS = 32
+_SHARE_RATE = 0.02  # weight of the newest answer in exit shares
+
+# Prior spread relative to the profile's watts: published figures of one board's busy core differ by
+# about this much between loads (the measured range of `estimated` is in docs/explanation-energy-accounting.md).
+_COMMON_SD, _SLOT_SD, _HOST_SD = 0.40, 0.20, 0.40
+_UNKNOWN_WATT, _UNKNOWN_SD = 1.0, 3.0  # no figure at all: nothing is reported until windows said enough
+_FORGET = 0.998  # per window
+_RUN_SPREAD, _RUN_SPREAD_RANGE = 0.10, (0.03, 0.5)  # of one run's joules around its mean, relative
+_RUN_SPREAD_RATE = 0.05
+_OUTLIER_SD = 3.0
+_ENOUGH_WINDOWS = 5
+_ENOUGH_SD = 0.15  # relative; a charge whose parameters are known no better stays an estimate
+
+
+@dataclass(slots=True)
+class _Seconds:
+    count: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
+
+    def learn(self, value: float) -> None:
+        self.count += 1
+        if self.count == 1:
+            self.mean = value
+            self.variance = (0.25 * value) ** 2
+            return
+        rate = max(_SECONDS_RATE, 1.0 / self.count)
+        delta = value - self.mean
+        if self.count > 8:
+            limit = _CLIP_SD * math.sqrt(self.variance) + 1e-6
+            delta = max(-limit, min(limit, delta))
+        self.mean += rate * delta
+        self.variance = (1.0 - rate) * (self.variance + rate * delta * delta)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Mean and one standard deviation of a stage; null where nothing is known."""
+
+    run_s: float | None
+    run_sd_s: float | None
+    energy_j: float | None
+    energy_sd_j: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Joules of one finished run: mean, the spread of single runs, and of the parameters behind it.
+
+    `reconciled`: the parameters rest on enough windows of this board.
+    """
+
+    energy_j: float
+    run_sd_j: float
+    parameter_sd_j: float
+    reconciled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """One metered window: seconds that each slot ran in it, and the net joules they cost together.
+
+    `run_squares_j2` is the sum over runs of their charged joules squared (it scales the spread that
+    single runs add), `sd_j` the meter's own standard uncertainty of `net_j`.
+    """
+
+    seconds: Mapping[Slot, float]
+    run_squares_j2: float
+    net_j: float
+    sd_j: float
+
+
+@dataclass(slots=True)
+class _Paths:
+    """How a configuration's answers were spread over paths through the stages, newest weigh most."""
+
+    weights: dict[tuple[Slot, ...], float] = field(default_factory=dict)
+
+    def learn(self, path: tuple[Slot, ...]) -> None:
+        for other in list(self.weights):
+            self.weights[other] *= 1.0 - _SHARE_RATE
+            if self.weights[other] < 1e-3:
+                del self.weights[other]
+        self.weights[path] = self.weights.get(path, 0.0) + (_SHARE_RATE if self.weights else 1.0)
+
+
+class CostModel:
+    """One board's costs. `busy_w`: watts above idle of one busy core from the profile, null if unknown."""
+
+    def __init__(self, busy_w: float | None = None) -> None:
+        self._lock = threading.Lock()
+        self._seconds: dict[Slot, _Seconds] = {}
+        self._paths: dict[str, _Paths] = {}
+        self._has_prior = busy_w is not None
+        self._prior_w = _UNKNOWN_WATT if busy_w is None else busy_w
+        scale = _UNKNOWN_SD if busy_w is None else busy_w
+        self._caps = [(_COMMON_SD * scale) ** 2]
+        self._slot_variance = (_SLOT_SD * scale) ** 2
+        self._host_variance = (_HOST_SD * scale) ** 2
+        # State of the filter: common watts, then one offset per slot; their covariance in W².
+        self._index: dict[Slot, int] = {}
+        self._watts = [self._prior_w]
+        self._p = [[self._caps[0]]]
+        self._run_spread2 = _RUN_SPREAD**2
+        self._windows = 0
+
+    # --- seconds ---------------------------------------------------------------------------------
+
+    def learn(self, run: RunRecord) -> None:
+        """Take in one run: seconds of each stage and of the host around them, and the path it took."""
+        with self._lock:
+            stages_s = 0.0
+            for stage in run.stages:
+                self._learn_seconds((stage.graph, stage.delegate), stage.run_s)
+                stages_s += stage.run_s
+            self._learn_seconds(HOST, max(0.0, run.run_s - stages_s))
+            paths = self._paths.get(run.configuration)
+            if paths is None:
+                if len(self._paths) >= _MAX_CONFIGURATIONS:
+                    return
+                paths = self._paths[run.configuration] = _Paths()
+            paths.learn((*((stage.graph, stage.delegate) for stage in run.stages), HOST))
+
+    def _learn_seconds(self, slot: Slot, run_s: float) -> None:
+        seconds = self._seconds.get(slot)
+        if seconds is None:
+            seconds = self._seconds[slot] = _Seconds()
+        seconds.learn(run_s)
+
+    # --- predictions -----------------------------------------------------------------------------
+
+    def stage(self, graph: GraphKey, delegate: str) -> Cost:
+        """Expected cost of one stage."""
+        with self._lock:
+            return self._cost((graph, delegate))
+
+    def stage_s(self, graph: GraphKey, delegate: str) -> float | None:
+        """Mean seconds of one stage, None before it first ran."""
+        seconds = self._seconds.get((graph, delegate))
+        return None if seconds is None else seconds.mean
+
+    def stage_j(self, graph: GraphKey, delegate: str) -> float | None:
+        """Mean joules of one stage above idle, None where nothing is known."""
+        return self.stage(graph, delegate).energy_j
+
+    def lines(self) -> tuple[CostLine, ...]:
+        """Published costs: per configuration the share-weighted sum over the stages of its paths."""
+        with self._lock:
+            return tuple(
+                line for name, paths in self._paths.items() if (line := self._line(name, paths)) is not None
+            )
+
+    def _cost(self, slot: Slot) -> Cost:
+        seconds = self._seconds.get(slot)
+        if seconds is None:
+            return Cost(None, None, None, None)
+        sd_s = math.sqrt(seconds.variance)
+        if not self._speaks():
+            return Cost(seconds.mean, sd_s, None, None)
+        at = self._index.get(slot, 0)
+        watt = self._watt(at)
+        variance = self._p[0][0] + (2.0 * self._p[0][at] + self._p[at][at] if at else self._slot_variance)
+        energy = watt * seconds.mean
+        spread2 = seconds.mean**2 * variance + (watt * sd_s) ** 2 + self._run_spread2 * energy**2
+        return Cost(seconds.mean, sd_s, energy, math.sqrt(spread2))
+
+    def _line(self, name: str, paths: _Paths) -> CostLine | None:
+        total = sum(paths.weights.values())
+        run_s = run2 = energy_j = energy2 = 0.0
+        known = True
+        for path, weight in paths.weights.items():
+            costs = [self._cost(slot) for slot in path]
+            path_s = sum(cost.run_s or 0.0 for cost in costs)
+            path_j = sum(cost.energy_j or 0.0 for cost in costs)
+            known = known and all(cost.energy_j is not None for cost in costs)
+            share = weight / total
+            run_s += share * path_s
+            run2 += share * (path_s**2 + sum((cost.run_sd_s or 0.0) ** 2 for cost in costs))
+            energy_j += share * path_j
+            energy2 += share * (path_j**2 + sum((cost.energy_sd_j or 0.0) ** 2 for cost in costs))
+        if not paths.weights:
+            return None
+        sd_s = math.sqrt(max(0.0, run2 - run_s**2))
+        if not known:
+            return CostLine(name, run_s, sd_s)
+        return CostLine(name, run_s, sd_s, energy_j, math.sqrt(max(0.0, energy2 - energy_j**2)))
+
+    # --- joules ----------------------------------------------------------------------------------
+
+    @property
+    def windows(self) -> int:
+        """Metered windows learned from so far."""
+        return self._windows
+
+    def watt(self, slot: Slot) -> float:
+        """Watts above idle of one slot, as known now."""
+        with self._lock:
+            return self._watt(self._index.get(slot, 0))
+
+    def charge(self, run: RunRecord) -> Charge | None:
+        """Joules of a finished run, from its own seconds; None while nothing is known of this board."""
+        with self._lock:
+            if not self._speaks():
+                return None
+            index, watts, p = self._index, self._watts, self._p
+            common = watts[0]
+            total_s = energy = variance = 0.0
+            parts: list[tuple[int, float]] = []
+            for stage in run.stages:
+                at = index.get((stage.graph, stage.delegate))
+                if at is None:
+                    at = self._slot((stage.graph, stage.delegate))
+                run_s = stage.run_s
+                total_s += run_s
+                energy += (common + watts[at] if at else common) * run_s
+                parts.append((at, run_s))
+            host_s = run.end_s - run.start_s - total_s
+            if host_s > 0.0:
+                at = index.get(HOST) or self._slot(HOST)
+                energy += (common + watts[at] if at else common) * host_s
+                total_s += host_s
+                parts.append((at, host_s))
+            first = p[0]
+            variance = first[0] * total_s * total_s
+            for at, run_s in parts:
+                if at:
+                    row = p[at]
+                    variance += 2.0 * total_s * first[at] * run_s
+                    for other, other_s in parts:
+                        if other:
+                            variance += row[other] * run_s * other_s
+            parameter_sd = math.sqrt(variance) if variance > 0.0 else 0.0
+            run_sd = math.sqrt(self._run_spread2) * energy
+            reconciled = self._windows >= _ENOUGH_WINDOWS and parameter_sd <= _ENOUGH_SD * energy
+            return Charge(energy, run_sd, parameter_sd, reconciled)
+
+    def learn_window(self, equation: Equation) -> None:
+        """Take in one metered window (at most one a second: quadratic in the slots seen)."""
+        with self._lock:
+            x = [0.0] * len(self._watts)
+            for slot, seconds in equation.seconds.items():
+                at = self._slot(slot)
+                if at >= len(x):
+                    x.extend([0.0] * (at + 1 - len(x)))
+                x[0] += seconds
+                if at:
+                    x[at] += seconds
+            if x[0] > 0.0:
+                self._update(x, equation)
+
+    def _speaks(self) -> bool:
+        return self._has_prior or self._windows >= _ENOUGH_WINDOWS
+
+    def _watt(self, at: int) -> float:
+        return self._watts[0] + (self._watts[at] if at else 0.0)
+
+    def _slot(self, slot: Slot) -> int:
+        """Where a slot stands in the state; beyond the bound every further slot is the common term."""
+        at = self._index.get(slot)
+        if at is None:
+            if len(self._watts) > _MAX_SLOTS:
+                return 0
+            at = self._index[slot] = len(self._watts)
+            variance = self._host_variance if slot == HOST else self._slot_variance
+            self._watts.append(0.0)
+            self._caps.append(variance)
+            for row in self._p:
+                row.append(0.0)
+            self._p.append([0.0] * at + [variance])
+        return at
+
+    def _update(self, x: list[float], equation: Equation) -> None:
+        p, size = self._p, len(x)
+        used = [at for at in range(size) if x[at] != 0.0]
+        self._forget(used)
+        px = [sum(row[at] * x[at] for at in used) for row in p]
+        known2 = sum(px[at] * x[at] for at in used)
+        noise2 = equation.sd_j**2 + self._run_spread2 * equation.run_squares_j2 + 1e-18
+        residual = equation.net_j - sum(self._watts[at] * x[at] for at in used)
+        far = abs(residual) / math.sqrt(known2 + noise2)
+        if far > _OUTLIER_SD and self._windows >= _ENOUGH_WINDOWS:
+            noise2 *= (far / _OUTLIER_SD) ** 2  # an outlier is believed less, a lasting change still wins
+        total2 = known2 + noise2
+        gain = [value / total2 for value in px]
+        for at in range(size):
+            self._watts[at] += gain[at] * residual
+            row, weight = p[at], gain[at]
+            if weight:
+                for other in range(size):
+                    row[other] -= weight * px[other]
+        self._watts[0] = max(0.0, self._watts[0])
+        for at in used[1:]:
+            self._watts[at] = max(-self._watts[0], self._watts[at])  # no graph gives energy back
+        self._learn_spread(residual**2 - known2 - equation.sd_j**2, equation.run_squares_j2)
+        self._windows += 1
+
+    def _forget(self, used: list[int]) -> None:
+        """Widen what this window speaks of, never beyond the prior."""
+        widen = 1.0 / math.sqrt(_FORGET)
+        for at in used:
+            factor = (
+                min(widen, math.sqrt(self._caps[at] / self._p[at][at])) if self._p[at][at] > 0.0 else widen
+            )
+            if factor > 1.0:
+                for other in range(len(self._p)):
+                    self._p[at][other] *= factor
+                    self._p[other][at] *= factor
+
+    def _learn_spread(self, excess_j2: float, squares_j2: float) -> None:
+        """What windows scatter beyond meter and parameters is owed to single runs."""
+        if squares_j2 > 0.0 and self._windows >= _ENOUGH_WINDOWS:
+            low, high = _RUN_SPREAD_RANGE
+            seen = max(-(high**2), min(high**2, excess_j2 / squares_j2))
+            spread2 = self._run_spread2 + _RUN_SPREAD_RATE * (seen - self._run_spread2)
+            self._run_spread2 = max(low**2, min(high**2, spread2))

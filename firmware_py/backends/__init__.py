@@ -1,0 +1,1 @@
+"""Who runs a graph: doors to interpreters, their fakes, and what is known of their health."""

@@ -1,0 +1,1 @@
+"""What need not be redone: answers by content, interpreters under a byte budget."""

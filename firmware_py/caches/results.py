@@ -1,0 +1,47 @@
+"""Answers by content: the exact text under the same task, rule and model. In memory only.
+
+Texts are the keys and are never written anywhere. A stored answer is handed out without its joules:
+what a hit costs is not measured, and the first answer's joules were spent once.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import replace
+
+from firmware_py.caches.lru import Lru
+from firmware_py.contracts.reply import UNKNOWN_ENERGY, Reply
+
+Key = tuple[str, str, str, str]
+_ENTRY_BYTES = 2048  # a reply with two slots took 1.6 KB (tracemalloc, CPython 3.11)
+
+
+def key(task: str, text: str, rule: str, bundle_sha256: str) -> Key:
+    """What an answer depends on."""
+    return (task, text, rule, bundle_sha256)
+
+
+class ResultCache:
+    """Thread-safe; bounded by entries and by bytes."""
+
+    __slots__ = ("_lock", "_replies")
+
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        self._replies: Lru[Key, Reply] = Lru(max_entries, max_bytes)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Answers held."""
+        return len(self._replies)
+
+    def get(self, wanted: Key) -> Reply | None:
+        """The stored answer, marked as a hit, with the first asker's id still on it."""
+        with self._lock:
+            return self._replies.get(wanted)
+
+    def put(self, wanted: Key, reply: Reply) -> None:
+        """Hold an answer."""
+        stored = replace(reply, route=replace(reply.route, cache="hit"), energy=UNKNOWN_ENERGY)
+        with self._lock:
+            self._replies.put(wanted, stored, _ENTRY_BYTES + sys.getsizeof(wanted[1]))

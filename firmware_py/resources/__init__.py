@@ -1,0 +1,1 @@
+"""What may be spent now: the board's state and the limits that follow from it."""

@@ -1,0 +1,1 @@
+"""When a request runs: the queue and who is let into it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 class ProfileError(Exception):
@@ -43,11 +42,12 @@ class Delegate:
 
 @dataclass(frozen=True, slots=True)
 class PowerRail:
-    """One supply line and the sensor on it.
+    """One supply line, and the sensor that this profile expects on it.
 
-    `sensor` is `none` when the board as sold has no sensor there; `shunt_ohm` and `bus_range_v`
-    are then what to wire. `max_current_a` is the most the supply gives, `idle_w` the board's idle
-    draw on this rail (null: no sourced figure). `grade` is the INA219's accuracy grade (A or B).
+    `sensor` is `none` where nothing can be measured. `bus` and `address` are those of the I2C
+    device, `shunt_ohm` and `bus_range_v` its wiring, `grade` its accuracy grade (A or B).
+    `max_current_a` is the most the supply gives, `idle_w` the board's idle draw on this rail (null:
+    no figure was found, the quality list says so).
     """
 
     name: str
@@ -56,8 +56,8 @@ class PowerRail:
     address: int | None
     shunt_ohm: float | None
     bus_range_v: float | None
-    max_current_a: float
-    supply_v: float
+    max_current_a: float | None
+    supply_v: float | None
     idle_w: float | None
     grade: str | None
     source: str
@@ -75,11 +75,10 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Which image recipe flashes this board (null: none yet) and onto which medium."""
+    """Which image recipe flashes this board (null: none yet) and the medium it boots from."""
 
     recipe: str | None
     medium: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class Simulation:
     """How the simulated board differs from the reference x86_64 host.
 
     `speed_factor`: how many times longer one stage takes here. `busy_w`: extra watts above idle of
-    one busy core (mean). Both are null when no source was found: the board cannot be simulated.
+    one busy core (mean). Null: no figure was found, and the board cannot be simulated.
     """
 
     speed_factor: float | None
@@ -96,8 +95,8 @@ class Simulation:
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """One rule of the quality list: `done`, `todo` or `exempt`, the latter two with a reason."""
+class Rule:
+    """One line of the quality list; `todo` and `exempt` carry their reason."""
 
     status: str
     reason: str | None
@@ -108,7 +107,6 @@ class BoardProfile:
     """One board. `match` holds the device tree's `compatible` strings that mean this board."""
 
     name: str
-    kind: str
     title: str
     arch: str
     cores: int
@@ -120,13 +118,29 @@ class BoardProfile:
     console: Console | None
     image: Image
     simulation: Simulation
-    quality: Mapping[str, Quality]
+    quality: Mapping[str, Rule]
     sources: Mapping[str, str]
 
     @property
     def tier(self) -> str:
-        """Where it stands: `gold` (all rules done), `silver` (measured on hardware), else `bronze`."""
-        if all(rule.status in {"done", "exempt"} for rule in self.quality.values()):
+        """`gold`: every rule done or exempt; `silver`: measured on the board; else `bronze`."""
+        if all(rule.status != "todo" for rule in self.quality.values()):
             return "gold"
-        measured: Any = self.quality.get("measured_on_hardware")
-        return "silver" if measured is not None and measured.status == "done" else "bronze"
+        return "silver" if self.quality["measured_on_hardware"].status == "done" else "bronze"
+
+    @property
+    def can_simulate(self) -> bool:
+        """Whether the profile knows enough to stretch stage times and drive the plant."""
+        return self.simulation.speed_factor is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Accessory:
+    """What is plugged into a board and brings a delegate; `busy_w` is its own draw at work."""
+
+    name: str
+    title: str
+    usb_ids: tuple[str, ...]
+    delegates: tuple[Delegate, ...]
+    busy_w: float | None
+    source: str

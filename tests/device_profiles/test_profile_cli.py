@@ -1,0 +1,35 @@
+"""`ciuic profile` prints one JSON document, and its exit status says whether all is well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ciuic.cli import main
+
+
+def test_list_is_json_with_every_board(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "list", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {"raspberry-pi-5", "simulated"} <= {board["name"] for board in document["boards"]}
+    assert document["accessories"][0]["name"] == "coral-usb"
+
+
+def test_check_passes_on_the_shipped_and_prints_what_is_open(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "check"]) == 0
+    assert "todo measured_on_hardware" in capsys.readouterr().out
+
+
+def test_check_fails_on_a_broken_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text("name = 'broken'\n", encoding="utf-8")
+    assert main(["profile", "check", str(path), "--json"]) == 1
+    row = json.loads(capsys.readouterr().out)["profiles"][0]
+    assert "title is missing" in row["error"]
+
+
+def test_detect_says_none_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "detect", "--root", str(tmp_path)]) == 1
+    assert "device tree: none" in capsys.readouterr().out

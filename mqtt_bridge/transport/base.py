@@ -138,6 +138,10 @@ class Transport(ABC):
         """Send what waits, disconnect cleanly (no will), end the thread; a second call does nothing."""
 
     @abstractmethod
+    def kill(self) -> None:
+        """End as a crash would: no goodbye, so the broker publishes the will. For chaos and tests."""
+
+    @abstractmethod
     def _subscribed(self, subscription: Subscription) -> None:
         """Tell the broker of a new subscription, if connected; any thread."""
 

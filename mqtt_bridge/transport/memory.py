@@ -232,7 +232,7 @@ class MemoryTransport(Transport):
         self.call_soon(self._on_lost)
 
     def kill(self) -> None:
-        """Drop the link as a dying process would: the will is published, nothing reconnects."""
+        """Drop the link as a dying process would."""
         self._stopping = True
         self._linked = False
         self._broker.disconnect(self, clean=False)

@@ -81,7 +81,7 @@ class MqttTransport(Transport):
         self._writing = False
         self._up = threading.Event()
         self._awaited: set[int] = set()
-        self._accepted = self._stopping = False
+        self._accepted = self._stopping = self._killed = False
         self._shared: bool | None = None
         self._preference = 0
         self._failures = 0
@@ -121,7 +121,9 @@ class MqttTransport(Transport):
 
     def publish(self, message: Message) -> None:
         """Send; straight out on the transport's thread, through the wake pipe from any other."""
-        if threading.current_thread() is self._thread:
+        if message.qos == 0 and not self._accepted:
+            self._dropped += 1
+        elif threading.current_thread() is self._thread:
             self._publish(message)
         else:
             self.call_soon(lambda: self._publish(message))
@@ -153,6 +155,13 @@ class MqttTransport(Transport):
             self.call_soon(self._begin_stop)
             self._thread.join(_CLOSE_TIMEOUT_S + _CONNECT_TIMEOUT_S)
 
+    def kill(self) -> None:
+        """Close the socket without DISCONNECT and end the thread."""
+        if self._thread.is_alive():
+            self._killed = True
+            self.call_soon(self._begin_stop)
+            self._thread.join(_CLOSE_TIMEOUT_S + _CONNECT_TIMEOUT_S)
+
     def _subscribed(self, subscription: Subscription) -> None:
         if self._accepted:
             self.call_soon(lambda: self._send_subscribe(subscription))
@@ -167,7 +176,9 @@ class MqttTransport(Transport):
         try:
             while not self._stopping:
                 self._turn()
-            self._say_goodbye()
+            if not self._killed:
+                self._say_goodbye()
+            self._close_socket()
         finally:
             self._up.clear()
             os.close(self._wake_read)
@@ -424,9 +435,6 @@ class MqttTransport(Transport):
         self._client.unsubscribe(topic_filter)
 
     def _publish(self, message: Message) -> None:
-        if message.qos == 0 and not self._accepted:
-            self._dropped += 1
-            return
         properties = _properties(message) if self._five else None
         try:
             info = self._client.publish(
@@ -458,6 +466,8 @@ class MqttTransport(Transport):
             self._client.disconnect()
             if self._client.want_write():
                 self._client.loop_write()
+
+    def _close_socket(self) -> None:
         found = self._client.socket()
         if found is not None:
             found.close()

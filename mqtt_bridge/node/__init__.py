@@ -1,0 +1,1 @@
+"""A node on the mesh: it serves requests, says what it is, and answers repeats once."""

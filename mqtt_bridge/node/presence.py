@@ -1,0 +1,82 @@
+"""What a node says of itself: birth and state (retained), a will, and a heartbeat twice a second.
+
+The will carries the epoch of its birth: one that arrives late cannot kill a node that is back,
+because its epoch is older than the retained birth's. At each connection birth and state are said
+again, so nothing lives in the broker alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from firmware_py.contracts.node_state import Birth, Heartbeat, Lifecycle, State
+from mqtt_bridge.transport.base import LinkEvent, Message, Transport
+from mqtt_bridge.transport.timers import Timer
+from mqtt_bridge.wire import topics
+from mqtt_bridge.wire.codec import JSON, encode_payload
+
+HEARTBEAT_S = 0.5
+_HEARTBEAT_EXPIRY_S = 2
+
+
+def state_message(mesh: str, node: str, epoch: int, state: Lifecycle) -> Message:
+    """A lifecycle message; with `lost` it is the will."""
+    topic = topics.build("state", mesh, node=node)
+    return _retained(topic, State(node, epoch, state).to_dict())
+
+
+class Presence:
+    """Publishes birth, state and heartbeats of one node on its transport's thread."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        mesh: str,
+        birth: Birth,
+        heartbeat: Callable[[], Heartbeat],
+        period_s: float = HEARTBEAT_S,
+    ) -> None:
+        self._transport = transport
+        self._mesh = mesh
+        self._birth = birth
+        self._heartbeat = heartbeat
+        self._period_s = period_s
+        self._timer: Timer | None = None
+        self._beat_topic = topics.build("heartbeat", mesh, node=birth.node)
+
+    def start(self) -> None:
+        """Say everything at each connection from now on."""
+        self._transport.watch(self._on_link)
+        self._timer = self._transport.call_later(self._period_s, self._beat)
+
+    def stop(self) -> None:
+        """Stop beating and say `disconnected`; the transport's close sends it out."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        self._say("disconnected")
+
+    def _on_link(self, event: LinkEvent) -> None:
+        if event == "up" and self._timer is not None:
+            self._announce()
+
+    def _announce(self) -> None:
+        topic = topics.build("birth", self._mesh, node=self._birth.node)
+        self._transport.publish(_retained(topic, self._birth.to_dict()))
+        self._say("ready")
+
+    def _say(self, state: Lifecycle) -> None:
+        self._transport.publish(state_message(self._mesh, self._birth.node, self._birth.epoch, state))
+
+    def _beat(self) -> None:
+        if self._timer is None:
+            return
+        if self._transport.connected:
+            payload = encode_payload(self._heartbeat().to_dict(), JSON)
+            self._transport.publish(Message(self._beat_topic, payload, 0, expiry_s=_HEARTBEAT_EXPIRY_S))
+        self._timer = self._transport.call_later(self._period_s, self._beat)
+
+
+def _retained(topic: str, data: Mapping[str, Any]) -> Message:
+    return Message(topic, encode_payload(data, JSON), 1, retain=True, content_type=JSON)

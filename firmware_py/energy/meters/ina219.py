@@ -24,9 +24,11 @@ _LOG = logging.getLogger(__name__)
 # maximum conversion time, shunt seen 88 % of the time; IDLE = bus 12 bit + shunt x128 = 14.6 Hz, 99 %.
 _CODES = {Pace.BUSY: (2, 10), Pace.IDLE: (3, 15)}
 _POLLS_PER_PERIOD = 12  # a poll that comes too early is repeated after this fraction of a period
-_EARLY = 0.985  # aim a little before the expected end: late polls alone could not show that they are late
+_EARLY, _EARLIER = 0.985, 0.95  # aim before the expected end: a poll that is always late cannot show it
 _TRACKING = 0.02  # how fast the period estimate follows (the ADC clock is 10 % off at most)
-_SILENT_PERIODS = 4.0  # no conversion for so long: the chip stopped or restarted
+_LEAST, _MOST = 2.0 - reg.CONVERSION_MAX_RATIO, reg.CONVERSION_MAX_RATIO
+_TRACKED_CYCLES = 4  # after a longer gap the number of cycles in it is no longer certain
+_SILENT_POLLS = 3 * _POLLS_PER_PERIOD  # so many polls in vain: the chip stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,9 @@ class Ina219(Meter):
         self._period_s = cadences[Pace.IDLE].period_s
         self._due_s = 0.0
         self._last_s = 0.0
+        self._early = 0
+        self._caught = False
+        self._nominal_s = self._period_s
         self._closed = False
 
     @property
@@ -129,7 +134,7 @@ class Ina219(Meter):
     def start(self, pace: Pace) -> None:
         """See `Meter.start`; writing the mode also clears a stale conversion-ready flag."""
         self._config = self._configs[pace]
-        self._period_s = self._capabilities.cadence(pace).period_s
+        self._period_s = self._nominal_s = self._capabilities.cadence(pace).period_s
         self._write_config()
 
     def read(self) -> Sample | None:
@@ -137,7 +142,9 @@ class Ina219(Meter):
         now_s = self._clock.now_s()
         bus, shunt = self._bus.read(self._address, (reg.BUS, reg.SHUNT))
         if not bus & reg.CNVR:
-            if now_s - self._last_s > _SILENT_PERIODS * self._period_s:
+            self._early += 1
+            if self._early > _SILENT_POLLS:
+                self._early = 0
                 self.check()
                 msg = f"INA219 at 0x{self._address:02x} stopped converting"
                 raise SensorBusError(msg)
@@ -172,15 +179,26 @@ class Ina219(Meter):
         self._bus.write(self._address, reg.CONFIG, self._config.encode())
         now_s = self._clock.now_s()
         self._last_s = now_s
+        self._early = 0
+        self._caught = False
         self._due_s = now_s + self._period_s
 
     def _track(self, now_s: float) -> None:
-        """Follow the chip's own clock, so that polls land just after its conversions."""
-        cycles = max(1, round((now_s - self._last_s) / self._period_s))
-        if cycles < _SILENT_PERIODS:
-            self._period_s += _TRACKING * ((now_s - self._last_s) / cycles - self._period_s)
+        """Follow the chip's own clock, so that polls land just after its conversions.
+
+        Only a conversion that a poll in vain preceded is known to be fresh. Two such in a row tell the
+        period; a first poll that finds a sample may be late by any amount: aim earlier until one is not.
+        """
+        caught = self._early > 0
+        if caught and self._caught:
+            cycles = max(1, round((now_s - self._last_s) / self._period_s))
+            if cycles <= _TRACKED_CYCLES:
+                self._period_s += _TRACKING * ((now_s - self._last_s) / cycles - self._period_s)
+                self._period_s = max(_LEAST * self._nominal_s, min(_MOST * self._nominal_s, self._period_s))
+        self._due_s = now_s + (_EARLY if caught else _EARLIER) * self._period_s
+        self._caught = caught
+        self._early = 0
         self._last_s = now_s
-        self._due_s = now_s + _EARLY * self._period_s
 
     def _sample(self, now_s: float, bus: int, shunt: int) -> Sample:
         config = self._config

@@ -354,6 +354,13 @@ class ToolMissingError(ConfigError):
     default_hint = "Run `make setup`, or the set-up script for the role that the message names."
 
 
+class ConversionError(ConfigError):
+    """A file that a model build made is missing, or does not say what torch says."""
+
+    code = "conversion_failed"
+    default_hint = "Nothing was written to models/. The build folder keeps the steps that were right; build again."
+
+
 def all_codes() -> dict[str, type[CiuicError]]:
     """Every stable code with its class; the docs and the AsyncAPI document are checked against it."""
     found: dict[str, type[CiuicError]] = {CiuicError.code: InternalError}

@@ -7,7 +7,7 @@ test holds the two together.
     n  = RMSNorm(h[:n])                                              [n, d]
     p  = (mean(n), max(n), n[last])                                  [3d]
     intent = relu(p @ intent_w1 + intent_b1) @ intent_w2 + intent_b2 [C]
-    u  = sum over k in -1 … 2 of n[t + k] @ tag_w1[k]  +  p @ tag_pool + tag_b1   [n, m]
+    u  = sum over k in -1 … 3 of n[t + k] @ tag_w1[k]  +  p @ tag_pool + tag_b1   [n, m]
     tags   = argmax(relu(u) @ tag_w2 + tag_b2)                       [n]
 """
 
@@ -25,7 +25,7 @@ from firmware_py.contracts.errors import BundleFormatError
 Array = npt.NDArray[Any]
 
 EPSILON = np.float32(1e-5)  # of the RMSNorm, as in the trunk
-WINDOW = (-1, 0, 1, 2)  # rows beside its own that a tag sees; more to the right, where the trunk is blind
+WINDOW = (-1, 0, 1, 2, 3)  # rows beside its own that a tag sees; more to the right, where the trunk is blind
 _HERE = WINDOW.index(0)
 NAMES = (
     "intent_w1", "intent_b1", "intent_w2", "intent_b2",
@@ -39,7 +39,7 @@ class ExitHead:
     __slots__ = ("_arrays", "temperature")
 
     def __init__(self, arrays: dict[str, Array], temperature: float) -> None:
-        """Take float arrays: `tag_w1` is [4, d, m], the rest as in the module's formula.
+        """Take float arrays: `tag_w1` is [5, d, m], the rest as in the module's formula.
 
         Raises:
             BundleFormatError: an array is missing or does not fit the others.

@@ -1,7 +1,8 @@
 """Kind `intent`: one text in, one label with its slots out.
 
-Slot tags are BIO (Ramshaw and Marcus 1995) over tokens: 0 is outside, `2i+1` begins slot i, `2i+2`
-continues it, slots in the manifest's order.
+Slot tags are BIO (Ramshaw and Marcus 1995): 0 is outside, `2i+1` begins slot i, `2i+2` continues it,
+slots in the manifest's order. A word has the tag of its first piece; tags of continuing pieces are not
+read, so a slot never ends inside a word.
 """
 
 from __future__ import annotations
@@ -30,6 +31,18 @@ class Encoded:
     spans: tuple[tuple[int, int], ...]
     tokens: int
     truncated: int
+
+
+class Pieces(Protocol):
+    """Piece ids with their spans: `Tokens` or `Encoded`."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Ids in the vocabulary."""
+
+    @property
+    def spans(self) -> Sequence[tuple[int, int]]:
+        """[start, end) in code points of the text."""
 
 
 class LabelVerdict(Protocol):
@@ -96,19 +109,25 @@ class IntentTask:
                     "start": start,
                     "end": end,
                 }
-                for slot, start, end in spans_of(tags, encoded.spans)
+                for slot, start, end in spans_of(tags, encoded, self._tokenizer.continues)
             ],
         }
 
 
-def spans_of(tags: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+def spans_of(
+    tags: Sequence[int], pieces: Pieces, continues: frozenset[int]
+) -> list[tuple[int, int, int]]:
     """BIO tags as (slot, start, end) in code points.
 
     A continuation without its beginning begins a slot of its own, so no tag sequence is illegal.
     """
     out: list[tuple[int, int, int]] = []
     open_slot = -1
-    for tag, (start, end) in zip(tags, spans, strict=False):
+    for tag, piece, (start, end) in zip(tags, pieces.ids, pieces.spans, strict=False):
+        if piece in continues:
+            if open_slot >= 0:
+                out[-1] = (open_slot, out[-1][1], end)
+            continue
         number = int(tag)
         slot = (number - 1) // 2 if number else -1
         if slot >= 0 and slot == open_slot and number % 2 == 0:
@@ -120,7 +139,7 @@ def spans_of(tags: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[tupl
 
 
 def tags_of(slots: Sequence[tuple[int, int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
-    """The inverse of `spans_of` for training: (slot, start, end) as one BIO tag per token."""
+    """The inverse of `spans_of` for training: (slot, start, end) as one BIO tag per piece."""
     tags = [0] * len(spans)
     for slot, start, end in slots:
         first = True

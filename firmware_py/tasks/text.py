@@ -40,9 +40,12 @@ class Tokens:
 
 
 class WordPiece:
-    """A vocabulary and its cutter; the only state is a bounded cache of cut words."""
+    """A vocabulary and its cutter; the only state is a bounded cache of cut words.
 
-    __slots__ = ("_cache", "_index", "_longest", "_unknown")
+    `continues` holds the ids that carry on the word of the piece before them.
+    """
+
+    __slots__ = ("_cache", "_index", "_longest", "_unknown", "continues")
 
     def __init__(self, vocabulary: list[str]) -> None:
         """Take the pieces in id order; continuation pieces begin with `##`.
@@ -55,6 +58,9 @@ class WordPiece:
             msg = "the vocabulary repeats a piece, does not begin with [PAD], or lacks [UNK]"
             raise BundleFormatError(msg)
         self._unknown = self._index[UNKNOWN]
+        self.continues = frozenset(
+            number for piece, number in self._index.items() if piece.startswith("##") and len(piece) > 2
+        )
         self._longest = max(len(piece) for piece in vocabulary)
         self._cache: dict[str, tuple[_Piece, ...]] = {}
 

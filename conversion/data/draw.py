@@ -1,0 +1,122 @@
+"""A random draw over a template's expression tree, with slot spans in code points.
+
+Alternative: pick one; sequence: join; permutation: shuffle; rule: follow; list: draw a value. The
+exhaustive expansion has 10^7 sentences in English, nearly all of them from a few templates.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from conversion.data.names import Names
+from conversion.data.sentence import Sentence
+from conversion.data.templates import Grammar, Template
+
+WORDED = 0.25  # share of numbers written in words
+_LIGHT_AFTER_NAME = re.compile(r"\{name\} <light>")
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
+).split()
+_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+_COMMON = (1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 45, 50, 60, 70, 75, 80, 90, 100)
+
+_Piece = tuple[str, str | None, str]  # text, slot name, kind of the value
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A sentence and its form with the values left out: equal forms are the same words otherwise."""
+
+    sentence: Sentence
+    form: str
+
+
+class Drawer:
+    """Draws sentences of one grammar with one side's names; all randomness is the argument's."""
+
+    def __init__(self, grammar: Grammar, names: Names) -> None:
+        self._grammar = grammar
+        self._names = names
+
+    def draw(self, template: Template, random: Random) -> Drawn:
+        """One sentence of a template."""
+        domain = random.choice(template.domains) if template.domains else ""
+        if domain == "light" and _LIGHT_AFTER_NAME.search(template.text):
+            domain = "light_modifier"
+        pieces = self._walk(template.expression, domain, random)
+        text, slots = join(pieces)
+        form, _ = join([("{" + kind + "}" if slot else value, None, "") for value, slot, kind in pieces])
+        return Drawn(Sentence(text, template.intent, slots, template.number), form)
+
+    def _walk(self, node: Any, domain: str, random: Random) -> list[_Piece]:
+        kind = type(node).__name__
+        if kind == "TextChunk":
+            return [(node.original_text, None, "")]
+        if kind == "ListReference":
+            value, group = self._value(node.list_name, domain, random)
+            return [(value, node.slot_name, group)]
+        if kind == "RuleReference":
+            return self._walk(self._grammar.rules[node.rule_name].expression, domain, random)
+        if kind == "Alternative":
+            return self._walk(random.choice(node.items), domain, random)
+        items = list(node.items)
+        if kind == "Permutation":
+            random.shuffle(items)
+            return [piece for item in items for piece in [*self._walk(item, domain, random), (" ", None, "")]]
+        return [piece for item in items for piece in self._walk(item, domain, random)]
+
+    def _value(self, name: str, domain: str, random: Random) -> tuple[str, str]:
+        """A list's value and the group that it is of."""
+        values = self._grammar.lists.get(name)
+        kind = type(values).__name__
+        if kind == "RangeSlotList":
+            return _number(values, random), "number"
+        if kind == "TextSlotList":
+            pieces = self._walk(random.choice(values.values).text_in, domain, random)
+            return join(pieces)[0], name
+        section = (domain or "light") if name == "name" else name
+        return self._names.draw(section, random), section
+
+
+def join(pieces: list[_Piece]) -> tuple[str, tuple[tuple[int, int, str], ...]]:
+    """Put pieces together with single spaces; spans follow."""
+    text = ""
+    slots: list[tuple[int, int, str]] = []
+    for value, slot, _ in pieces:
+        start = -1
+        for char in value:
+            if char.isspace():
+                if text and not text.endswith(" "):
+                    text += " "
+                continue
+            if start < 0:
+                start = len(text)
+            text += char
+        if slot is not None and start >= 0:
+            slots.append((start, len(text.rstrip()), slot))
+    return text.rstrip(), tuple(slots)
+
+
+def number_words(number: int) -> str:
+    """An integer from 0 to 100 in words."""
+    if number < 20:
+        return _UNITS[number]
+    if number == 100:
+        return "one hundred" if number else ""
+    tens, units = divmod(number, 10)
+    return _TENS[tens] + (f" {_UNITS[units]}" if units else "")
+
+
+def _number(values: Any, random: Random) -> str:
+    """A number of a range: half of them round ones, a quarter in words."""
+    common = [value for value in _COMMON if values.start <= value <= values.stop]
+    if values.step > 1 or not common:
+        return str(random.randrange(values.start, values.stop + 1, values.step))
+    number = random.choice(common) if random.random() < 0.5 else random.randint(values.start, values.stop)
+    if values.fraction_type is not None and random.random() < 0.05:
+        return f"{number}.5"
+    return number_words(number) if number <= 100 and random.random() < WORDED else str(number)

@@ -1,0 +1,134 @@
+"""The home-en data of one seed: drawn, cleaned, split.
+
+Cleaning: a text must mean one thing. Drawn sentences are compared by their form - the words with every
+value replaced by the kind of its list - and a form that occurs with two intents, or with two different
+rows of slots, is removed everywhere; so are equal texts of different forms. Nothing here looks at
+which side of the split a sentence is on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from conversion.data.draw import Drawer, Drawn
+from conversion.data.names import load_names
+from conversion.data.out_of_scope import load_foreign
+from conversion.data.sentence import Sentence
+from conversion.data.templates import Grammar, Split, load_grammar, split_templates
+from firmware_py.tasks.intent import OUT_OF_SCOPE
+
+PER_TEMPLATE = {"train": 32, "calibration": 16, "evaluation": 16}
+PER_INTENT = 160  # a small intent's templates are drawn more often, to at least this many in training
+POLITE = 0.15  # share of training sentences with one of the package's own skip words around them
+_BEFORE = ("please", "can you", "could you", "would you", "i'd like to", "i want to")
+_AFTER = ("please", "for me", "now")
+
+
+@dataclass(frozen=True, slots=True)
+class HomeData:
+    """All rows of one seed; `labels` ends with `oos`."""
+
+    train: tuple[Sentence, ...]
+    calibration: tuple[Sentence, ...]
+    evaluation: tuple[Sentence, ...]
+    foreign_evaluation: tuple[Sentence, ...]
+    labels: tuple[str, ...]
+    slots: tuple[str, ...]
+    split: Split
+    sources: tuple[dict[str, object], ...]
+    removed: int
+
+
+def build(seed: int, folder: Path | None, words: tuple[str, ...] = ()) -> HomeData:
+    """Draw the data of a seed.
+
+    Args:
+        seed: of split, draws and order.
+        folder: with the public sets for out-of-scope sentences, or None.
+        words: for invented names in training.
+    """
+    grammar = load_grammar()
+    split = split_templates(grammar.templates, seed)
+    sides = {"train": split.train, "calibration": split.calibration, "evaluation": split.evaluation}
+    drawn = {side: _draw(grammar, side, numbers, seed, words) for side, numbers in sides.items()}
+    bad = ambiguous(row for rows in drawn.values() for row in rows)
+    kept = {side: [row.sentence for row in rows if not bad(row)] for side, rows in drawn.items()}
+    removed = sum(map(len, drawn.values())) - sum(map(len, kept.values()))
+    foreign = load_foreign(folder, seed)
+    random = Random(f"polite {seed}")  # noqa: S311 - reproducible draws, no secret
+    train = [_politely(row, random) for row in kept["train"]]
+    return HomeData(
+        train=(*train, *foreign.train),
+        calibration=(*kept["calibration"], *foreign.calibration),
+        evaluation=tuple(kept["evaluation"]),
+        foreign_evaluation=foreign.evaluation,
+        labels=(*sorted({template.intent for template in grammar.templates}), OUT_OF_SCOPE),
+        slots=tuple(sorted({slot for row in kept["train"] for _, _, slot in row.slots})),
+        split=split,
+        sources=foreign.sources,
+        removed=removed,
+    )
+
+
+class _Ambiguous:
+    """Whether a drawn sentence has a second meaning."""
+
+    def __init__(self, forms: set[str], texts: set[str]) -> None:
+        self._forms, self._texts = forms, texts
+
+    def __call__(self, row: Drawn) -> bool:
+        return row.form in self._forms or row.sentence.text.lower() in self._texts
+
+
+def ambiguous(rows: Iterable[Drawn]) -> _Ambiguous:
+    """Find forms and texts with two intents or two rows of slots."""
+    forms: dict[str, set[object]] = defaultdict(set)
+    texts: dict[str, set[object]] = defaultdict(set)
+    for row in rows:
+        names = tuple(name for _, _, name in row.sentence.slots)
+        forms[row.form].add((row.sentence.intent, names))
+        texts[row.sentence.text.lower()].add((row.sentence.intent, row.sentence.slots))
+    return _Ambiguous(
+        {form for form, meanings in forms.items() if len(meanings) > 1},
+        {text for text, meanings in texts.items() if len(meanings) > 1},
+    )
+
+
+def _draw(
+    grammar: Grammar, side: str, numbers: frozenset[int], seed: int, words: tuple[str, ...]
+) -> list[Drawn]:
+    """Distinct sentences of the side's templates, the same number of each where it has so many."""
+    drawer = Drawer(grammar, load_names("eval" if side == "evaluation" else "train", words))
+    sizes: dict[str, int] = defaultdict(int)
+    for number in numbers:
+        sizes[grammar.templates[number].intent] += 1
+    out: list[Drawn] = []
+    for number in sorted(numbers):
+        template = grammar.templates[number]
+        random = Random(f"draw {seed} {side} {number}")  # noqa: S311 - reproducible draws, no secret
+        wanted = PER_TEMPLATE[side]
+        if side == "train":
+            wanted = max(wanted, PER_INTENT // sizes[template.intent])
+        seen: dict[str, Drawn] = {}
+        for _ in range(wanted * 4):
+            row = drawer.draw(template, random)
+            seen.setdefault(row.sentence.text, row)
+            if len(seen) == wanted:
+                break
+        out += seen.values()
+    return out
+
+
+def _politely(row: Sentence, random: Random) -> Sentence:
+    """Sometimes put a courtesy around a training sentence, as the package's own skip words allow."""
+    if random.random() > POLITE:
+        return row
+    if random.random() < 0.5:
+        return Sentence(f"{row.text} {random.choice(_AFTER)}", row.intent, row.slots, row.template)
+    before = random.choice(_BEFORE) + " "
+    slots = tuple((start + len(before), end + len(before), name) for start, end, name in row.slots)
+    return Sentence(before + row.text, row.intent, slots, row.template)

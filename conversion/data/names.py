@@ -1,0 +1,63 @@
+"""Values for open lists: our own names, split into those for training and those for evaluation.
+
+Training also invents values (a modifier with a domain's noun, or random words where anything may
+stand), so that a slot is known by its place and not by heart.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+Side = Literal["train", "eval"]
+
+INVENTED = 0.45  # share of training values that are made up
+FREE = ("item", "task", "message", "search_query", "timer_name", "todo", "zone", "person")  # anything may stand
+_MODIFIERS = (
+    "new", "old", "big", "small", "left", "right", "blue", "green", "black", "white", "round", "tall", "second",
+    "smart", "wooden", "tom's", "anna's", "dad's", "kids", "cheap", "silver", "front", "rear", "tiny", "spare",
+)  # fmt: skip
+_LISTS = {
+    "timer_command": "command",
+    "shopping_list_item": "item",
+    "todo_list_item": "task",
+    "input_button": "button",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Draws a value for an open list on one side of the split."""
+
+    values: dict[str, tuple[str, ...]]
+    side: Side
+    words: tuple[str, ...] = ()
+
+    def draw(self, section: str, random: Random) -> str:
+        """A value of a section (`area`, `light`, `timer_command`, …)."""
+        key = _LISTS.get(section, section)
+        value = random.choice(self.values[key])
+        if self.side == "eval" or random.random() > INVENTED:
+            return value
+        if key in FREE:
+            if not self.words:
+                return value
+            return " ".join(random.choice(self.words) for _ in range(random.randint(1, 3)))
+        if key in ("floor", "command", "weather"):
+            return value
+        word = random.choice(self.words or _MODIFIERS)
+        if key == "area":
+            return random.choice((value, f"{word} room", f"{word} {value}", f"{value} {word}"))
+        if key == "light_modifier":
+            return word
+        return f"{word} {value.split()[-1]}"
+
+
+def load_names(side: Side, words: tuple[str, ...] = ()) -> Names:
+    """Read `names_en.toml`; `words` are for invented values."""
+    with (Path(__file__).parent / "names_en.toml").open("rb") as file:
+        sections = tomllib.load(file)
+    return Names({name: tuple(section[side]) for name, section in sections.items()}, side, words)

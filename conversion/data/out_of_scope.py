@@ -1,0 +1,121 @@
+"""Sentences that are none of the house's business: our own, and rows of public sets where present.
+
+CLINC150 (Larson et al. 2019, CC BY 3.0) and BANKING77 (Casanueva et al. 2020, CC BY 4.0) are read from a
+data folder; without it the build goes on with our own list. Evaluation's topics and intents are unseen in
+training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from random import Random
+
+from conversion.data.sentence import Sentence
+from firmware_py.contracts.errors import DataInvalidError
+from firmware_py.tasks.intent import OUT_OF_SCOPE
+
+# CLINC150 domains that a home hub does not serve; left out: home, utility, small talk and meta overlap with
+# the Home Assistant intents, and "kitchen and dining" has shopping and timers in it.
+_FOREIGN = ("banking", "credit_cards", "auto_and_commute", "travel", "work")
+_CHOICE = re.compile(r"\(([^)]*)\)")
+_PER_INTENT = {"train": 30, "calibration": 25, "evaluation": 25}
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Out-of-scope sentences per side and where they came from (name, SHA-256, licence, rows)."""
+
+    train: tuple[Sentence, ...]
+    calibration: tuple[Sentence, ...]
+    evaluation: tuple[Sentence, ...]
+    sources: tuple[dict[str, object], ...]
+
+
+def own_sentences(side: str) -> list[tuple[str, str]]:
+    """(topic, text) of the committed list, every choice written out."""
+    with (Path(__file__).parent / "out_of_scope_en.toml").open("rb") as file:
+        topics = tomllib.load(file)[side]
+    return [(topic, text) for topic, rows in topics.items() for row in rows for text in _expand(row)]
+
+
+def load_foreign(folder: Path | None, seed: int) -> Foreign:
+    """Gather and split.
+
+    Args:
+        folder: of the public sets; None or a folder without them: our own list alone.
+        seed: which intents are for evaluation.
+
+    Raises:
+        DataInvalidError: a data file is there and cannot be read.
+    """
+    random = Random(f"foreign {seed}")  # noqa: S311 - reproducible draws, no secret
+    own = own_sentences("train")
+    topics = sorted({topic for topic, _ in own})
+    spared = set(random.sample(topics, max(1, len(topics) // 6)))  # calibration's topics are unseen too
+    sides: dict[str, list[str]] = {
+        "train": [text for topic, text in own if topic not in spared],
+        "calibration": [text for topic, text in own if topic in spared],
+        "evaluation": [text for _, text in own_sentences("eval")],
+    }
+    sources: list[dict[str, object]] = [
+        {"name": "out_of_scope_en.toml", "licence": "Apache-2.0", "rows": sum(map(len, sides.values()))}
+    ]
+    for name, licence in (("clinc150", "CC-BY-3.0"), ("banking77", "CC-BY-4.0")):
+        if folder is None or not (folder / name / "train.jsonl").is_file():
+            sources.append({"name": name, "licence": licence, "rows": 0, "note": "not present"})
+            continue
+        digest, rows = _public(folder / name)
+        for side, texts in _by_intent(rows, random).items():
+            sides[side] += texts
+        sources.append({"name": name, "licence": licence, "rows": len(rows), "sha256": digest})
+    as_rows = {
+        side: tuple(
+            Sentence(text, OUT_OF_SCOPE, origin="foreign") for text in dict.fromkeys(map(str.lower, texts))
+        )
+        for side, texts in sides.items()
+    }
+    return Foreign(as_rows["train"], as_rows["calibration"], as_rows["evaluation"], tuple(sources))
+
+
+def _expand(row: str) -> list[str]:
+    parts = _CHOICE.split(row)
+    choices = [part.split("|") if number % 2 else [part] for number, part in enumerate(parts)]
+    return [" ".join("".join(picked).split()) for picked in product(*choices)]
+
+
+def _public(folder: Path) -> tuple[str, list[tuple[str, str]]]:
+    """SHA-256 of the training share and its (intent, text) rows that are foreign to a house."""
+    data = (folder / "train.jsonl").read_bytes()
+    try:
+        rows = [json.loads(line) for line in data.decode("utf-8").splitlines() if line]
+        pairs = [(str(row["intent"]), str(row["text"])) for row in rows]
+        domains = folder / "domains.json"
+        if domains.is_file():
+            listed = json.loads(domains.read_text("utf-8"))
+            wanted = {intent for domain in _FOREIGN for intent in listed[domain]}
+            pairs = [pair for pair in pairs if pair[0] in wanted]
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"{folder.name}/train.jsonl is not rows of text and intent"
+        raise DataInvalidError(msg) from error
+    return hashlib.sha256(data).hexdigest(), pairs
+
+
+def _by_intent(rows: list[tuple[str, str]], random: Random) -> dict[str, list[str]]:
+    """70 % of the intents for training, 10 % for calibration, 20 % for evaluation."""
+    intents = sorted({intent for intent, _ in rows})
+    random.shuffle(intents)
+    cut, end = round(0.7 * len(intents)), round(0.8 * len(intents))
+    sides = {"train": intents[:cut], "calibration": intents[cut:end], "evaluation": intents[end:]}
+    out: dict[str, list[str]] = {}
+    for side, names in sides.items():
+        out[side] = []
+        for name in names:
+            texts = sorted(text for intent, text in rows if intent == name)
+            out[side] += random.sample(texts, min(_PER_INTENT[side], len(texts)))
+    return out

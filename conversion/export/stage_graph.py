@@ -1,0 +1,97 @@
+"""One stage as a graph that converts well: rank 2, no batch, everything foldable folded.
+
+Differences to `nets.deepseek_lite` (same numbers; a test holds them together), each with its reason:
+gains, the query's scale and the width gates are in the weights; the rotary half-swap is a second Linear with
+swapped rows; queries are laid out token by head, so that no transpose of activations is left and both
+attention products have rank 3 on either side; every Linear has a bias, so that it becomes one
+fully-connected operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from conversion.nets.deepseek_lite import GROUPS, DeepSeekLite, Layer, norm, swap_halves
+
+
+class FoldedLayer(nn.Module):
+    """One layer with its gains, scale and gates folded, cut to the first `width` groups."""
+
+    def __init__(self, layer: Layer, gates: Tensor, width: int) -> None:
+        super().__init__()
+        dims = layer.dims
+        self.heads = dims.heads // GROUPS * width
+        columns = dims.ffn // GROUPS * width
+        rows, turns = self.heads * dims.latent, self.heads * dims.rope
+        gain, scale = layer.gain_attention, (dims.latent + dims.rope) ** -0.5
+        by_head = gates.repeat_interleave(dims.heads // GROUPS * dims.latent)[:rows]
+        by_column = gates.repeat_interleave(dims.ffn // GROUPS)[:columns]
+        self.query = _linear(layer.query.weight[:rows] * gain * scale, layer.query.bias[:rows] * scale)
+        turn = layer.query_rope.weight[:turns] * gain * scale
+        turn_bias = layer.query_rope.bias[:turns] * scale
+        self.turn = _linear(turn, turn_bias)
+        self.turn_swapped = _linear(*_swapped(turn, turn_bias, self.heads))
+        self.latent = _linear(layer.latent.weight * gain, layer.latent.bias)
+        key = layer.key_rope.weight * gain
+        self.key = _linear(key, layer.key_rope.bias)
+        self.key_swapped = _linear(*_swapped(key, layer.key_rope.bias, 1))
+        self.out = _linear(layer.out.weight[:, :rows] * by_head, layer.out.bias)
+        self.gate = _linear(layer.gate.weight[:columns] * layer.gain_ffn, layer.gate.bias[:columns])
+        self.up = _linear(layer.up.weight[:columns] * layer.gain_ffn, layer.up.bias[:columns])
+        self.down = _linear(layer.down.weight[:, :columns] * by_column, layer.down.bias)
+
+    def forward(self, h: Tensor, bias: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """h [T,d], bias [T,T], cos and sin [T,p] -> h [T,d], state [T,r+p]."""
+        length = h.shape[0]
+        x = norm(h)
+        latent = norm(self.latent(x))  # [T,r]
+        state = torch.cat([latent, self.key(x) * cos + self.key_swapped(x) * sin], 1)  # [T,r+p]
+        cos3, sin3 = cos.reshape(length, 1, -1), sin.reshape(length, 1, -1)
+        turned = self.turn(x).reshape(length, self.heads, -1) * cos3
+        turned = turned + self.turn_swapped(x).reshape(length, self.heads, -1) * sin3  # [T,H,p]
+        query = torch.cat([self.query(x).reshape(length, self.heads, -1), turned], 2)  # [T,H,r+p]
+        rows = length * self.heads
+        score = query.reshape(1, rows, -1) @ state.t().reshape(1, -1, length)  # [1,T*H,T]
+        score = score.reshape(length, self.heads, length) + bias.reshape(length, 1, length)
+        seen = score.softmax(-1).reshape(1, rows, length) @ latent.reshape(1, length, -1)  # [1,T*H,r]
+        h = h + self.out(seen.reshape(length, -1))
+        x = norm(h)
+        gate = self.gate(x)
+        return h + self.down(gate * torch.sigmoid(gate) * self.up(x)), state
+
+
+class StageGraph(nn.Module):
+    """The graph of one stage: (h [T,d], bias [T,T], cos, sin [T,p]) -> (h_out [T,d], state [T,k])."""
+
+    def __init__(self, model: DeepSeekLite, stage: int, width: int = GROUPS) -> None:
+        """Fold stage `stage` (from 1) of a trained model."""
+        super().__init__()
+        gates = model.gates[stage - 1].detach()
+        self.layers = nn.ModuleList(FoldedLayer(layer, gates, width) for layer in model.stages[stage - 1])
+
+    def forward(self, h: Tensor, bias: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the layers; states stand beside each other."""
+        states = []
+        for layer in self.layers:
+            h, state = layer(h, bias, cos, sin)
+            states.append(state)
+        return h, states[0] if len(states) == 1 else torch.cat(states, 1)
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight.data = weight.detach().clone().contiguous()
+    layer.bias.data = bias.detach().clone().contiguous()
+    return layer
+
+
+def _swapped(weight: Tensor, bias: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+    """Rows permuted so that the Linear gives `swap_halves` of what it gave, head by head."""
+
+    def swap(rows: Sequence[Tensor]) -> Tensor:
+        return torch.cat([swap_halves(part.movedim(0, -1)).movedim(-1, 0) for part in rows])
+
+    return swap(weight.chunk(heads)), swap(bias.chunk(heads))

@@ -1,0 +1,45 @@
+"""Stage graphs as ONNX files, one per stage, width and length bucket."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+
+from conversion.export.stage_graph import StageGraph
+from conversion.nets.deepseek_lite import GROUPS, DeepSeekLite
+from firmware_py.contracts.run import GraphKey
+
+INPUTS = ("h", "bias", "cos", "sin")
+OUTPUTS = ("h_out", "state")
+OPSET = 18  # with the dynamo exporter: the older one leaves ConstantOfShape and Where behind
+
+
+def example(model: DeepSeekLite, bucket: int) -> tuple[torch.Tensor, ...]:
+    """Inputs of the right shapes."""
+    dims = model.dims
+    return (
+        torch.zeros(bucket, dims.d),
+        torch.zeros(bucket, bucket),
+        torch.ones(bucket, dims.rope),
+        torch.zeros(bucket, dims.rope),
+    )
+
+
+def export_stage(model: DeepSeekLite, key: GraphKey, path: Path) -> None:
+    """Write one stage graph."""
+    graph = StageGraph(model, key.stage, min(key.width, GROUPS)).eval()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter warns about itself
+        torch.onnx.export(
+            graph,
+            example(model, key.bucket),
+            str(path),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            verbose=False,
+        )

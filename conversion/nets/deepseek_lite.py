@@ -1,0 +1,139 @@
+"""DeepSeekLite: a small causal transformer with DeepSeek's attention, an exit after each stage.
+
+The whole model on one page. B sentences, T tokens, d model width, H heads, r latent, p rope dims.
+
+Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1) in its absorbed form: the key
+up-projection is part of the query's matrix and the value up-projection part of the output's, so heads
+attend to the latent row itself. What attention caches is then one row of r + p numbers a token and
+layer; that row is the stage's `state`.
+
+Width: `gates` holds one learned factor for each of 4 groups in each of 3 stages. A group is a quarter
+of the heads and of the FFN columns; with `width` < 4 only the first groups run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+EPSILON = 1e-5
+GROUPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Dims:
+    """Sizes of the trunk."""
+
+    vocabulary: int
+    d: int = 128
+    heads: int = 4
+    latent: int = 32
+    rope: int = 16
+    ffn: int = 256
+    stages: int = 3
+    layers: int = 1  # per stage
+    dropout: float = 0.1
+
+    @property
+    def state(self) -> int:
+        """k, the numbers a token leaves behind in one stage."""
+        return self.layers * (self.latent + self.rope)
+
+    def manifest(self) -> dict[str, float]:
+        """The sizes that a reader of the bundle needs."""
+        keep = ("d", "heads", "latent", "rope", "ffn", "layers")
+        out = {name: float(value) for name, value in asdict(self).items() if name in keep}
+        return {"d_model": out.pop("d"), **out, "state": float(self.state)}
+
+
+def norm(x: Tensor) -> Tensor:
+    """RMSNorm without gain over the last axis."""
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON)
+
+
+def swap_halves(x: Tensor) -> Tensor:
+    """(x1, x2) -> (-x2, x1) over the last axis: the rotary embedding's other half."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([-second, first], dim=-1)
+
+
+class Layer(nn.Module):
+    """Attention and SwiGLU, both pre-norm and residual."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        d, width = dims.d, dims.heads * dims.latent
+        self.dims = dims
+        self.gain_attention = nn.Parameter(torch.ones(d))
+        self.gain_ffn = nn.Parameter(torch.ones(d))
+        self.query = nn.Linear(d, width)  # W_Q with W_UK absorbed
+        self.query_rope = nn.Linear(d, dims.heads * dims.rope)
+        self.latent = nn.Linear(d, dims.latent)  # W_DKV
+        self.key_rope = nn.Linear(d, dims.rope)  # one rotary key, shared by the heads
+        self.out = nn.Linear(width, d)  # W_O with W_UV absorbed
+        self.gate = nn.Linear(d, dims.ffn)
+        self.up = nn.Linear(d, dims.ffn)
+        self.down = nn.Linear(dims.ffn, d)
+        self.drop = nn.Dropout(dims.dropout)
+
+    def forward(
+        self, h: Tensor, bias: Tensor, position: tuple[Tensor, Tensor], groups: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """h [B,T,d], bias [B,1,T,T], position cos and sin [T,p], groups [4] -> h [B,T,d], state [B,T,r+p]."""
+        batch, length, _ = h.shape
+        dims, (cos, sin) = self.dims, position
+        x = norm(h) * self.gain_attention
+        query = self.query(x).view(batch, length, dims.heads, dims.latent)  # [B,T,H,r]
+        turned = self.query_rope(x).view(batch, length, dims.heads, dims.rope)  # [B,T,H,p]
+        turned = turned * cos[:, None] + swap_halves(turned) * sin[:, None]
+        latent = norm(self.latent(x))  # [B,T,r]
+        key = self.key_rope(x)
+        key = key * cos + swap_halves(key) * sin  # [B,T,p]
+        state = torch.cat([latent, key], -1)  # [B,T,r+p]
+        query = torch.cat([query, turned], -1).transpose(1, 2)  # [B,H,T,r+p]
+        score = query @ state[:, None].transpose(2, 3) * (dims.latent + dims.rope) ** -0.5 + bias
+        seen = (score.softmax(-1) @ latent[:, None]).transpose(1, 2)  # [B,T,H,r]
+        per_head = groups.repeat_interleave(dims.heads // GROUPS)[:, None]
+        h = h + self.drop(self.out((seen * per_head).reshape(batch, length, -1)))
+        x = norm(h) * self.gain_ffn
+        columns = functional.silu(self.gate(x)) * self.up(x)  # [B,T,ffn]
+        columns = columns * groups.repeat_interleave(dims.ffn // GROUPS)
+        return h + self.drop(self.down(columns)), state
+
+
+class DeepSeekLite(nn.Module):
+    """Embedding table and stages; heads stand apart (`nets.heads`)."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.dims = dims
+        self.embedding = nn.Embedding(dims.vocabulary, dims.d, padding_idx=0)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(Layer(dims) for _ in range(dims.layers)) for _ in range(dims.stages)
+        )
+        self.gates = nn.Parameter(torch.ones(dims.stages, GROUPS))  # the 12 width gates
+        self.drop = nn.Dropout(dims.dropout)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+                nn.init.zeros_(module.bias)
+        for layer in self.modules():
+            if isinstance(layer, Layer):  # residual branches start small
+                layer.out.weight.data *= 0.5
+                layer.down.weight.data *= 0.5
+
+    def forward(
+        self, ids: Tensor, bias: Tensor, position: tuple[Tensor, Tensor], width: int = GROUPS
+    ) -> list[Tensor]:
+        """ids [B,T], bias [B,1,T,T], cos and sin [T,p] -> h [B,T,d] after each stage."""
+        kept = (torch.arange(GROUPS) < width).to(self.gates.dtype)
+        h = self.drop(self.embedding(ids))
+        out = []
+        for stage, gates in zip(self.stages, self.gates, strict=True):
+            for layer in stage:
+                h, _ = layer(h, bias, position, gates * kept)
+            out.append(h)
+        return out

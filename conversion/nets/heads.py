@@ -1,0 +1,77 @@
+"""The exit heads in torch: the same arithmetic as `firmware_py/inference/heads.py`, over batches."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from conversion.nets.deepseek_lite import norm
+from firmware_py.inference.heads import NAMES, WINDOW
+
+HIDDEN = 128  # of the intent head
+TAG_HIDDEN = 64  # of the tag head
+
+
+class Head(nn.Module):
+    """Intent and tag head of one exit."""
+
+    def __init__(self, d: int, labels: int, tags: int) -> None:
+        super().__init__()
+        self.intent_w1 = _matrix(3 * d, HIDDEN)
+        self.intent_b1 = nn.Parameter(torch.zeros(HIDDEN))
+        self.intent_w2 = _matrix(HIDDEN, labels)
+        self.intent_b2 = nn.Parameter(torch.zeros(labels))
+        self.tag_w1 = nn.Parameter(torch.randn(len(WINDOW), d, TAG_HIDDEN) * (len(WINDOW) * d) ** -0.5)
+        self.tag_pool = _matrix(3 * d, TAG_HIDDEN)
+        self.tag_b1 = nn.Parameter(torch.zeros(TAG_HIDDEN))
+        self.tag_w2 = _matrix(TAG_HIDDEN, tags)
+        self.tag_b2 = nn.Parameter(torch.zeros(tags))
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """h [B,T,d], mask [B,T] (1 for a token) -> logits [B,C], tag logits [B,T,G], pool [B,3d]."""
+        rows = norm(h) * mask[..., None]
+        count = mask.sum(1, keepdim=True)
+        last = rows[torch.arange(len(rows)), count[:, 0].long() - 1]
+        highest = rows.masked_fill(mask[..., None] == 0, -1e9).amax(1)
+        pool = torch.cat([rows.sum(1) / count, highest, last], -1)
+        hidden = torch.relu(self.drop(pool) @ self.intent_w1 + self.intent_b1)
+        logits = self.drop(hidden) @ self.intent_w2 + self.intent_b2
+        tags = (pool @ self.tag_pool + self.tag_b1)[:, None].expand(-1, h.shape[1], -1)
+        for weight, shift in zip(self.tag_w1, WINDOW, strict=True):
+            tags = tags + _shift(rows, shift) @ weight
+        return logits, self.drop(torch.relu(tags)) @ self.tag_w2 + self.tag_b2, pool
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of the bundle's member, float16."""
+        return {name: getattr(self, name).detach().numpy().astype(np.float16) for name in NAMES}
+
+    def to_bytes(self) -> bytes:
+        """The bundle's member: an `.npz` with the same bytes for the same weights."""
+        return npz_bytes(self.arrays())
+
+
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """An uncompressed `.npz`; numpy stamps its members 1980-01-01, so equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _shift(rows: Tensor, shift: int) -> Tensor:
+    """Row t of the result is row t + shift of the input, zero outside."""
+    if shift == 0:
+        return rows
+    moved = torch.zeros_like(rows)
+    if shift > 0:
+        moved[:, :-shift] = rows[:, shift:]
+    else:
+        moved[:, -shift:] = rows[:, :shift]
+    return moved
+
+
+def _matrix(rows: int, columns: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(rows, columns) * rows**-0.5)

@@ -1,0 +1,1 @@
+"""Teaching: the teacher, the distillation, the calibration."""

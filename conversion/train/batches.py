@@ -1,0 +1,94 @@
+"""Sentences as padded tensors, in batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conversion.data.sentence import Sentence
+from firmware_py.inference.tensors import BLOCKED, position_tables
+from firmware_py.tasks.intent import tags_of
+from firmware_py.tasks.text import WordPiece
+
+MAX_TOKENS = 32
+IGNORED = -100  # torch's own mark for "no target"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """All sentences of a side, padded: ids and tags [N,T], lengths and labels [N]."""
+
+    ids: Tensor
+    tags: Tensor
+    lengths: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one step, cut to their longest: ids, tags, mask [B,T], labels [B], index [B] into the side."""
+
+    ids: Tensor
+    tags: Tensor
+    mask: Tensor
+    labels: Tensor
+    index: Tensor
+
+
+def encode(
+    sentences: Sequence[Sentence], tokenizer: WordPiece, labels: Sequence[str], slots: Sequence[str]
+) -> Encoded:
+    """Tokens, BIO tags of each word's first piece, and labels; a text beyond 32 tokens is cut, an unknown slot is outside."""
+    count = len(sentences)
+    ids = np.zeros((count, MAX_TOKENS), np.int64)
+    tags = np.full((count, MAX_TOKENS), IGNORED, np.int64)
+    lengths = np.zeros(count, np.int64)
+    label_index = {label: number for number, label in enumerate(labels)}
+    slot_index = {slot: number for number, slot in enumerate(slots)}
+    for row, sentence in enumerate(sentences):
+        tokens = tokenizer.encode(sentence.text)
+        length = min(len(tokens.ids), MAX_TOKENS)
+        marked = [(slot_index[name], start, end) for start, end, name in sentence.slots if name in slot_index]
+        ids[row, :length] = tokens.ids[:length]
+        tags[row, :length] = [
+            IGNORED if piece in tokenizer.continues else tag
+            for piece, tag in zip(tokens.ids[:length], tags_of(marked, tokens.spans), strict=False)
+        ]
+        lengths[row] = length
+    known = np.array([label_index[sentence.intent] for sentence in sentences], np.int64)
+    return Encoded(*(torch.from_numpy(array) for array in (ids, tags, lengths, known)))
+
+
+def batches(side: Encoded, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+    """Every row once; like lengths together. With a generator the order is random, else by length."""
+    lengths = side.lengths.double()
+    if generator is not None:
+        lengths = lengths + torch.rand(len(lengths), generator=generator) * 3
+    order = torch.argsort(lengths, stable=True)
+    chunks = list(order.split(size))
+    if generator is not None:
+        chunks = [chunks[int(number)] for number in torch.randperm(len(chunks), generator=generator)]
+    for index in chunks:
+        longest = int(side.lengths[index].max())
+        mask = (torch.arange(longest)[None] < side.lengths[index][:, None]).float()
+        yield Batch(side.ids[index, :longest], side.tags[index, :longest], mask, side.labels[index], index)
+
+
+def attention_bias(mask: Tensor) -> Tensor:
+    """Causal and padding bias [B,1,T,T] from mask [B,T], as `firmware_py/inference/tensors.py` makes it."""
+    length = mask.shape[1]
+    causal = torch.ones(length, length).tril()
+    return (1.0 - causal[None] * mask[:, None]).mul(float(BLOCKED))[:, None]
+
+
+def positions(length: int, dims: int) -> tuple[Tensor, Tensor]:
+    """cos, sin [T,p]."""
+    cos, sin = position_tables(length, dims)
+    return torch.from_numpy(cos.copy()), torch.from_numpy(sin.copy())

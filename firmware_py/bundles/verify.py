@@ -36,12 +36,23 @@ _DOMAIN = b"ciuic-edge bundle signature v1\0"
 class Trust:
     """Whose bundles may run here.
 
-    `folder` holds one `*.pub` file (PEM) per trusted publisher. `allow_unsigned` admits bundles
-    without a signature or by an unknown key; a signature that does not fit is refused always.
+    `folder` and `more` are folders with one `*.pub` file (PEM) per trusted publisher. `allow_unsigned`
+    admits bundles without a signature or by an unknown key; a signature that does not fit is refused
+    always.
     """
 
     folder: Path | None
     allow_unsigned: bool = False
+    more: tuple[Path, ...] = ()
+
+    def key(self, wanted: str) -> Ed25519PublicKey | None:
+        """The trusted key of this id.
+
+        Raises:
+            KeyFileError: a key file is unreadable.
+        """
+        found = (trusted_keys(folder).get(wanted) for folder in (self.folder, *self.more))
+        return next((key for key in found if key is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +128,7 @@ def check_archive(archive: bytes, signature: bytes | None, trust: Trust) -> str:
             raise BundleUnsignedError(msg)
         return sha256
     stated = parse_signature(signature)
-    key = trusted_keys(trust.folder).get(stated.key_id)
+    key = trust.key(stated.key_id)
     if key is not None:
         _check_signature(key, stated)
     elif not trust.allow_unsigned:

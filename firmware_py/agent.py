@@ -1,0 +1,381 @@
+"""CiuicNode: the life of one request.
+
+    answer, try_inline or submit
+      -> known task and rule? time left?      refused, with a code
+      -> caches.results                       hit: answered
+      -> scheduling: admission, queue         full, shed or too late: refused, with retry_after_s
+      -> [a slot's thread] tasks.encode -> resources.governor: Limits -> inference.engine
+      -> energy.charge, costs.learn -> tasks.decode -> Reply
+
+Tokenizing waits for the slot: a hostile 64 KiB text must not hold up the thread that owns the socket.
+Nothing raises for a request's sake: every fault becomes a reply with a stable code. Threads: one
+worker per slot and whoever calls; they meet in the queue, in a slot's lock and in the reply callback.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self, TypeVar
+
+from firmware_py.caches.results import ResultCache, key
+from firmware_py.contracts.clock import Clock
+from firmware_py.contracts.errors import (
+    BusyError,
+    CiuicError,
+    DeadlinePassedError,
+    InternalError,
+    RequestError,
+    ShuttingDownError,
+    UnknownRuleError,
+    UnknownTaskError,
+)
+from firmware_py.contracts.limits import Limits
+from firmware_py.contracts.manifest import Manifest
+from firmware_py.contracts.node_state import CostLine, ServedTask
+from firmware_py.contracts.reply import Energy, ModelRef, Reply, Route, Status, Timing, error_reply
+from firmware_py.contracts.request import Request
+from firmware_py.contracts.run import RunRecord
+from firmware_py.inference.engine import Engine, Outcome
+from firmware_py.resources.governor import Ask
+from firmware_py.scheduling.admission import check_deadline, retry_after_s
+from firmware_py.scheduling.queue import Dropped, DynamicPriorityQueue
+from firmware_py.tasks.intent import IntentTask
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+OnReply = Callable[[Reply], None]
+IDLE_TICK_S = 1.0  # how often an idle worker looks for expired requests and delegates to re-test
+_RUN_RATE = 0.05  # weight of the newest run in the mean that admission and the inline bound use
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One task of this node: its bundle's manifest, its model's name, its tokenizer and labels."""
+
+    manifest: Manifest
+    model: ModelRef
+    task: IntentTask
+
+    def info(self) -> ServedTask:
+        """What a birth message says of it."""
+        task, model = self.manifest.task, self.model
+        return ServedTask(task.name, task.kind, task.languages, model.name, model.version, model.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Interpreters for one thread at a time: one engine per task, and the lock that guards them."""
+
+    engines: Mapping[str, Engine]
+    lock: threading.Lock
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What a node says of its board. `power_w` is the rail's power now, None when unknown."""
+
+    profile: str
+    simulated: bool
+    power_source: str
+    power_w: Callable[[], float | None]
+    cost_lines: Callable[[], tuple[CostLine, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParts:
+    """What `compose` hands in.
+
+    `charge` prices a finished run, `learn` takes it into the cost model, `heal` re-tests delegates that
+    are out; `closing` runs when the node has stopped.
+    """
+
+    clock: Clock
+    board: Board
+    served: Mapping[str, Served]
+    slots: Sequence[Slot]
+    limits: Callable[[Ask, int], Limits]
+    charge: Callable[[RunRecord], Energy]
+    learn: Callable[[RunRecord], None]
+    heal: Callable[[Slot], None]
+    queue_bound: int = 64
+    ageing_s: float = 0.5
+    inline_s: float = 0.005
+    results: ResultCache | None = None
+    closing: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a heartbeat says: requests waiting, and answered, refused and failed since the start."""
+
+    queue: int
+    answered: int
+    refused: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    request: Request
+    served: Served
+    rule: str
+    on_reply: OnReply
+
+
+class CiuicNode:
+    """Answers requests on one board; a context manager that stops its workers and frees its models."""
+
+    def __init__(self, name: str, parts: NodeParts) -> None:
+        """Start one worker per slot."""
+        self.name = name
+        self.board = parts.board
+        self._parts = parts
+        self._now = parts.clock.now_s
+        self._queue: DynamicPriorityQueue[_Job] = DynamicPriorityQueue(
+            parts.clock, parts.queue_bound, parts.ageing_s
+        )
+        self._wake = threading.Condition()
+        self._closing = False
+        self._mean_run_s = 0.0
+        self._counts = dict.fromkeys(("ok", "out_of_scope", "refused", "failed"), 0)
+        self._workers = [
+            threading.Thread(target=self._work, args=(slot,), name=f"slot-{number}", daemon=True)
+            for number, slot in enumerate(parts.slots)
+        ]
+        for worker in self._workers:
+            worker.start()
+
+    # --- the life of a request -------------------------------------------------------------------
+
+    def answer(self, request: Request) -> Reply:
+        """Answer on the calling thread, waiting for a slot until the deadline. Never raises."""
+        found = self._accept(request, _ignore)
+        if isinstance(found, Reply):
+            return found
+        reply = self._run_on_free_slot(found)
+        if reply is None:
+            slot = self._parts.slots[0]
+            if not slot.lock.acquire(timeout=max(0.0, request.due_s - self._now())):
+                return self._refuse(request, DeadlinePassedError("no slot became free before the deadline"))
+            try:
+                reply = self._run(found, slot)
+            finally:
+                slot.lock.release()
+        return reply
+
+    def try_inline(self, request: Request) -> Reply | None:
+        """Answer on the calling thread if that is quick; None when the request must be queued.
+
+        Quick is: nothing waits, a slot is free, and runs take less than `inline_s` on this board.
+        """
+        if self._queue or self._mean_run_s >= self._parts.inline_s:
+            return None
+        found = self._accept(request, _ignore)
+        return found if isinstance(found, Reply) else self._run_on_free_slot(found)
+
+    def submit(self, request: Request, on_reply: OnReply) -> None:
+        """Queue; `on_reply` is called once, from a worker or before this returns. Never raises."""
+        found = self._accept(request, on_reply)
+        if isinstance(found, Reply):
+            _deliver(on_reply, found)
+            return
+        with self._wake:
+            wait_s = self._queue.ahead(request.qos.priority) * self._mean_run_s / len(self._parts.slots)
+            try:
+                if self._closing:
+                    raise _stopping()
+                check_deadline(request.due_s - self._now(), wait_s, self._mean_run_s)
+                after_s = retry_after_s(len(self._queue) * self._mean_run_s)
+                _, dropped = self._queue.push(found, request.qos.priority, request.due_s, after_s)
+            except (BusyError, RequestError) as error:
+                dropped = [Dropped(found, error)]
+            self._wake.notify()
+        self._drop(dropped)
+
+    def _accept(self, request: Request, on_reply: OnReply) -> _Job | Reply:
+        """Cheap checks and the result cache; what passes is worth a slot."""
+        if self._closing:
+            return self._refuse(request, _stopping())
+        served = self._parts.served.get(request.task)
+        if served is None:
+            return self._refuse(request, UnknownTaskError("this node does not serve the task"))
+        rule = request.qos.accuracy or served.manifest.default_rule
+        if rule not in served.manifest.exit_rules:
+            return self._refuse(request, UnknownRuleError("qos.accuracy names no exit rule of the model"))
+        begin_s = self._now()
+        if begin_s >= request.due_s:
+            return self._refuse(request, DeadlinePassedError("the deadline was over on arrival"))
+        text = request.input.get("text")
+        if self._parts.results is not None and text is not None:
+            hit = self._parts.results.get(key(request.task, text, rule, served.model.sha256))
+            if hit is not None:
+                timing = Timing(max(0.0, begin_s - request.arrived_s), self._now() - begin_s)
+                return self._count(replace(hit, id=request.id, time=timing))
+        return _Job(request, served, rule, on_reply)
+
+    def _run_on_free_slot(self, job: _Job) -> Reply | None:
+        for slot in self._parts.slots:
+            if slot.lock.acquire(blocking=False):
+                try:
+                    return self._run(job, slot)
+                finally:
+                    slot.lock.release()
+        return None
+
+    def _run(self, job: _Job, slot: Slot) -> Reply:
+        """The part of a life that needs a slot, whose lock the caller holds."""
+        reply = _survive("a request", lambda: self._live(job, slot))
+        return reply or self._refuse(job.request, InternalError("the node failed on this request"))
+
+    def _live(self, job: _Job, slot: Slot) -> Reply:
+        request, parts = job.request, self._parts
+        begin_s = self._now()
+        try:
+            if begin_s >= request.due_s:
+                return self._refuse(request, DeadlinePassedError("the deadline was over before the run"))
+            encoded = job.served.task.encode(request.input)
+            limits = parts.limits(Ask(request.qos, request.due_s, job.rule), job.served.manifest.stages)
+            outcome = slot.engines[request.task].run(encoded, limits, begin_s)
+            record = outcome.record
+            energy = parts.charge(record)
+            parts.learn(record)
+            result = None
+            if not outcome.verdict.out_of_scope:
+                result = job.served.task.decode(encoded, outcome.verdict, outcome.tags)
+            reply = Reply(
+                id=request.id,
+                status="ok" if result is not None else "out_of_scope",
+                route=self._route(outcome, job.served.manifest.stages),
+                result=result,
+                model=job.served.model,
+                time=Timing(max(0.0, begin_s - request.arrived_s), record.run_s),
+                energy=energy,
+            )
+            if parts.results is not None and outcome.accepted:
+                wanted = key(request.task, encoded.text, job.rule, job.served.model.sha256)
+                parts.results.put(wanted, reply)
+            self._mean_run_s += (
+                _RUN_RATE * (record.run_s - self._mean_run_s) if self._mean_run_s else record.run_s
+            )
+            return self._count(reply)
+        except CiuicError as error:
+            return self._refuse(request, error)
+
+    def _route(self, outcome: Outcome, stages: int) -> Route:
+        record = outcome.record
+        return Route(
+            node=self.name,
+            exit=record.exit,
+            exits=stages,
+            widths=outcome.widths,
+            delegate=outcome.delegate,
+            cache="off" if self._parts.results is None else "miss",
+            fallback=record.fallback,
+            configuration=record.configuration,
+            truncated_tokens=record.truncated_tokens,
+            over_budget=outcome.over_budget,
+            simulated=record.simulated,
+        )
+
+    def _refuse(self, request: Request, error: CiuicError) -> Reply:
+        """The reply of an error: refused when nothing ran, failed when it broke on the way."""
+        status: Status = "refused" if isinstance(error, RequestError | BusyError) else "failed"
+        return self._count(error_reply(request.id, error, node=self.name, status=status))
+
+    def _count(self, reply: Reply) -> Reply:
+        with self._wake:
+            self._counts[reply.status] += 1
+        return reply
+
+    # --- workers -----------------------------------------------------------------------------------
+
+    def _work(self, slot: Slot) -> None:
+        while True:
+            with self._wake:
+                job, dropped = self._queue.pop()
+                if job is None and not dropped:
+                    if self._closing:
+                        return
+                    self._wake.wait(IDLE_TICK_S)
+                    job, dropped = self._queue.pop()
+                    dropped += self._queue.expired()
+            self._drop(dropped)
+            with slot.lock:
+                if job is None:
+                    _survive("a delegate's re-test", lambda: self._parts.heal(slot))
+                    continue
+                reply = self._run(job, slot)
+            _deliver(job.on_reply, reply)
+
+    def _drop(self, dropped: Sequence[Dropped[_Job]]) -> None:
+        for gone in dropped:
+            _deliver(gone.item.on_reply, self._refuse(gone.item.request, gone.error))
+
+    # --- what the node says of itself --------------------------------------------------------------
+
+    def tasks(self) -> tuple[ServedTask, ...]:
+        """What this node serves."""
+        return tuple(served.info() for served in self._parts.served.values())
+
+    def load(self) -> Load:
+        """Queue and counts."""
+        with self._wake:
+            counts = self._counts
+            answered = counts["ok"] + counts["out_of_scope"]
+            return Load(len(self._queue), answered, counts["refused"], counts["failed"])
+
+    def close(self) -> None:
+        """Refuse what waits, stop the workers, free the models; a second call does nothing."""
+        with self._wake:
+            if self._closing:
+                return
+            self._closing = True
+            dropped = self._queue.drain(_stopping)
+            self._wake.notify_all()
+        self._drop(dropped)
+        for worker in self._workers:
+            worker.join()
+        for slot in self._parts.slots:
+            with slot.lock:
+                for engine in slot.engines.values():
+                    engine.close()
+        self._parts.closing()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _survive(what: str, action: Callable[[], T]) -> T | None:
+    """The one supervisor: a defect of ours or of a caller must not end what serves all others.
+
+    Logs where it broke but not the exception's own words, which may quote a private text.
+    """
+    try:
+        return action()
+    except Exception as error:  # noqa: BLE001 - see above
+        places = "".join(traceback.format_tb(error.__traceback__))
+        _log.error("%s raised %s\n%s", what, type(error).__name__, places)
+        return None
+
+
+def _deliver(on_reply: OnReply, reply: Reply) -> None:
+    _survive("a reply callback", lambda: on_reply(reply))
+
+
+def _ignore(_reply: Reply) -> None:
+    """Whoever answers inline has no callback."""
+
+
+def _stopping() -> ShuttingDownError:
+    return ShuttingDownError("the node is stopping", retry_after_s=1.0)

@@ -1,0 +1,258 @@
+"""Builds the board's real parts from profile and configuration; nothing else opens anything."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from device_profiles.detect import detect
+from device_profiles.loader import load_profile
+from device_profiles.profile import BoardProfile
+from firmware_py.agent import Board, CiuicNode, NodeParts, Served, Slot
+from firmware_py.backends.health import DelegateHealth
+from firmware_py.backends.litert import CPU
+from firmware_py.backends.opening import DelegateSpec, open_loader, runtime_of
+from firmware_py.backends.simulated import LoadListener, SimulatedRunner
+from firmware_py.bundles.read import Unpacked, unpack
+from firmware_py.bundles.verify import Trust
+from firmware_py.caches.models import ModelCache
+from firmware_py.caches.results import ResultCache
+from firmware_py.config import AgentConfig
+from firmware_py.contracts.clock import Clock, SystemClock
+from firmware_py.contracts.errors import CiuicError, ConfigError, GoldenTestError
+from firmware_py.contracts.limits import Limits
+from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, ModelRef
+from firmware_py.contracts.run import RunRecord
+from firmware_py.contracts.seams import Runner
+from firmware_py.costs import CostModel
+from firmware_py.inference.engine import Engine, Weights
+from firmware_py.inference.golden import check_rows, load_rows, self_test
+from firmware_py.resources.governor import Ask, Policy, decide
+from firmware_py.resources.state import StateReader
+from firmware_py.tasks.intent import IntentTask
+
+_log = logging.getLogger(__name__)
+
+ROOT = Path("/")
+SHIPPED_TRUST = Path(__file__).resolve().parent.parent / "models" / "trust"
+_SMALL_BOARD_BYTES = 768 * 2**20
+_SMALL_BUDGET_BYTES = 24 * 2**20
+
+
+def board_of(name: str, root: Path = ROOT) -> tuple[BoardProfile, bool]:
+    """The profile to use and whether it is simulated: it is unless this machine is that board.
+
+    Raises:
+        ProfileError: there is no such profile, or it breaks its form.
+    """
+    here = detect(root)
+    profile = load_profile(name or here or "simulated")
+    return profile, profile.name != here
+
+
+def profile_values(name: str) -> Mapping[str, Any]:
+    """What a board says of settings: boards with little memory hold fewer graphs.
+
+    Raises:
+        ProfileError: as `board_of`.
+    """
+    profile, _ = board_of(name)
+    return {"memory_bytes": _SMALL_BUDGET_BYTES} if profile.memory_bytes < _SMALL_BOARD_BYTES else {}
+
+
+def trust_of(config: AgentConfig) -> Trust:
+    """The operator's trust folder, and the publishers whose keys ship with this code."""
+    folder = Path(config.trust or "~/.config/ciuic/trust").expanduser()
+    if config.trust and not folder.is_dir():
+        msg = f"the trust folder {folder} does not exist"
+        raise ConfigError(msg)
+    return Trust(folder, config.allow_unsigned, () if config.trust else (SHIPPED_TRUST,))
+
+
+def node_name(config: AgentConfig) -> str:
+    """The configured name, else one of the host name that fits a topic level."""
+    return config.node or re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-") or "node"
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyParts:
+    """What prices answers and watches the rail; the default prices nothing and says so in every reply."""
+
+    charge: Callable[[RunRecord], Energy] = lambda _record: UNKNOWN_ENERGY
+    power_w: Callable[[], float | None] = lambda: None
+    source: str = "none"
+    listener: LoadListener | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What all tasks of a board share."""
+
+    config: AgentConfig
+    profile: BoardProfile
+    simulated: bool
+    clock: Clock
+    health: DelegateHealth
+    costs: CostModel
+    energy: EnergyParts
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """One bundle, ready to be given to slots."""
+
+    unpacked: Unpacked
+    weights: Weights
+    served: Served
+    ladder: tuple[DelegateSpec, ...]
+
+
+def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
+    """A node that answers; closing it stops threads, meter and plant.
+
+    Raises:
+        ProfileError: the board profile is absent or invalid.
+        BundleError: a bundle is refused; its code says why.
+        ConfigError: a setting does not fit this machine.
+    """
+    with ExitStack() as stack:
+        ground = _ground(config, clock or SystemClock(), stack)
+        models = [_model(Path(path), ground) for path in config.model]
+        served = {model.served.manifest.task.name: model.served for model in models}
+        if len(served) != len(models):
+            msg = "two bundles serve the same task"
+            raise ConfigError(msg, hint="Give one bundle per task.")
+        slots = [_slot(models, ground, stack) for _ in range(config.slots)]
+        reader = StateReader(ROOT, ground.profile.thermal_zones, ground.clock)
+        policy = Policy(power_limit_w=config.power_limit_w or None)
+        energy = ground.energy
+
+        def limits(ask: Ask, stages: int) -> Limits:
+            # A simulated board has no heat of its own; this machine's is not its business.
+            state = replace(reader.state(), power_w=energy.power_w())
+            return decide(
+                replace(state, temperature_c=None) if ground.simulated else state, ask, policy, stages
+            )
+
+        parts = NodeParts(
+            clock=ground.clock,
+            board=Board(
+                ground.profile.name, ground.simulated, energy.source, energy.power_w, ground.costs.lines
+            ),
+            served=served,
+            slots=slots,
+            limits=limits,
+            charge=energy.charge,
+            learn=ground.costs.learn,
+            heal=lambda slot: _heal(slot, models, ground.health),
+            queue_bound=config.queue_bound,
+            ageing_s=config.ageing_s,
+            inline_s=config.inline_s,
+            results=ResultCache(config.cache_entries, config.cache_bytes) if config.cache_entries else None,
+            closing=stack.pop_all().close,
+        )
+    return CiuicNode(node_name(config), parts)
+
+
+def _ground(config: AgentConfig, clock: Clock, stack: ExitStack) -> _Ground:
+    profile, simulated = board_of(config.profile)
+    if simulated and profile.simulation.speed_factor is None:
+        msg = f"no source tells how fast {profile.name} is, so it cannot be simulated"
+        raise ConfigError(msg, hint="`ciuic profile list` shows which boards can be simulated.")
+    costs = CostModel(profile.simulation.busy_w)
+    energy = _open_energy(config, profile, stack)
+    return _Ground(config, profile, simulated, clock, DelegateHealth(clock), costs, energy)
+
+
+def _open_energy(config: AgentConfig, profile: BoardProfile, stack: ExitStack) -> EnergyParts:
+    del config, profile, stack
+    _log.warning("no power sensor: joules are unknown in every reply")
+    return EnergyParts()
+
+
+def _model(path: Path, ground: _Ground) -> _Model:
+    """Verify, unpack, prove; a delegate that fails its test is out, the last resort must pass."""
+    config = ground.config
+    unpacked = unpack(path, trust_of(config), Path(config.store).expanduser())
+    manifest = unpacked.manifest
+    runtime_of(manifest)
+    ladder = _ladder(ground, manifest.recipe)
+    for spec in ladder if config.self_test == "once" else ():
+        try:
+            self_test(unpacked, spec, ground.clock)
+        except GoldenTestError as error:
+            if spec is ladder[-1]:
+                raise
+            ground.health.failed(spec.name, error.message)
+    return _Model(
+        unpacked=unpacked,
+        weights=Weights.load(unpacked),
+        served=Served(
+            manifest=manifest,
+            model=ModelRef(manifest.name, manifest.version, unpacked.sha256),
+            task=IntentTask(manifest, unpacked.read(manifest.tokenizer.name)),
+        ),
+        ladder=ladder,
+    )
+
+
+def _ladder(ground: _Ground, recipe: str) -> tuple[DelegateSpec, ...]:
+    """The profile's delegates that run this recipe, the processor last.
+
+    Libraries are for the board's own devices: a simulated board has only its processor.
+    """
+    ladder = [
+        DelegateSpec(delegate.name, delegate.library, dict(delegate.options))
+        for delegate in ground.profile.delegates
+        if delegate.library is not None and delegate.recipe == recipe and not ground.simulated
+    ]
+    return (*ladder, DelegateSpec(CPU))
+
+
+def _slot(models: list[_Model], ground: _Ground, stack: ExitStack) -> Slot:
+    share = ground.config.memory_bytes // (ground.config.slots * max(1, len(models)))
+    engines = {}
+    for model in models:
+        runners = [_runner(model, spec, share, ground) for spec in model.ladder]
+        for runner in runners:
+            stack.callback(runner.close)
+        engine = Engine(model.weights, runners, ground.clock, ground.health, ground.costs)
+        engines[model.served.manifest.task.name] = engine
+    return Slot(engines, threading.Lock())
+
+
+def _runner(model: _Model, spec: DelegateSpec, budget_bytes: int, ground: _Ground) -> Runner:
+    manifest = model.unpacked.manifest
+    name, loader = open_loader(model.unpacked.folder, manifest, spec)
+    runner = ModelCache(manifest.graphs, loader, name, budget_bytes)
+    if spec is model.ladder[-1]:
+        # Loaded ahead, smallest first: the first request must not pay for it.
+        for graph in sorted(manifest.graphs, key=lambda graph: graph.key):
+            if runner.resident_bytes < budget_bytes // 2:
+                runner.load([graph.key])
+    if not ground.simulated:
+        return runner
+    factor = ground.profile.simulation.speed_factor or 1.0
+    return SimulatedRunner(runner, factor, ground.clock, ground.energy.listener)
+
+
+def _heal(slot: Slot, models: list[_Model], health: DelegateHealth) -> None:
+    """Run the golden rows on every delegate whose pause is over."""
+    for delegate in health.retest_due():
+        try:
+            for model in models:
+                engine = slot.engines[model.served.manifest.task.name]
+                runner = engine.runners.get(delegate)
+                if runner is not None:
+                    check_rows(model.weights, runner, load_rows(model.unpacked))
+        except CiuicError as error:
+            health.failed(delegate, error.message)
+        else:
+            health.passed(delegate)

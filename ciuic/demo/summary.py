@@ -22,13 +22,12 @@ MAX_LATE_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What became of one question: its reply (null = lost), seconds at the asker, repeats dropped."""
+    """What became of one question: its reply (null = lost) and seconds at the asker."""
 
     question: Question
     reply: Reply | None
     latency_s: float
     late: bool
-    repeats: int = 0
 
     @property
     def right(self) -> bool:
@@ -77,8 +76,8 @@ def energy_by_node(answers: Iterable[Answered]) -> dict[str, dict[str, Any]]:
     return out
 
 
-def summarise(answers: Sequence[Answered]) -> dict[str, Any]:
-    """The figures of the closing summary, ready for `--json`."""
+def summarise(answers: Sequence[Answered], repeats: int = 0) -> dict[str, Any]:
+    """The figures of the closing summary, ready for `--json`; `repeats` were dropped by the asker."""
     inside = [a for a in answers if a.question.sentence.in_scope]
     ok = [a for a in answers if a.reply is not None]
     latencies = [a.latency_s for a in ok]
@@ -88,7 +87,7 @@ def summarise(answers: Sequence[Answered]) -> dict[str, Any]:
         "answered": len(ok),
         "lost": len(answers) - len(ok),
         "late": sum(a.late for a in answers),
-        "repeats_dropped": sum(a.repeats for a in answers),
+        "repeats_dropped": repeats,
         "accuracy_template": accuracy(a for a in inside if a.question.sentence.origin != "hand"),
         "n_template": sum(a.question.sentence.origin != "hand" for a in inside),
         "accuracy_hand": accuracy(a for a in inside if a.question.sentence.origin == "hand"),

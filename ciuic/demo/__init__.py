@@ -1,0 +1,152 @@
+"""`ciuic demo`: a broker, three nodes on simulated boards, 200 sentences, one node killed on the way.
+
+Everything is real but the boards: the broker, the processes, the model, MQTT 5 and 3.1.1. The exit
+status is 0 only if every request got exactly one answer, at most 1 % were late, and the intents were
+right often enough (`summary.checks`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ciuic.demo.sentences import Question
+    from ciuic.demo.summary import Answered
+    from mqtt_bridge.broker.process import BrokerProcess
+    from mqtt_bridge.transport.base import Transport
+
+_ROOT = Path(__file__).resolve().parents[2]
+_MESH = "demo"
+_READY_TIMEOUT_S = 30.0
+_COUNT = 200
+_LEGACY = 20
+_KILL_AT = 120
+_VICTIM = "pi5"
+_RULE = "-" * 30
+
+
+def configure_demo(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument(
+        "--model", type=Path, default=_ROOT / "models" / "home-en.bundle", help="bundle to serve"
+    )
+    parser.add_argument(
+        "--trust", type=Path, default=_ROOT / "models" / "trust", help="folder of trusted keys"
+    )
+    parser.add_argument(
+        "--sentences", type=Path, default=_ROOT / "examples" / "home_en.jsonl", help="rows to ask"
+    )
+    parser.add_argument("--count", type=int, default=_COUNT, help="how many to ask (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="choice and order of the sentences")
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=0.04,
+        metavar="S",
+        help="seconds between requests (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--broker", choices=("mosquitto", "iotcore"), help="broker kind (default: what is there)"
+    )
+    parser.add_argument("--json", action="store_true", help="print only the summary, as JSON")
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Play the demo; 0 if every check holds, else 1.
+
+    Raises:
+        CiuicError: something it needs is missing, or a node does not come up.
+    """
+    from ciuic.demo.screen import summary_lines
+    from ciuic.demo.sentences import load_sentences, plan_questions
+    from ciuic.demo.summary import checks, summarise
+    from firmware_py.contracts.errors import BundleMissingError
+    from mqtt_bridge.broker.process import start_broker
+
+    if not args.model.is_file():
+        msg = f"no bundle at {args.model}"
+        raise BundleMissingError(msg)
+    legacy = args.count * _LEGACY // _COUNT
+    questions = plan_questions(load_sentences(args.sentences), args.count, legacy, args.seed)
+    say = _mute if args.json else _print
+    with start_broker(args.broker) as broker:
+        say(f"broker       {broker.kind.name} on {broker.url} (loopback only)")
+        answers, repeats = _play(args, broker, questions, say)
+    figures = summarise(answers, repeats)
+    verdicts = checks(figures)
+    for line in summary_lines(figures, verdicts):
+        say(line)
+    if args.json:
+        table = [asdict(check) | {"ok": check.ok} for check in verdicts]
+        print(json.dumps(figures | {"broker": broker.kind.name, "checks": table}, indent=1))
+    return 0 if all(check.ok for check in verdicts) else 1
+
+
+def _play(
+    args: argparse.Namespace, broker: BrokerProcess, questions: Sequence[Question], say: Callable[[str], None]
+) -> tuple[list[Answered], int]:
+    """Start the nodes, ask everything, kill one node; the answers and how many repeats were dropped."""
+    from ciuic.demo.nodes import BOARDS, Nodes, Readiness
+    from ciuic.demo.play import Asker, Pace
+    from ciuic.demo.screen import HEADER, answer_line
+
+    kill_at = max(1, _KILL_AT * args.count // _COUNT)
+    answers: list[Answered] = []
+    with ExitStack() as stack:
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ciuic-demo-")))
+        transports = {5: _link(broker, "demo-v5", 5), 4: _link(broker, "demo-v311", 4)}
+        ready = Readiness(transports[5], _MESH, [board.node for board in BOARDS])
+        for transport in transports.values():
+            stack.enter_context(transport)
+        options = [
+            "--mesh",
+            _MESH,
+            "--broker",
+            broker.url,
+            "--model",
+            str(args.model),
+            "--trust",
+            str(args.trust),
+        ]
+        nodes = stack.enter_context(Nodes(BOARDS, options, logs))
+        for board in BOARDS:
+            say(f"node         {board.node}: {board.title}, simulated, a process of its own")
+        ready.wait(_READY_TIMEOUT_S, nodes)
+        for transport in transports.values():
+            transport.wait_up(_READY_TIMEOUT_S)
+        say(f"\n{HEADER}")
+
+        def kill() -> None:
+            pid = nodes.kill(_VICTIM)
+            say(f"{_RULE} request {kill_at}: node {_VICTIM} (process {pid}) killed with SIGKILL {_RULE}")
+
+        asker = Asker(transports, _MESH, qos=0 if broker.kind.delayed_qos1 else 1)
+        for answer in asker.play(questions, Pace(args.interval, kill_at, kill)):
+            answers.append(answer)
+            say(answer_line(answer))
+        return answers, asker.repeats
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _mute(_line: str) -> None:
+    """With `--json` the document alone goes to standard output."""
+
+
+def _link(broker: BrokerProcess, client_id: str, protocol: int) -> Transport:
+    from mqtt_bridge.transport.base import LinkOptions
+    from mqtt_bridge.transport.mqtt import MqttTransport
+
+    if protocol == 5:
+        return MqttTransport(LinkOptions(client_id, (broker.url,)))
+    return MqttTransport(LinkOptions(client_id, (broker.url_v311,), protocol="3.1.1"))

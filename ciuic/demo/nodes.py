@@ -1,0 +1,117 @@
+"""The demo's nodes: real `ciuic node run` processes on simulated boards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from firmware_py.contracts.errors import NoReplyError
+from mqtt_bridge.wire import topics
+from mqtt_bridge.wire.codec import decode_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from mqtt_bridge.transport.base import Message, Transport
+
+_STOP_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One simulated board and the name of its node."""
+
+    node: str
+    profile: str
+    title: str
+
+
+BOARDS = (
+    Board("pi5", "raspberry-pi-5", "Raspberry Pi 5"),
+    Board("zero2w", "raspberry-pi-zero-2w", "Raspberry Pi Zero 2 W"),
+    Board("orin", "jetson-orin-nano", "Jetson Orin Nano"),
+)
+
+
+class Nodes:
+    """Starts one process a board and ends them all; a context manager."""
+
+    def __init__(self, boards: Sequence[Board], options: Sequence[str], logs: Path) -> None:
+        self._boards = boards
+        self._options = options
+        self._logs = logs
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        for board in self._boards:
+            command = [sys.executable, "-m", "ciuic", "node", "run", "--id", board.node]
+            command += ["--profile", board.profile, "--simulate", *self._options]
+            with (self._logs / f"{board.node}.log").open("wb") as log:
+                self._processes[board.node] = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def kill(self, node: str) -> int:
+        """SIGKILL a node, as a power cut would; returns its process id."""
+        process = self._processes[node]
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        return process.pid
+
+    def last_words(self) -> str:
+        """The last log line of each node, for an error message."""
+        out = []
+        for board in self._boards:
+            lines = (self._logs / f"{board.node}.log").read_text("utf-8", "replace").strip().splitlines()
+            out.append(f"{board.node}: {lines[-1] if lines else 'wrote nothing'}")
+        return "; ".join(out)
+
+
+class Readiness:
+    """Hears the nodes' retained states and waits until all are ready."""
+
+    def __init__(self, transport: Transport, mesh: str, nodes: Sequence[str]) -> None:
+        self._missing = set(nodes)
+        self._all = threading.Event()
+        transport.subscribe(topics.build_filter("state", mesh), self._heard)
+
+    def _heard(self, message: Message) -> None:
+        address = topics.parse(message.topic)
+        if address is None or not message.payload:
+            return
+        data = decode_payload(message.payload, message.content_type)
+        if isinstance(data, dict) and data.get("state") == "ready":
+            self._missing.discard(address.node)
+            if not self._missing:
+                self._all.set()
+
+    def wait(self, timeout_s: float, nodes: Nodes) -> None:
+        """Wait for all.
+
+        Raises:
+            NoReplyError: some node was not ready in time; its last log line is in the message.
+        """
+        if not self._all.wait(timeout_s):
+            silent = ", ".join(sorted(self._missing))
+            msg = f"not ready within {timeout_s:g} s: {silent} ({nodes.last_words()})"
+            raise NoReplyError(msg)

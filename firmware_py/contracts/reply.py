@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from firmware_py.contracts.check import Fields
-from firmware_py.contracts.errors import CiuicError
+from firmware_py.contracts.errors import CiuicError, VersionError
 from firmware_py.contracts.request import MAX_ID_CHARS, WIRE_VERSION
 
 Status = Literal["ok", "out_of_scope", "refused", "failed"]
@@ -163,8 +163,12 @@ def parse_reply(data: Any) -> Reply:
 
     Raises:
         SchemaError: a field is missing, of the wrong type or out of range.
+        VersionError: `v` is another major version.
     """
     top = Fields(data, "reply")
+    if top.integer("v", low=0) != WIRE_VERSION:
+        msg = f"the reply is not of version {WIRE_VERSION}"
+        raise VersionError(msg)
     return Reply(
         id=top.text("id", None, limit=MAX_ID_CHARS),
         status=top.choice("status", STATUSES),
@@ -186,12 +190,14 @@ def _parse_model(data: Mapping[str, Any] | None) -> ModelRef | None:
 
 def _parse_route(data: Mapping[str, Any]) -> Route:
     route = Fields(data, "reply.route")
-    widths: Sequence[Any] = route.array("widths", ())
+    widths: Sequence[Any] = route.array("widths", (), limit=64)
+    if not all(isinstance(width, int) and not isinstance(width, bool) for width in widths):
+        route.fail("reply.route.widths holds something other than integers")
     return Route(
         node=route.text("node"),
         exit=route.integer("exit", None),
         exits=route.integer("exits", None),
-        widths=tuple(int(width) for width in widths),
+        widths=tuple(widths),
         delegate=route.text("delegate", None),
         cache=route.text("cache", None),
         fallback=route.text("fallback", None, limit=1024),

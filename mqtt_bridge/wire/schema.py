@@ -92,7 +92,7 @@ REQUEST: Schema = _object(
 )
 
 REPLY: Schema = _object(
-    ("status", "route"),
+    ("v", "status", "route"),
     v=_VERSION,
     id=_nullable(_text(MAX_ID_CHARS)),
     status=_choice(STATUSES),
@@ -103,7 +103,7 @@ REPLY: Schema = _object(
         node=_text(),
         exit=_nullable(_integer()),
         exits=_nullable(_integer()),
-        widths={"type": "array", "items": {"type": "integer"}},
+        widths={"type": "array", "items": {"type": "integer"}, "maxItems": 64},
         delegate=_nullable(_text()),
         cache=_nullable(_text()),
         fallback=_nullable(_text(1024)),

@@ -1,0 +1,244 @@
+"""What a node answers on the wire, to good and to bad requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgpack
+import pytest
+
+from mqtt_bridge.transport.base import Message
+
+Make = Callable[..., dict[str, Any]]
+REPLY = "ciuic/v1/home/reply/dev/a"
+ERROR = "ciuic/v1/home/reply/dev/error"
+
+
+def test_a_request_is_answered_on_its_topic_with_its_correlation(desk: Any, request_data: Make) -> None:
+    data, message = desk.ask(request_data())
+    assert (data["status"], data["id"], data["result"]["length"]) == ("ok", "r1", 17)
+    assert (message.topic, message.correlation) == (REPLY, b"c1")
+    assert message.expiry_s is not None
+    assert not message.retain
+
+
+def test_reply_to_in_the_payload_stands_in_for_the_response_topic(desk: Any, request_data: Make) -> None:
+    _data, message = desk.ask(request_data(reply_to="ciuic/v1/home/reply/dev/b"), response=None)
+    assert message.topic == "ciuic/v1/home/reply/dev/b"
+
+
+def test_msgpack_is_answered_in_msgpack(desk: Any, request_data: Make) -> None:
+    desk.send(msgpack.packb(request_data()), content_type="application/msgpack")
+    message = desk.replies.get(timeout=10)
+    assert message.content_type == "application/msgpack"
+    assert msgpack.unpackb(message.payload)["status"] == "ok"
+
+
+BAD: list[tuple[str, Any, str]] = [
+    ("not JSON", b"turn on the light", "malformed"),
+    ("not an object", b"[1, 2]", "schema_invalid"),
+    ("no input", {"v": 1, "id": "r1", "task": "home"}, "schema_invalid"),
+    ("text is a number", {"v": 1, "id": "r1", "task": "home", "input": {"text": 5}}, "schema_invalid"),
+    ("no version", {"id": "r1", "task": "home", "input": {"text": "x"}}, "schema_invalid"),
+    ("wrong version", {"v": 2, "id": "r1", "task": "home", "input": {"text": "x"}}, "version_unsupported"),
+    ("unknown task", {"v": 1, "id": "r1", "task": "chess", "input": {"text": "x"}}, "unknown_task"),
+    ("empty text", {"v": 1, "id": "r1", "task": "home", "input": {"text": " "}}, "input_empty"),
+    (
+        "10 000 tokens",
+        {"v": 1, "id": "r1", "task": "home", "input": {"text": "a " * 10_000}},
+        "input_too_long",
+    ),
+    ("64 KiB + 1", b'{"v":1,"id":"' + b"x" * (64 * 1024 + 1 - 13), "too_large"),
+    ("invalid UTF-8", b'{"v":1,"id":"\xff\xfe"}', "invalid_utf8"),
+    ("half a surrogate pair", b'{"v":1,"id":"\\ud800","task":"home","input":{"text":"x"}}', "invalid_utf8"),
+    ("65 536 openings", b"[" * 65_536, "malformed"),
+    ("NaN", b'{"v":NaN}', "malformed"),
+    (
+        "deadline past",
+        {"v": 1, "id": "r1", "task": "home", "input": {"text": "x"}, "qos": {"deadline_s": 0}},
+        "deadline_passed",
+    ),
+    (
+        "stale",
+        {"v": 1, "id": "r1", "task": "home", "input": {"text": "x"}, "sent_at": "2026-01-01T00:00:00Z"},
+        "deadline_passed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "payload", "code"), BAD, ids=[row[0] for row in BAD])
+def test_bad_input_gets_a_code_and_a_hint_and_the_node_lives_on(
+    desk: Any, request_data: Make, name: str, payload: Any, code: str
+) -> None:
+    data, message = desk.ask(payload)
+    assert data["status"] == "refused"
+    assert data["error"]["code"] == code
+    assert data["error"]["hint"]
+    assert data["result"] is None
+    assert message.topic == REPLY
+    assert message.correlation == b"c1"
+    good, _message = desk.ask(request_data(id="after"))
+    assert good["status"] == "ok"
+
+
+def test_exactly_64_kib_is_read(desk: Any, request_data: Make) -> None:
+    data = request_data()
+    payload = json.dumps(data).encode()
+    data["note"] = "x" * (64 * 1024 - len(payload) - len(', "note": ""'))
+    payload = json.dumps(data).encode()
+    assert len(payload) == 64 * 1024
+    assert desk.ask(payload)[0]["status"] == "ok"
+
+
+def test_an_unknown_content_type_is_refused_in_json(desk: Any) -> None:
+    data, _message = desk.ask(b"\x00\x01", content_type="application/cbor")
+    assert data["error"]["code"] == "malformed"
+
+
+def test_no_reply_topic_is_told_on_the_error_topic(desk: Any, request_data: Make) -> None:
+    data, message = desk.ask(request_data(), response=None)
+    assert (data["error"]["code"], data["id"], message.topic) == ("reply_topic_missing", "r1", ERROR)
+
+
+def test_an_unreadable_payload_without_response_topic_is_told_on_the_error_topic(desk: Any) -> None:
+    data, message = desk.ask(b"not json", response=None)
+    assert (data["error"]["code"], message.topic) == ("malformed", ERROR)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "ciuic/v1/home/reply/other/a",
+        "ciuic/v1/home/reply/dev",
+        "ciuic/v1/home/reply/dev/",
+        "ciuic/v1/home/reply/dev2/a",
+        "ciuic/v1/home/reply/dev/#",
+        "ciuic/v1/home/reply/+/a",
+        "ciuic/v1/other/reply/dev/a",
+        "somewhere/else",
+        "$SYS/broker",
+        "",
+        "ciuic/v1/home/reply/dev/" + "x" * 1100,
+    ],
+)
+@pytest.mark.parametrize("way", ["property", "payload"])
+def test_a_reply_topic_that_is_not_the_askers_own_is_refused(
+    desk: Any, request_data: Make, topic: str, way: str
+) -> None:
+    if way == "payload":
+        data, message = desk.ask(request_data(reply_to=topic), response=None)
+    else:
+        data, message = desk.ask(request_data(), response=topic)
+    wanted = {"reply_topic_refused"} | ({"reply_topic_missing"} if not topic else set())
+    if len(topic) > 1024 and way == "payload":
+        wanted = {"schema_invalid", "reply_topic_refused"}
+    assert data["error"]["code"] in wanted
+    assert message.topic == ERROR
+    assert desk.silent()
+
+
+def test_without_a_client_level_nobody_is_told(desk: Any, request_data: Make) -> None:
+    desk.send(json.dumps(request_data()).encode(), topic="ciuic/v1/home/svc/home/infer/")
+    desk.send(json.dumps(request_data()).encode(), topic="ciuic/v1/home/node/n1/cmd/infer", response=None)
+    desk.send(
+        json.dumps(request_data()).encode(), topic="ciuic/v1/home/node/n1/cmd/infer", response="else/where"
+    )
+    assert desk.silent()
+    assert desk.endpoint.counts.dropped == 3
+
+
+def test_a_command_to_the_node_is_answered_to_the_client_of_its_reply_topic(
+    desk: Any, request_data: Make
+) -> None:
+    data, message = desk.ask(request_data(), topic="ciuic/v1/home/node/n1/cmd/infer")
+    assert (data["status"], message.topic) == ("ok", REPLY)
+
+
+def test_a_task_in_the_payload_other_than_in_the_topic_is_refused(desk: Any, request_data: Make) -> None:
+    data, _message = desk.ask(request_data(task="clinc150"))
+    assert data["error"]["code"] == "unknown_task"
+
+
+def test_a_retained_request_is_dropped(desk: Any, request_data: Make) -> None:
+    desk.endpoint._on_message(
+        Message("ciuic/v1/home/svc/home/infer/dev", json.dumps(request_data()).encode(), 1, retain=True)
+    )
+    assert desk.silent()
+
+
+def test_a_repeat_is_answered_from_the_kept_reply(desk: Any, request_data: Make) -> None:
+    first, _message = desk.ask(request_data())
+    second, _message = desk.ask(request_data())
+    assert first == second
+    assert desk.agent.answered == ["r1"]
+    assert desk.endpoint.replies.duplicates == 1
+
+
+def test_a_repeat_of_an_open_request_joins_it(desk: Any, request_data: Make) -> None:
+    desk.agent.inline = False
+    desk.agent.hold.clear()
+    payload = json.dumps(request_data()).encode()
+    desk.send(payload)
+    desk.send(payload)
+    desk.send(payload, response="ciuic/v1/home/reply/dev/b")
+    assert desk.silent()
+    desk.agent.hold.set()
+    assert {desk.take()[1].topic, desk.take()[1].topic} == {REPLY, "ciuic/v1/home/reply/dev/b"}
+    assert desk.silent()
+    assert desk.agent.answered == ["r1"]
+
+
+def test_the_same_id_of_another_client_or_with_another_text_is_another_request(
+    desk: Any, request_data: Make
+) -> None:
+    desk.ask(request_data())
+    desk.ask(request_data(), topic="ciuic/v1/home/svc/home/infer/dev2", response="ciuic/v1/home/reply/dev2/a")
+    data, _message = desk.ask(request_data(input={"text": "other"}))
+    assert data["result"]["length"] == 5
+    assert len(desk.agent.answered) == 3
+
+
+def test_a_flood_beyond_the_bound_is_refused_with_a_time_to_come_back(desk: Any, request_data: Make) -> None:
+    desk.agent.inline = False
+    desk.agent.hold.clear()
+    for number in range(40):
+        desk.send(json.dumps(request_data(id=f"f{number}")).encode())
+    refusals = [desk.take()[0]["error"] for _ in range(30)]  # eight wait, one is worked on
+    assert {error["code"] for error in refusals} == {"queue_full"}
+    assert all(error["retry_after_s"] > 0 for error in refusals)
+    desk.agent.hold.set()
+    assert [desk.take()[0]["status"] for _ in range(10)].count("ok") >= 8
+    assert desk.ask(request_data(id="after"))[0]["status"] == "ok"
+
+
+def test_a_refusal_for_lack_of_room_is_not_kept(desk: Any, request_data: Make) -> None:
+    desk.agent.inline = False
+    desk.agent.hold.clear()
+    for number in range(12):
+        desk.send(json.dumps(request_data(id=f"f{number}")).encode())
+    refused, _message = desk.take()
+    assert refused["error"]["code"] == "queue_full"
+    desk.agent.hold.set()
+    while not desk.silent():
+        pass
+    again, _message = desk.ask(request_data(id=refused["id"]))
+    assert again["status"] == "ok"
+
+
+def test_a_request_alone_is_answered_inline_and_a_flood_is_queued(desk: Any, request_data: Make) -> None:
+    desk.ask(request_data(id="alone"))
+    assert (desk.endpoint.counts.inline, desk.endpoint.counts.queued) == (1, 0)
+
+
+def test_a_fresh_stamp_and_a_stamp_from_the_future_are_served(desk: Any, request_data: Make) -> None:
+    for number, shift_s in enumerate((0, 3600)):
+        stamp = (datetime.now(UTC) + timedelta(seconds=shift_s)).isoformat()
+        assert desk.ask(request_data(id=f"s{number}", sent_at=stamp))[0]["status"] == "ok"
+
+
+def test_a_stopping_node_refuses(desk: Any, request_data: Make) -> None:
+    desk.endpoint._closing = True
+    assert desk.ask(request_data())[0]["error"]["code"] == "shutting_down"

@@ -24,7 +24,8 @@ from firmware_py.contracts.measurement import Check, Measurement, Row
 from firmware_py.energy.baseline import Baseline, net_of
 from firmware_py.energy.integrate import EnergyEstimate, Span, integrate
 from firmware_py.energy.meters.base import Pace, Sample
-from firmware_py.energy.meters.ina219 import Ina219, Wiring, choose_pga
+from firmware_py.energy.meters.ina219 import Ina219, choose_pga
+from firmware_py.energy.open import wiring_of
 from firmware_py.energy.plant import Plant, PlantSpec
 from firmware_py.energy.simulated_bus import SimulatedBus, draw_chip
 
@@ -125,24 +126,27 @@ def run_trial(scenario: Scenario, seed: int) -> Trial:
     rng = random.Random(f"{scenario.name}:{seed}")  # noqa: S311 (a simulation)
     profile = load_profile(scenario.board)
     rail, busy_w = profile.rails[0], profile.simulation.busy_w
-    if rail.shunt_ohm is None or rail.idle_w is None or busy_w is None:
-        msg = f"profile {scenario.board} lacks shunt_ohm, idle_w or busy_w"
+    nominal = wiring_of(rail)
+    if nominal is None or rail.idle_w is None or busy_w is None:
+        msg = f"profile {scenario.board} lacks an ina219, idle_w or busy_w"
         raise ConfigError(msg)
     spec = PlantSpec(
         idle_w=rail.idle_w,
         busy_w=busy_w * rng.uniform(1.0, profile.cores),
-        supply_v=rail.supply_v,
+        supply_v=nominal.supply_v,
         seed=rng.getrandbits(32),
         burst_watts=scenario.bursts,
         burst_rate=scenario.bursts,
     )
-    wiring = Wiring(
-        0x40, rail.shunt_ohm, rail.max_current_a, rail.supply_v,
-        grade=scenario.grade, over_temperature=scenario.over_temperature, shunt_tolerance=_SHUNT_TOLERANCE,
-    )  # fmt: skip
+    wiring = replace(
+        nominal,
+        grade=scenario.grade,
+        over_temperature=scenario.over_temperature,
+        shunt_tolerance=_SHUNT_TOLERANCE,
+    )
     clock = _HostClock(rng)
     plant = Plant(spec)
-    shunt = (rail.shunt_ohm, _SHUNT_TOLERANCE)
+    shunt = (nominal.shunt_ohm, _SHUNT_TOLERANCE)
     chip = draw_chip(rng, scenario.grade, shunt, pga=choose_pga(wiring), warm=scenario.over_temperature)
     bus = SimulatedBus(plant, replace(chip, transfer_s=_REGISTER_S), clock, rng)
     begin_s = _PAD_S + _IDLE_BEFORE * _IDLE_S + _PAD_S

@@ -1,0 +1,239 @@
+"""Joules per answer: charged from the run record at once, reconciled with metered windows later.
+
+`charge` prices a run from its own seconds and the cost model's watts, before the meter window it fell
+into has closed. `reconcile` takes closed windows: those in which nothing ran (and the gaps between runs)
+tell the idle draw, the others are equations that the cost model learns from. What was charged and what
+was metered is kept side by side, with the sum of both.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from firmware_py.contracts.errors import SensorBusError, SensorRangeError
+from firmware_py.contracts.reply import Energy
+from firmware_py.contracts.run import RunRecord
+from firmware_py.costs import HOST, CostModel, Equation, Slot
+from firmware_py.energy.baseline import Baseline, net_of
+from firmware_py.energy.integrate import EnergyEstimate, Span
+from firmware_py.energy.uncertainty import half_width95
+from firmware_py.energy.window import Window
+
+_KEEP_RUNS = 8192  # four seconds at 2000 answers a second
+_KEEP_LINES = 600  # ten minutes of busy windows
+_LEAST_BUSY = 0.005  # of a window; less says nothing about runs and spoils the idle draw
+_LEAST_DELAY_S = 0.2  # a window waits until runs that began in it were surely charged
+_GUARD_BEFORE_S, _GUARD_AFTER_S = 0.002, 0.02  # a gap between runs keeps this distance from them
+_LEAST_GAP_S = 0.08
+_SYSTEMATIC = ("gain", "shunt", "time base")  # budget rows that no number of windows averages out
+_Z95 = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One busy window: net joules metered and charged, and the sums since the start."""
+
+    span: Span
+    runs: float
+    metered_j: float
+    u95_j: float
+    charged_j: float
+    total_metered_j: float
+    total_charged_j: float
+
+    @property
+    def discrepancy_j(self) -> float:
+        """Charged minus metered since the start."""
+        return self.total_charged_j - self.total_metered_j
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    record: RunRecord
+    energy_j: float
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What ran in a window: seconds per slot, charged joules, their squares, and when."""
+
+    seconds: dict[Slot, float]
+    runs: float = 0.0
+    charged_j: float = 0.0
+    squares_j2: float = 0.0
+    busy: list[Span] | None = None
+
+
+class Ledger:
+    """Charges and reconciliations of one node. `charge` is thread-safe and takes microseconds.
+
+    Args:
+        costs: the cost model, shared with whoever predicts.
+        source: name of the meter behind the windows, `none` without one.
+        simulated: whether that meter stands on a simulated board.
+    """
+
+    def __init__(self, costs: CostModel, *, source: str = "none", simulated: bool = False) -> None:
+        self._costs = costs
+        self._source = source
+        self._simulated = simulated
+        self._runs: deque[_Run] = deque(maxlen=_KEEP_RUNS)
+        self._pending: deque[Window] = deque(maxlen=16)
+        self._baseline = Baseline()
+        self._lock = threading.Lock()  # guards the lines; runs are appended, which is atomic
+        self._lines: deque[Line] = deque(maxlen=_KEEP_LINES)
+        self._metered_j = self._charged_j = 0.0
+        self._longest_s = 0.0
+        self._last_charge_s = -math.inf
+        # Of the windows that the figures rest on.
+        self._systematic95 = 0.0
+        self._rate_hz: float | None = None
+        self._samples = 0
+
+    @property
+    def source(self) -> str:
+        """Name of the meter behind the windows."""
+        return self._source
+
+    @property
+    def last_charge_s(self) -> float:
+        """The monotonic second at which the last charged run ended; minus infinity before the first."""
+        return self._last_charge_s
+
+    def charge(self, run: RunRecord) -> Energy:
+        """Joules of a finished run above idle, with the half-width of its 95 % interval.
+
+        `predicted` once this board's windows taught the model enough, `estimated` before; unknown
+        is null.
+        """
+        charge = self._costs.charge(run)
+        self._runs.append(_Run(run, 0.0 if charge is None else charge.energy_j))
+        self._last_charge_s = max(self._last_charge_s, run.end_s)
+        simulated = self._simulated or run.simulated
+        if charge is None:
+            return Energy(source=self._source, simulated=simulated)
+        energy_j = charge.energy_j
+        spread2 = charge.run_sd_j**2 + charge.parameter_sd_j**2
+        if not charge.reconciled:
+            return Energy(energy_j, _Z95 * math.sqrt(spread2), method="estimated", simulated=simulated)
+        systematic_j = self._systematic95 * energy_j
+        u95_j = math.sqrt(_Z95**2 * spread2 + systematic_j**2)
+        return Energy(
+            energy_j,
+            u95_j,
+            method="predicted",
+            source=self._source,
+            simulated=simulated,
+            rate_hz=self._rate_hz,
+            samples=self._samples,
+        )
+
+    def reconcile(self, window: Window) -> None:
+        """Take a closed window; it counts as soon as every run that began in it was charged.
+
+        Only the meter's thread calls this.
+        """
+        self._pending.append(window)
+        now_s = window.gross.span.end_s
+        delay_s = _LEAST_DELAY_S + 2.0 * self._longest_s
+        while self._pending and self._pending[0].gross.span.end_s <= now_s - delay_s:
+            self._settle(self._pending.popleft())
+
+    def lines(self) -> tuple[Line, ...]:
+        """Reconciled busy windows, oldest first."""
+        with self._lock:
+            return tuple(self._lines)
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _settle(self, window: Window) -> None:
+        span = window.gross.span
+        seen = self._seen(span)
+        spans = _merge(seen.busy or ())
+        busy_s = sum(part.length_s for part in spans)
+        if busy_s == 0.0:
+            self._baseline.learn(window.gross)
+            return
+        self._learn_gaps(window, spans)
+        idle = self._baseline.at(0.5 * (span.begin_s + span.end_s))
+        if idle is None or busy_s < _LEAST_BUSY * span.length_s:
+            return
+        net = net_of(window.gross, idle)
+        self._costs.learn_window(Equation(seen.seconds, seen.squares_j2, net.energy_j, net.type_a_j))
+        self._note(window, net)
+        with self._lock:
+            self._metered_j += net.energy_j
+            self._charged_j += seen.charged_j
+            self._lines.append(
+                Line(
+                    span, seen.runs, net.energy_j, net.u95_j, seen.charged_j, self._metered_j, self._charged_j
+                )
+            )
+
+    def _seen(self, span: Span) -> _Seen:
+        """What of the charged runs lies in a span; forgets runs that ended before it."""
+        seen = _Seen({}, busy=[])
+        longest_s = 0.99 * self._longest_s
+        for run in tuple(self._runs):
+            record = run.record
+            longest_s = max(longest_s, record.run_s)
+            share_s = min(record.end_s, span.end_s) - max(record.start_s, span.begin_s)
+            if share_s <= 0.0:
+                continue
+            part = share_s / record.run_s if record.run_s > 0.0 else 1.0
+            seen.runs += part
+            seen.charged_j += part * run.energy_j
+            seen.squares_j2 += (part * run.energy_j) ** 2
+            if seen.busy is not None:
+                seen.busy.append(Span(max(record.start_s, span.begin_s), min(record.end_s, span.end_s)))
+            host_s = share_s
+            for stage in record.stages:
+                begin_s, end_s = stage.start_s, stage.start_s + stage.run_s
+                stage_s = min(end_s, span.end_s) - max(begin_s, span.begin_s)
+                if stage_s > 0.0:
+                    slot = (stage.graph, stage.delegate)
+                    seen.seconds[slot] = seen.seconds.get(slot, 0.0) + stage_s
+                    host_s -= stage_s
+            if host_s > 0.0:
+                seen.seconds[HOST] = seen.seconds.get(HOST, 0.0) + host_s
+        self._longest_s = longest_s
+        while self._runs and self._runs[0].record.end_s < span.begin_s:
+            self._runs.popleft()
+        return seen
+
+    def _learn_gaps(self, window: Window, busy: list[Span]) -> None:
+        """Idle draw from the stretches between runs: the closest neighbourhood there is."""
+        edges = [window.gross.span.begin_s - _GUARD_AFTER_S]
+        for part in busy:
+            edges += [part.begin_s, part.end_s]
+        edges.append(window.gross.span.end_s + _GUARD_BEFORE_S)
+        for end_s, begin_s in zip(edges[0::2], edges[1::2], strict=True):
+            gap = Span(end_s + _GUARD_AFTER_S, begin_s - _GUARD_BEFORE_S)
+            if gap.length_s >= max(_LEAST_GAP_S, 12.0 * window.cadence.period_s):
+                try:
+                    self._baseline.learn(window.part(gap))
+                except (SensorBusError, SensorRangeError):
+                    continue  # a thin gap: the window as a whole was good enough, this part is not
+
+    def _note(self, window: Window, net: EnergyEstimate) -> None:
+        """Remember what the coming figures rest on."""
+        scale = abs(net.energy_j) or 1.0
+        self._systematic95 = half_width95([part for part in net.parts if part.name in _SYSTEMATIC]) / scale
+        rate_hz = window.gross.rate_hz
+        self._rate_hz = rate_hz if self._rate_hz is None else self._rate_hz + 0.1 * (rate_hz - self._rate_hz)
+        self._samples += window.gross.samples
+
+
+def _merge(spans: Iterable[Span]) -> list[Span]:
+    """Overlapping spans as disjoint ones, in order."""
+    merged: list[Span] = []
+    for span in sorted(spans, key=lambda part: part.begin_s):
+        if merged and span.begin_s <= merged[-1].end_s:
+            last = merged.pop()
+            span = Span(last.begin_s, max(last.end_s, span.end_s))  # noqa: PLW2901 (the merged one)
+        merged.append(span)
+    return merged

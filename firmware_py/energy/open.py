@@ -1,0 +1,77 @@
+"""Builds the meter of a profile's rail: real on its bus, or simulated on a plant. Used by `compose`."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from device_profiles.profile import PowerRail
+from firmware_py.contracts.clock import Clock
+from firmware_py.contracts.errors import ConfigError
+from firmware_py.energy.meters.base import Meter
+from firmware_py.energy.meters.ina219 import Ina219, Wiring, choose_pga
+from firmware_py.energy.plant_link import PlantClient, PlantSetup
+from firmware_py.energy.simulated_bus import SimulatedBus, draw_chip
+
+_BREAKOUT_TOLERANCE = 0.01  # of a breakout's shunt, until it was calibrated
+_DEFAULT_GRADE = "A"  # the wider limits, when the profile does not name the part
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedBoard:
+    """A running plant, and the seed from which its sensor is drawn."""
+
+    plant: PlantClient
+    seed: int = 0
+
+
+def wiring_of(rail: PowerRail) -> Wiring | None:
+    """How the rail's INA219 is wired; None when the rail has no sensor that this build reads.
+
+    Raises:
+        ConfigError: the rail names an INA219 but lacks its shunt, maximum current or supply.
+    """
+    if rail.sensor != "ina219":
+        return None
+    if rail.shunt_ohm is None or rail.max_current_a is None or rail.supply_v is None:
+        msg = f"rail {rail.name}: an ina219 needs shunt_ohm, max_current_a and supply_v"
+        raise ConfigError(msg, hint="Set them for the rail in the board profile.")
+    return Wiring(
+        address=0x40 if rail.address is None else rail.address,
+        shunt_ohm=rail.shunt_ohm,
+        max_current_a=rail.max_current_a,
+        supply_v=rail.supply_v,
+        grade=rail.grade or _DEFAULT_GRADE,
+        shunt_tolerance=_BREAKOUT_TOLERANCE,
+    )
+
+
+def open_meter(rail: PowerRail, clock: Clock, simulated: SimulatedBoard | None = None) -> Meter | None:
+    """The rail's meter, which the caller closes; None when the rail has no sensor that this build reads.
+
+    A simulated board gets the same driver on a simulated bus.
+
+    Raises:
+        ConfigError: the rail's shunt cannot carry the board's maximum current, or figures are missing.
+        SensorAbsentError: the real bus is not there (smbus2 missing, no such device, no permission).
+    """
+    wiring = wiring_of(rail)
+    if wiring is None:
+        return None
+    pga = choose_pga(wiring)  # refuses before anything is opened
+    if simulated is not None:
+        rng = random.Random(simulated.seed)  # noqa: S311 (a specimen of a chip)
+        shunt = (wiring.shunt_ohm, wiring.shunt_tolerance)
+        chip = draw_chip(rng, wiring.grade, shunt, pga=pga, warm=wiring.over_temperature)
+        bus = SimulatedBus(simulated.plant, chip, clock, rng, wiring.address)
+        return Ina219(bus, wiring, clock, simulated=True)
+    from firmware_py.energy.bus import LinuxBus
+
+    return Ina219(LinuxBus(1 if rail.bus is None else rail.bus), wiring, clock)
+
+
+def start_plant(rail: PowerRail, busy_w: float | None, clock: Clock, seed: int = 0) -> PlantClient | None:
+    """Start the plant process of a simulated board; None when the profile lacks a figure for it."""
+    if rail.idle_w is None or rail.supply_v is None or busy_w is None:
+        return None
+    return PlantClient.start(PlantSetup(rail.idle_w, busy_w, rail.supply_v, seed), clock)

@@ -1,0 +1,78 @@
+"""Collects fresh samples into windows of about a second. Pure: samples in, windows out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_py.energy.integrate import EnergyEstimate, Span, integrate
+from firmware_py.energy.meters.base import Accuracy, Cadence, Capabilities, Pace, Sample
+
+WINDOW_S = 1.0
+SHORTEST_S = 0.3  # a window that a change of pace cuts shorter is dropped
+_OVERLAP = 2  # samples handed on: the cycle that crosses the border belongs to both windows
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A closed window: gross joules with budget, and the samples they came from."""
+
+    gross: EnergyEstimate
+    samples: tuple[Sample, ...]
+    cadence: Cadence
+    accuracy: Accuracy
+
+    def part(self, span: Span) -> EnergyEstimate:
+        """Joules of a stretch of this window.
+
+        Raises:
+            SensorBusError: too few samples lie in it.
+            SensorRangeError: one of them is at full scale.
+        """
+        reach_s = 2.0 * self.cadence.period_s
+        near = [s for s in self.samples if span.begin_s - reach_s < s.at_s < span.end_s + 2.0 * reach_s]
+        return integrate(near, span, self.cadence, self.accuracy)
+
+
+class WindowBuilder:
+    """One window at a time; the next begins where the last ended."""
+
+    def __init__(self, capabilities: Capabilities) -> None:
+        self._capabilities = capabilities
+        self._cadence = capabilities.idle
+        self._begin_s = 0.0
+        self._samples: list[Sample] = []
+
+    def begin(self, at_s: float, pace: Pace) -> None:
+        """Forget everything and begin at a monotonic second."""
+        self._cadence = self._capabilities.cadence(pace)
+        self._begin_s = at_s
+        self._samples = []
+
+    def add(self, sample: Sample) -> bool:
+        """Take a sample; True when it completes the window, which must then be closed."""
+        self._samples.append(sample)
+        return sample.at_s >= self._begin_s + WINDOW_S
+
+    def close(self) -> Window:
+        """The finished window; the next one begins at its end.
+
+        Raises:
+            SensorRangeError: a sample was at full scale.
+            SensorBusError: too few samples.
+        """
+        return self._close(self._begin_s + WINDOW_S)
+
+    def cut(self) -> Window | None:
+        """What there is so far as a shorter window; None if it is too short. Raises as `close`."""
+        if not self._samples or self._samples[-1].at_s - self._begin_s < SHORTEST_S:
+            return None
+        return self._close(self._samples[-1].at_s)
+
+    def _close(self, end_s: float) -> Window:
+        samples, span = self._samples, Span(self._begin_s, end_s)
+        self._begin_s = end_s
+        self._samples = samples[-_OVERLAP:]
+        accuracy = self._capabilities.accuracy
+        return Window(
+            integrate(samples, span, self._cadence, accuracy), tuple(samples), self._cadence, accuracy
+        )

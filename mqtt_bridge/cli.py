@@ -1,0 +1,164 @@
+"""`ciuic node run` and `ciuic ask`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from firmware_py.contracts.reply import Reply
+
+_REFUSED = ("refused", "failed")
+
+
+def configure_node(parser: argparse.ArgumentParser) -> None:
+    """`ciuic node run`: both tables' flags."""
+    from firmware_py.config import AGENT, add_flags
+    from mqtt_bridge.compose import BRIDGE
+
+    verbs = parser.add_subparsers(dest="node_verb", required=True, metavar="run")
+    run = verbs.add_parser("run", help="serve until SIGTERM or Ctrl-C", conflict_handler="resolve")
+    add_flags(run, (*AGENT, *BRIDGE))
+    run.add_argument("--id", dest="node", metavar="TEXT", help="another spelling of --node")
+    run.add_argument(
+        "--simulate", action="store_true", help="be a simulated board (the profile `simulated` unless given)"
+    )
+
+
+def run_node(args: argparse.Namespace) -> int:
+    """Serve until a signal, then leave cleanly.
+
+    Raises:
+        CiuicError: the node cannot be built; its code says why.
+    """
+    from firmware_py.compose import board_of, build_node, profile_values
+    from firmware_py.config import AGENT, AgentConfig, from_args
+    from firmware_py.contracts.errors import ConfigError
+    from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_mesh_node
+
+    if args.simulate and args.profile is None:
+        args.profile = "simulated"
+    values = from_args(args, (*AGENT, *BRIDGE), profile_values)
+    if args.simulate and not board_of(values["profile"])[1]:
+        msg = f"this machine is the board {values['profile']}; it is not simulated on itself"
+        raise ConfigError(msg, hint="Leave --simulate out, or name another --profile.")
+    stop = _stop_on_signals()
+    bridge = BridgeConfig.of(values)
+    agent = build_node(AgentConfig.of(values))
+    try:
+        node = build_mesh_node(bridge, agent)
+    except BaseException:
+        agent.close()
+        raise
+    with node:
+        _settle()
+        tasks = ", ".join(task.name for task in agent.tasks())
+        print(
+            f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {', '.join(bridge.broker)}",
+            flush=True,
+        )
+        stop.wait()
+    return 0
+
+
+def _stop_on_signals() -> threading.Event:
+    import signal
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
+
+
+def _settle() -> None:
+    """What start-up made stays for good: the collector need not walk it while requests run."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+
+
+def configure_ask(parser: argparse.ArgumentParser) -> None:
+    """`ciuic ask`."""
+    from firmware_py.config import add_flags
+    from mqtt_bridge.compose import BRIDGE
+
+    parser.add_argument("text", help="what to ask, in quotes")
+    parser.add_argument("--task", default="home", help="the task to ask (default: %(default)s)")
+    parser.add_argument("--lang", help="language of the text, such as en")
+    parser.add_argument(
+        "--deadline", type=float, metavar="SECONDS", help="seconds until the answer is worthless"
+    )
+    parser.add_argument("--accuracy", metavar="RULE", help="an exit rule of the model")
+    parser.add_argument("--energy", type=float, metavar="JOULES", help="bound on the predicted joules")
+    parser.add_argument("--to", metavar="NODE", help="ask this node only")
+    parser.add_argument("--json", action="store_true", help="print the reply as it came, with round_trip_s")
+    add_flags(parser, [setting for setting in BRIDGE if setting.key in ("broker", "mesh", "protocol")])
+
+
+def run_ask(args: argparse.Namespace) -> int:
+    """Ask once and print the answer; status 1 when it was refused or failed.
+
+    Raises:
+        BrokerUnreachableError: no broker answers.
+        NoReplyError: no node did.
+    """
+    from firmware_py.config import from_args
+    from firmware_py.contracts.clock import SystemClock
+    from firmware_py.contracts.request import Qos, Request
+    from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_link, fresh_client
+    from mqtt_bridge.transport.rpc import Client, ClientOptions, new_id
+
+    config = BridgeConfig.of(from_args(args, BRIDGE))
+    name = fresh_client("ask")
+    inputs = {"text": args.text} | ({"lang": args.lang} if args.lang else {})
+    qos = Qos(deadline_s=args.deadline, energy_j=args.energy, accuracy=args.accuracy)
+    request = Request(new_id(), args.task, inputs, qos)
+    clock = SystemClock()
+    link = build_link(config, name)
+    client = Client(link, ClientOptions(name, config.mesh))
+    with link:
+        link.wait_up(5.0)
+        begin_s = clock.now_s()
+        reply = client.submit(request, node=args.to).result(request.deadline_s + 2.0)
+        round_trip_s = clock.now_s() - begin_s
+    if args.json:
+        print(json.dumps(reply.to_dict() | {"round_trip_s": round_trip_s}, ensure_ascii=False))
+    elif reply.error is not None:
+        print(f"error: {reply.error.message} [{reply.error.code}]", file=sys.stderr)
+        print(f"hint: {reply.error.hint}", file=sys.stderr)
+    else:
+        print("\n".join(spoken(reply, round_trip_s)))
+    return 1 if reply.status in _REFUSED else 0
+
+
+def spoken(reply: Reply, round_trip_s: float) -> list[str]:
+    """A reply in lines for people."""
+    route, energy = reply.route, reply.energy
+    result: dict[str, Any] = dict(reply.result or {})
+    if reply.status == "ok":
+        lines = [f"{result.get('label')}  (confidence {result.get('confidence', 0.0):.2f})"]
+        lines += [f"  {slot['name']} = {slot['value']}" for slot in result.get("slots", ())]
+    else:
+        lines = ["out of scope: no intent of this task fits"]
+    simulated = ", simulated board" if route.simulated else ""
+    cached = ", from its cache" if route.cache == "hit" else ""
+    run = "" if reply.time.run_s is None else f", {reply.time.run_s * 1e3:.2f} ms on the node"
+    lines.append(
+        f"exit {route.exit} of {route.exits} on {route.node} ({route.delegate}{simulated}{cached})"
+        f"{run}, {round_trip_s * 1e3:.2f} ms in all"
+    )
+    if energy.energy_j is None:
+        lines.append("energy unknown: no figure for this board")
+    else:
+        spread = "" if energy.u95_j is None else f" ± {energy.u95_j * 1e3:.3g}"
+        source = f"{energy.method}, {energy.source}" + (", simulated" if energy.simulated else "")
+        lines.append(f"{energy.energy_j * 1e3:.3g}{spread} mJ above idle ({source})")
+    if route.fallback:
+        lines.append(f"fell back: {route.fallback}")
+    if route.truncated_tokens:
+        lines.append(f"the text was long: its last {route.truncated_tokens} tokens were not read")
+    return lines

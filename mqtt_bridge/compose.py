@@ -1,0 +1,141 @@
+"""Puts an agent on the mesh: transport, endpoint and presence, built here and nowhere else."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from firmware_py.agent import CiuicNode
+from firmware_py.config import Setting
+from firmware_py.contracts.clock import Clock, SystemClock
+from firmware_py.contracts.node_state import Birth, Heartbeat
+from mqtt_bridge.node.endpoint import Endpoint, NodeIdentity
+from mqtt_bridge.node.epoch import next_epoch
+from mqtt_bridge.node.presence import Presence, state_message
+from mqtt_bridge.transport.base import LinkOptions, Protocol, Transport
+from mqtt_bridge.transport.mqtt import MqttTransport
+from mqtt_bridge.wire import topics
+
+BRIDGE: tuple[Setting, ...] = (
+    Setting("broker", "list", ("mqtt://127.0.0.1:1883",), "brokers in order of preference, mqtt://host:port"),
+    Setting("mesh", "text", topics.DEFAULT_MESH, "the mesh: the third level of every topic"),
+    Setting("protocol", "text", "5", "MQTT version", choices=("5", "3.1.1")),
+    Setting(
+        "state", "text", "~/.local/state/ciuic", "folder that keeps the node's epoch; a dash keeps nothing"
+    ),
+    Setting("heartbeat_s", "number", 0.5, "seconds between heartbeats", low=0.05),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeConfig:
+    """The resolved table; the fields are its keys."""
+
+    broker: tuple[str, ...] = ("mqtt://127.0.0.1:1883",)
+    mesh: str = topics.DEFAULT_MESH
+    protocol: Protocol = "5"
+    state: str = "~/.local/state/ciuic"
+    heartbeat_s: float = 0.5
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> BridgeConfig:
+        """From resolved values; those of other tables are left out."""
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+
+
+class MeshNode:
+    """An agent on the mesh: serves from `start` to `close`, and tells the mesh of both."""
+
+    def __init__(
+        self, transport: Transport, agent: CiuicNode, endpoint: Endpoint, presence: Presence
+    ) -> None:
+        self.transport = transport
+        self.agent = agent
+        self.endpoint = endpoint
+        self._presence = presence
+        self._closed = False
+
+    def start(self) -> None:
+        """Connect and serve; a broker that is not there yet is waited for in the background."""
+        self.endpoint.start()
+        self._presence.start()
+        self.transport.start()
+
+    def close(self) -> None:
+        """Take no more requests, answer or refuse what waits, say `disconnected`, leave."""
+        if self._closed:
+            return
+        self._closed = True
+        self.endpoint.stop()
+        self.agent.close()
+        self._presence.stop()
+        self.transport.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None = None) -> MeshNode:
+    """A mesh node around an agent; it owns the agent and closes it.
+
+    Raises:
+        ConfigError: mesh or node name is no topic level, or a broker address has another form.
+    """
+    clock = clock or SystemClock()
+    node = topics.check_name("node", agent.name)
+    topics.check_name("mesh", config.mesh)
+    folder = None if config.state == "-" else Path(config.state).expanduser() / node
+    epoch = next_epoch(clock, folder)
+    transport = MqttTransport(
+        LinkOptions(
+            client_id=node,
+            brokers=config.broker,
+            protocol=config.protocol,
+            will=state_message(config.mesh, node, epoch, "lost"),
+        )
+    )
+    tasks = agent.tasks()
+    board = agent.board
+    birth = Birth(
+        node, epoch, board.profile, board.simulated, tasks, clock.utc().isoformat(timespec="seconds")
+    )
+
+    def heartbeat() -> Heartbeat:
+        load = agent.load()
+        return Heartbeat(
+            node=node,
+            epoch=epoch,
+            queue=load.queue,
+            answered=load.answered,
+            refused=load.refused,
+            failed=load.failed,
+            power_w=board.power_w(),
+            power_source=board.power_source,
+            simulated=board.simulated,
+            costs=board.cost_lines(),
+        )
+
+    identity = NodeIdentity(config.mesh, node, tuple(task.name for task in tasks))
+    endpoint = Endpoint(transport, agent, identity, clock)
+    presence = Presence(transport, config.mesh, birth, heartbeat, config.heartbeat_s)
+    return MeshNode(transport, agent, endpoint, presence)
+
+
+def build_link(config: BridgeConfig, name: str) -> MqttTransport:
+    """A transport for a client; nothing of it outlives the connection."""
+    return MqttTransport(LinkOptions(topics.check_name("client", name), config.broker, config.protocol))
+
+
+def fresh_client(prefix: str) -> str:
+    """A client name that nobody else has."""
+    return f"{prefix}-{secrets.token_hex(4)}"

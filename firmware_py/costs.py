@@ -33,8 +33,9 @@ _SHARE_RATE = 0.02  # weight of the newest answer in exit shares
 _COMMON_SD, _SLOT_SD, _HOST_SD = 0.40, 0.20, 0.40
 _UNKNOWN_WATT, _UNKNOWN_SD = 1.0, 3.0  # no figure at all: nothing is reported until windows said enough
 _FORGET = 0.998  # per window
-_RUN_SPREAD, _RUN_SPREAD_RANGE = 0.10, (0.03, 0.5)  # of one run's joules around its mean, relative
-_RUN_SPREAD_RATE = 0.05
+_RUN_SPREAD, _RUN_SPREAD_RANGE = 0.15, (0.03, 0.5)  # of one run's joules around its mean, relative
+_RUN_SPREAD_RATE = 0.1
+_SHARED_RATE = 0.2
 _OUTLIER_SD = 3.0
 _ENOUGH_WINDOWS = 5
 _ENOUGH_SD = 0.15  # relative; a charge whose parameters are known no better stays an estimate
@@ -89,13 +90,16 @@ class Equation:
     """One metered window: seconds that each slot ran in it, and the net joules they cost together.
 
     `run_squares_j2` is the sum over runs of their charged joules squared (it scales the spread that
-    single runs add), `sd_j` the meter's own standard uncertainty of `net_j`.
+    single runs add), `sd_j` the meter's own standard uncertainty of `net_j`. `shared_sd_j` is the part
+    of it that neighbouring windows share (the idle draw they were all compared with): no number of
+    windows averages it out.
     """
 
     seconds: Mapping[Slot, float]
     run_squares_j2: float
     net_j: float
     sd_j: float
+    shared_sd_j: float = 0.0
 
 
 @dataclass(slots=True)
@@ -130,6 +134,7 @@ class CostModel:
         self._watts = [self._prior_w]
         self._p = [[self._caps[0]]]
         self._run_spread2 = _RUN_SPREAD**2
+        self._shared_w = 0.0
         self._windows = 0
 
     # --- seconds ---------------------------------------------------------------------------------
@@ -187,7 +192,11 @@ class CostModel:
             return Cost(seconds.mean, sd_s, None, None)
         at = self._index.get(slot, 0)
         watt = self._watt(at)
-        variance = self._p[0][0] + (2.0 * self._p[0][at] + self._p[at][at] if at else self._slot_variance)
+        variance = (
+            self._shared_w**2
+            + self._p[0][0]
+            + (2.0 * self._p[0][at] + self._p[at][at] if at else self._slot_variance)
+        )
         energy = watt * seconds.mean
         spread2 = seconds.mean**2 * variance + (watt * sd_s) ** 2 + self._run_spread2 * energy**2
         return Cost(seconds.mean, sd_s, energy, math.sqrt(spread2))
@@ -249,7 +258,7 @@ class CostModel:
                 total_s += host_s
                 parts.append((at, host_s))
             first = p[0]
-            variance = first[0] * total_s * total_s
+            variance = (first[0] + self._shared_w**2) * total_s * total_s
             for at, run_s in parts:
                 if at:
                     row = p[at]
@@ -319,7 +328,9 @@ class CostModel:
         self._watts[0] = max(0.0, self._watts[0])
         for at in used[1:]:
             self._watts[at] = max(-self._watts[0], self._watts[at])  # no graph gives energy back
-        self._learn_spread(residual**2 - known2 - equation.sd_j**2, equation.run_squares_j2)
+        self._learn_spread(equation, residual, known2, noise2)
+        shared_w = equation.shared_sd_j / x[0]
+        self._shared_w += (shared_w - self._shared_w) * (_SHARED_RATE if self._windows else 1.0)
         self._windows += 1
 
     def _forget(self, used: list[int]) -> None:
@@ -334,10 +345,18 @@ class CostModel:
                     self._p[at][other] *= factor
                     self._p[other][at] *= factor
 
-    def _learn_spread(self, excess_j2: float, squares_j2: float) -> None:
-        """What windows scatter beyond meter and parameters is owed to single runs."""
-        if squares_j2 > 0.0 and self._windows >= _ENOUGH_WINDOWS:
-            low, high = _RUN_SPREAD_RANGE
-            seen = max(-(high**2), min(high**2, excess_j2 / squares_j2))
-            spread2 = self._run_spread2 + _RUN_SPREAD_RATE * (seen - self._run_spread2)
-            self._run_spread2 = max(low**2, min(high**2, spread2))
+    def _learn_spread(self, equation: Equation, residual: float, known2: float, noise2: float) -> None:
+        """What windows scatter beyond meter and parameters is owed to single runs.
+
+        A window counts by the share that runs have in its expected variance: where the meter's own
+        noise or the parameters dominate, it says nothing about single runs and the prior stays.
+        """
+        squares_j2 = equation.run_squares_j2
+        if squares_j2 <= 0.0 or self._windows < _ENOUGH_WINDOWS:
+            return
+        low, high = _RUN_SPREAD_RANGE
+        share = self._run_spread2 * squares_j2 / (known2 + noise2)
+        seen = (residual**2 - known2 - equation.sd_j**2) / squares_j2
+        seen = max(-(high**2), min(high**2, seen))
+        spread2 = self._run_spread2 + _RUN_SPREAD_RATE * min(1.0, share) ** 2 * (seen - self._run_spread2)
+        self._run_spread2 = max(low**2, min(high**2, spread2))

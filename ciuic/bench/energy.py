@@ -22,7 +22,7 @@ from firmware_py.contracts.clock import SystemClock, VirtualClock
 from firmware_py.contracts.errors import ConfigError, SensorBusError
 from firmware_py.contracts.measurement import Check, Measurement, Row
 from firmware_py.energy.baseline import Baseline, net_of
-from firmware_py.energy.integrate import EnergyEstimate, Span, integrate
+from firmware_py.energy.integrate import EnergyEstimate, Span, align, integrate
 from firmware_py.energy.meters.base import Pace, Sample
 from firmware_py.energy.meters.ina219 import Ina219, choose_pga
 from firmware_py.energy.open import wiring_of
@@ -200,7 +200,8 @@ def _judge(meter: Ina219, samples: Sequence[Sample], plant: Plant, window: Span)
 
 def _over(samples: Sequence[Sample], span: Span, meter: Ina219) -> EnergyEstimate:
     near = [s for s in samples if span.begin_s - 5e-3 < s.at_s < span.end_s + 1e-2]
-    return integrate(near, span, meter.capabilities.busy, meter.capabilities.accuracy)
+    cadence = meter.capabilities.busy
+    return integrate(align(near, cadence), [span], cadence, meter.capabilities.accuracy)
 
 
 def _relative(estimate: EnergyEstimate, true_j: float) -> tuple[float, float]:

@@ -33,7 +33,7 @@ class Baseline:
     def learn(self, window: EnergyEstimate) -> None:
         """Take in a window in which nothing of ours ran."""
         middle_s = 0.5 * (window.span.begin_s + window.span.end_s)
-        self._windows.append((middle_s, window.span.length_s, window.power_w))
+        self._windows.append((middle_s, window.length_s, window.power_w))
 
     def at(self, at_s: float) -> Idle | None:
         """Idle power at a moment; None before the second idle window."""
@@ -70,7 +70,7 @@ def net_of(window: EnergyEstimate, idle: Idle) -> EnergyEstimate:
     The offset was in both and cancels; gain and shunt act on the difference only; idle scatter counts
     twice: in the baseline's mean and as bursts that the window itself caught.
     """
-    length_s = window.span.length_s
+    length_s = window.length_s
     net_j = window.energy_j - idle.power_w * length_s
     share = abs(net_j) / abs(window.energy_j) if window.energy_j else 0.0
     parts: list[Part] = []
@@ -82,5 +82,12 @@ def net_of(window: EnergyEstimate, idle: Idle) -> EnergyEstimate:
     parts.append(Part("baseline", idle.sd_w * length_s, dof=idle.dof))
     parts.append(Part("idle bursts", idle.second_sd_w * math.sqrt(length_s), dof=idle.dof))
     return EnergyEstimate(
-        window.span, net_j, half_width95(parts), tuple(parts), window.rate_hz, window.samples, window.coverage
+        window.span,
+        length_s,
+        net_j,
+        half_width95(parts),
+        tuple(parts),
+        window.rate_hz,
+        window.samples,
+        window.coverage,
     )

@@ -37,9 +37,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class EnergyEstimate:
-    """Joules through the rail during `span`, with half-width of the 95 % interval and its budget."""
+    """Joules through the rail during `length_s` of `span`, with half-width of the 95 % interval and budget.
+
+    `length_s` is shorter than the span where only stretches of it were asked for.
+    """
 
     span: Span
+    length_s: float
     energy_j: float
     u95_j: float
     parts: tuple[Part, ...]
@@ -50,7 +54,7 @@ class EnergyEstimate:
     @property
     def power_w(self) -> float:
         """Mean power."""
-        return self.energy_j / self.span.length_s
+        return self.energy_j / self.length_s
 
     @property
     def dof(self) -> float:
@@ -89,29 +93,51 @@ def regress_ends(stamps_s: Sequence[float], nominal_s: float) -> tuple[list[int]
     return index, period_s, origin_s
 
 
-def integrate(samples: Sequence[Sample], span: Span, cadence: Cadence, accuracy: Accuracy) -> EnergyEstimate:
-    """Gross joules of a window.
+@dataclass(frozen=True, slots=True)
+class Cycles:
+    """Samples laid on the time line: cycle i ended at `ends_s[i]` and took `period_s`."""
 
-    Args:
-        samples: fresh samples in order; may reach beyond the window on both sides.
-        span: the window.
-        cadence: of the pace they were taken at.
-        accuracy: of the meter.
+    samples: tuple[Sample, ...]
+    ends_s: tuple[float, ...]
+    period_s: float
+
+
+def align(samples: Sequence[Sample], cadence: Cadence) -> Cycles:
+    """Lay samples (fresh, in order, of one pace) on the time line.
 
     Raises:
-        SensorRangeError: a sample of the window was at full scale: its value is unknown.
-        SensorBusError: insufficient samples: too few, too sparse, or the interval is wider than 20 %.
+        SensorBusError: insufficient samples.
     """
     if len(samples) < MIN_SAMPLES:
         msg = f"insufficient samples: {len(samples)} in a window, {MIN_SAMPLES} are the least"
         raise SensorBusError(msg)
     index, period_s, origin_s = regress_ends([sample.at_s for sample in samples], cadence.period_s)
+    return Cycles(tuple(samples), tuple(origin_s + k * period_s for k in index), period_s)
+
+
+def integrate(cycles: Cycles, spans: Sequence[Span], cadence: Cadence, accuracy: Accuracy) -> EnergyEstimate:
+    """Gross joules of a window, or of stretches of it.
+
+    Args:
+        cycles: aligned samples; may reach beyond the spans on both sides.
+        spans: what to integrate over: disjoint, in order.
+        cadence: of the pace they were taken at.
+        accuracy: of the meter.
+
+    Raises:
+        SensorRangeError: a sample within was at full scale: its value is unknown.
+        SensorBusError: insufficient samples: too few, too sparse, or the interval is wider than 20 %.
+    """
     powers: list[float] = []
     weights: list[float] = []
     weighted_v = weighted_a = 0.0
-    for k, sample in zip(index, samples, strict=True):
-        end_s = origin_s + k * period_s
-        weight = min(end_s, span.end_s) - max(end_s - period_s, span.begin_s)
+    for sample, end_s in zip(cycles.samples, cycles.ends_s, strict=True):
+        begin_s = end_s - cycles.period_s
+        weight = 0.0
+        for span in spans:
+            overlap_s = min(end_s, span.end_s) - max(begin_s, span.begin_s)
+            if overlap_s > 0.0:
+                weight += overlap_s
         if weight <= 0.0:
             continue
         if sample.over_range:
@@ -121,21 +147,24 @@ def integrate(samples: Sequence[Sample], span: Span, cadence: Cadence, accuracy:
         weights.append(weight)
         weighted_v += weight * sample.voltage_v
         weighted_a += weight * sample.current_a
-    seen_s = math.fsum(weights)
-    coverage = seen_s / span.length_s
+    seen_s, length_s = math.fsum(weights), math.fsum(span.length_s for span in spans)
+    coverage = seen_s / length_s
     if len(powers) < MIN_SAMPLES or coverage < MIN_COVERAGE:
-        msg = f"insufficient samples: {len(powers)} cover {coverage:.0%} of a window of {span.length_s:.2f} s"
+        msg = f"insufficient samples: {len(powers)} cover {coverage:.0%} of {length_s:.2f} s"
         raise SensorBusError(msg)
     power_w = math.fsum(w * p for w, p in zip(weights, powers, strict=True)) / seen_s
-    observed = cadence.duty * min(1.0, coverage)
-    parts = _budget(_Means(power_w, weighted_v / seen_s, weighted_a / seen_s), powers, observed, accuracy)
-    scaled = tuple(Part(p.name, p.size * span.length_s, p.rectangular, p.dof) for p in parts)
-    energy_j = power_w * span.length_s
-    u95_j = half_width95(scaled)
+    means = _Means(power_w, weighted_v / seen_s, weighted_a / seen_s)
+    rows = _budget(means, powers, cadence.duty * min(1.0, coverage), accuracy)
+    parts = tuple(Part(row.name, row.size * length_s, row.rectangular, row.dof) for row in rows)
+    energy_j = power_w * length_s
+    u95_j = half_width95(parts)
     if u95_j > MAX_RELATIVE_U95 * abs(energy_j):
         msg = f"insufficient samples: the 95 % interval is +-{u95_j / max(abs(energy_j), 1e-12):.0%} wide"
         raise SensorBusError(msg)
-    return EnergyEstimate(span, energy_j, u95_j, scaled, 1.0 / period_s, len(powers), coverage)
+    whole = Span(spans[0].begin_s, spans[-1].end_s)
+    return EnergyEstimate(
+        whole, length_s, energy_j, u95_j, parts, 1.0 / cycles.period_s, len(powers), coverage
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ was metered is kept side by side, with the sum of both.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from firmware_py.contracts.errors import SensorBusError, SensorRangeError
 from firmware_py.contracts.reply import Energy
@@ -23,12 +24,15 @@ from firmware_py.energy.integrate import EnergyEstimate, Span
 from firmware_py.energy.uncertainty import half_width95
 from firmware_py.energy.window import Window
 
+_LOG = logging.getLogger(__name__)
+
 _KEEP_RUNS = 8192  # four seconds at 2000 answers a second
 _KEEP_LINES = 600  # ten minutes of busy windows
-_LEAST_BUSY = 0.005  # of a window; less says nothing about runs and spoils the idle draw
+_LEAST_PAD_S, _PAD_CYCLES = 0.01, 4.0  # around runs: a cycle at their edge is half theirs
+_MOSTLY = 0.8  # of a window; runs and pads that fill more are metered as the whole window
 _LEAST_DELAY_S = 0.2  # a window waits until runs that began in it were surely charged
-_GUARD_BEFORE_S, _GUARD_AFTER_S = 0.002, 0.02  # a gap between runs keeps this distance from them
-_LEAST_GAP_S = 0.08
+_GUARD_BEFORE_S, _GUARD_AFTER_S = 0.002, 0.01  # a gap between runs keeps this distance from them
+_LEAST_GAP_CYCLES = 12.0
 _SYSTEMATIC = ("gain", "shunt", "time base")  # budget rows that no number of windows averages out
 _Z95 = 1.96
 
@@ -65,7 +69,7 @@ class _Seen:
     runs: float = 0.0
     charged_j: float = 0.0
     squares_j2: float = 0.0
-    busy: list[Span] | None = None
+    busy: list[Span] = field(default_factory=list)
 
 
 class Ledger:
@@ -153,17 +157,18 @@ class Ledger:
     def _settle(self, window: Window) -> None:
         span = window.gross.span
         seen = self._seen(span)
-        spans = _merge(seen.busy or ())
-        busy_s = sum(part.length_s for part in spans)
-        if busy_s == 0.0:
+        if not seen.busy:
             self._baseline.learn(window.gross)
             return
-        self._learn_gaps(window, spans)
+        self._learn_gaps(window, _merge(seen.busy, _GUARD_BEFORE_S, _GUARD_AFTER_S))
         idle = self._baseline.at(0.5 * (span.begin_s + span.end_s))
-        if idle is None or busy_s < _LEAST_BUSY * span.length_s:
+        if idle is None:
             return
-        net = net_of(window.gross, idle)
-        self._costs.learn_window(Equation(seen.seconds, seen.squares_j2, net.energy_j, net.type_a_j))
+        net = net_of(self._around(window, seen.busy), idle)
+        shared_j = idle.sd_w * net.length_s
+        self._costs.learn_window(
+            Equation(seen.seconds, seen.squares_j2, net.energy_j, net.type_a_j, shared_j)
+        )
         self._note(window, net)
         with self._lock:
             self._metered_j += net.energy_j
@@ -174,9 +179,24 @@ class Ledger:
                 )
             )
 
+    def _around(self, window: Window, busy: list[Span]) -> EnergyEstimate:
+        """Joules of the runs with some cycles on both sides: idle stretches only add noise."""
+        pad_s = max(_LEAST_PAD_S, _PAD_CYCLES * window.cadence.period_s)
+        whole = window.gross.span
+        padded = [
+            Span(max(part.begin_s, whole.begin_s), min(part.end_s, whole.end_s))
+            for part in _merge(busy, pad_s, pad_s)
+        ]
+        if sum(part.length_s for part in padded) > _MOSTLY * whole.length_s:
+            return window.gross
+        try:
+            return window.part(padded)
+        except (SensorBusError, SensorRangeError):
+            return window.gross  # a stretch too thin for itself; the window as a whole was good enough
+
     def _seen(self, span: Span) -> _Seen:
         """What of the charged runs lies in a span; forgets runs that ended before it."""
-        seen = _Seen({}, busy=[])
+        seen = _Seen({})
         longest_s = 0.99 * self._longest_s
         for run in tuple(self._runs):
             record = run.record
@@ -188,8 +208,7 @@ class Ledger:
             seen.runs += part
             seen.charged_j += part * run.energy_j
             seen.squares_j2 += (part * run.energy_j) ** 2
-            if seen.busy is not None:
-                seen.busy.append(Span(max(record.start_s, span.begin_s), min(record.end_s, span.end_s)))
+            seen.busy.append(Span(max(record.start_s, span.begin_s), min(record.end_s, span.end_s)))
             host_s = share_s
             for stage in record.stages:
                 begin_s, end_s = stage.start_s, stage.start_s + stage.run_s
@@ -207,17 +226,18 @@ class Ledger:
 
     def _learn_gaps(self, window: Window, busy: list[Span]) -> None:
         """Idle draw from the stretches between runs: the closest neighbourhood there is."""
-        edges = [window.gross.span.begin_s - _GUARD_AFTER_S]
+        edges = [window.gross.span.begin_s]
         for part in busy:
             edges += [part.begin_s, part.end_s]
-        edges.append(window.gross.span.end_s + _GUARD_BEFORE_S)
-        for end_s, begin_s in zip(edges[0::2], edges[1::2], strict=True):
-            gap = Span(end_s + _GUARD_AFTER_S, begin_s - _GUARD_BEFORE_S)
-            if gap.length_s >= max(_LEAST_GAP_S, 12.0 * window.cadence.period_s):
-                try:
-                    self._baseline.learn(window.part(gap))
-                except (SensorBusError, SensorRangeError):
-                    continue  # a thin gap: the window as a whole was good enough, this part is not
+        edges.append(window.gross.span.end_s)
+        gaps = [Span(end_s, begin_s) for end_s, begin_s in zip(edges[0::2], edges[1::2], strict=True)]
+        least_s = _LEAST_GAP_CYCLES * window.cadence.period_s
+        gaps = [gap for gap in gaps if gap.length_s >= least_s]
+        if gaps:
+            try:
+                self._baseline.learn(window.part(gaps))
+            except (SensorBusError, SensorRangeError) as error:
+                _LOG.debug("no idle draw from the gaps of a window: %s", error)
 
     def _note(self, window: Window, net: EnergyEstimate) -> None:
         """Remember what the coming figures rest on."""
@@ -228,12 +248,13 @@ class Ledger:
         self._samples += window.gross.samples
 
 
-def _merge(spans: Iterable[Span]) -> list[Span]:
-    """Overlapping spans as disjoint ones, in order."""
+def _merge(spans: Iterable[Span], before_s: float, after_s: float) -> list[Span]:
+    """Spans widened on both sides, overlapping ones joined, in order."""
     merged: list[Span] = []
     for span in sorted(spans, key=lambda part: part.begin_s):
-        if merged and span.begin_s <= merged[-1].end_s:
+        begin_s, end_s = span.begin_s - before_s, span.end_s + after_s
+        if merged and begin_s <= merged[-1].end_s:
             last = merged.pop()
-            span = Span(last.begin_s, max(last.end_s, span.end_s))  # noqa: PLW2901 (the merged one)
-        merged.append(span)
+            begin_s, end_s = last.begin_s, max(last.end_s, end_s)
+        merged.append(Span(begin_s, end_s))
     return merged

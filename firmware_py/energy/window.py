@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firmware_py.energy.integrate import EnergyEstimate, Span, integrate
+from firmware_py.energy.integrate import Cycles, EnergyEstimate, Span, align, integrate
 from firmware_py.energy.meters.base import Accuracy, Cadence, Capabilities, Pace, Sample
 
 WINDOW_S = 1.0
@@ -17,20 +18,18 @@ class Window:
     """A closed window: gross joules with budget, and the samples they came from."""
 
     gross: EnergyEstimate
-    samples: tuple[Sample, ...]
+    cycles: Cycles
     cadence: Cadence
     accuracy: Accuracy
 
-    def part(self, span: Span) -> EnergyEstimate:
-        """Joules of a stretch of this window.
+    def part(self, spans: Sequence[Span]) -> EnergyEstimate:
+        """Joules of stretches of this window (disjoint, in order).
 
         Raises:
-            SensorBusError: too few samples lie in it.
+            SensorBusError: too few samples lie in them.
             SensorRangeError: one of them is at full scale.
         """
-        reach_s = 2.0 * self.cadence.period_s
-        near = [s for s in self.samples if span.begin_s - reach_s < s.at_s < span.end_s + 2.0 * reach_s]
-        return integrate(near, span, self.cadence, self.accuracy)
+        return integrate(self.cycles, spans, self.cadence, self.accuracy)
 
 
 class WindowBuilder:
@@ -73,6 +72,5 @@ class WindowBuilder:
         self._begin_s = end_s
         self._samples = samples[-_OVERLAP:]
         accuracy = self._capabilities.accuracy
-        return Window(
-            integrate(samples, span, self._cadence, accuracy), tuple(samples), self._cadence, accuracy
-        )
+        cycles = align(samples, self._cadence)
+        return Window(integrate(cycles, [span], self._cadence, accuracy), cycles, self._cadence, accuracy)

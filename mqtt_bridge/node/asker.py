@@ -19,13 +19,18 @@ ERROR_LEVEL = "error"
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """A return address: what a reply needs besides its payload."""
+    """A return address: what a reply needs besides its payload.
+
+    `five` tells that the request carried MQTT 5 properties. Only then does the reply: rumqttd
+    closes the connection of a 3.1.1 client that a message with properties would go to.
+    """
 
     client: str
     reply_topic: str
     correlation: bytes | None
     content_type: str | None
     qos: int
+    five: bool
 
     def reply(self, payload: bytes, expiry_s: int | None) -> Message:
         """The message that carries a reply; a content type is named only where the asker named one."""
@@ -35,7 +40,7 @@ class Asker:
             self.qos,
             correlation=self.correlation,
             content_type=self.content_type,
-            expiry_s=expiry_s,
+            expiry_s=expiry_s if self.five else None,
         )
 
 
@@ -61,7 +66,8 @@ def find_asker(
     if fault is not None or wanted is None:
         wanted = topics.build("reply", address.mesh, client=client, rest=ERROR_LEVEL)
     content_type = None if message.content_type is None else reply_content_type(message.content_type)
-    return Asker(client, wanted, message.correlation, content_type, min(message.qos, 1)), fault
+    five = message.response_topic is not None or message.correlation is not None or content_type is not None
+    return Asker(client, wanted, message.correlation, content_type, min(message.qos, 1), five), fault
 
 
 def _client_of(mesh: str, reply_topic: str | None) -> str:

@@ -2,7 +2,8 @@
 
 The will carries the epoch of its birth: one that arrives late cannot kill a node that is back,
 because its epoch is older than the retained birth's. At each connection birth and state are said
-again, so nothing lives in the broker alone.
+again, so nothing lives in the broker alone. No MQTT 5 properties: a rumqttd broker closes the
+connection of a 3.1.1 subscriber that such a message would go to.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import JSON, encode_payload
 
 HEARTBEAT_S = 0.5
-_HEARTBEAT_EXPIRY_S = 2
 
 
 def state_message(mesh: str, node: str, epoch: int, state: Lifecycle) -> Message:
@@ -74,9 +74,9 @@ class Presence:
             return
         if self._transport.connected:
             payload = encode_payload(self._heartbeat().to_dict(), JSON)
-            self._transport.publish(Message(self._beat_topic, payload, 0, expiry_s=_HEARTBEAT_EXPIRY_S))
+            self._transport.publish(Message(self._beat_topic, payload, 0))
         self._timer = self._transport.call_later(self._period_s, self._beat)
 
 
 def _retained(topic: str, data: Mapping[str, Any]) -> Message:
-    return Message(topic, encode_payload(data, JSON), 1, retain=True, content_type=JSON)
+    return Message(topic, encode_payload(data, JSON), 1, retain=True)

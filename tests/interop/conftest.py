@@ -1,0 +1,40 @@
+"""A broker, and a real node beside it: `ciuic node run` with a bundle that needs no trained model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_py.testing.tiny_bundle import write_tiny_bundle
+from mqtt_bridge.broker.process import BrokerProcess, start_broker
+
+ROOT = Path(__file__).parents[2]
+NPM = ROOT / ".venvs/npm/node_modules"
+
+
+@pytest.fixture(scope="module", params=["mosquitto", "iotcore"])
+def broker(request: pytest.FixtureRequest) -> Iterator[BrokerProcess]:
+    with start_broker(request.param) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def node(broker: BrokerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    folder = tmp_path_factory.mktemp("node")
+    bundle = folder / "tiny.bundle"
+    write_tiny_bundle(bundle)
+    command = [sys.executable, "-m", "ciuic", "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
+    command += ["--model", str(bundle), "--allow-unsigned", "--store", str(folder), "--state", "-"]
+    command += ["--broker", broker.url]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("node n1: serves home")
+        yield process
+        process.terminate()
+        assert process.wait(10) == 0

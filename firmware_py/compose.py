@@ -6,8 +6,9 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,19 @@ from firmware_py.caches.models import ModelCache
 from firmware_py.caches.results import ResultCache
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import Clock, SystemClock
-from firmware_py.contracts.errors import CiuicError, ConfigError, GoldenTestError
+from firmware_py.contracts.errors import CiuicError, ConfigError, GoldenTestError, SensorAbsentError
 from firmware_py.contracts.limits import Limits
-from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, ModelRef
-from firmware_py.contracts.run import RunRecord
+from firmware_py.contracts.reply import ModelRef
 from firmware_py.contracts.seams import Runner
 from firmware_py.costs import CostModel
+from firmware_py.energy.ledger import Ledger
+from firmware_py.energy.open import SimulatedBoard, open_meter, start_plant
+from firmware_py.energy.plant_link import PlantClient
+from firmware_py.energy.watch import EnergyWatch
 from firmware_py.inference.engine import Engine, Weights
 from firmware_py.inference.golden import check_rows, load_rows, self_test
 from firmware_py.resources.governor import Ask, Policy, decide
-from firmware_py.resources.state import StateReader
+from firmware_py.resources.state import BoardState, StateReader
 from firmware_py.tasks.intent import IntentTask
 
 _log = logging.getLogger(__name__)
@@ -83,12 +87,15 @@ def node_name(config: AgentConfig) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EnergyParts:
-    """What prices answers and watches the rail; the default prices nothing and says so in every reply."""
+    """What prices answers and watches the rail."""
 
-    charge: Callable[[RunRecord], Energy] = lambda _record: UNKNOWN_ENERGY
-    power_w: Callable[[], float | None] = lambda: None
-    source: str = "none"
+    ledger: Ledger
+    watch: EnergyWatch | None = None
     listener: LoadListener | None = None
+
+    def power_w(self) -> float | None:
+        """The rail's power now, None when unknown."""
+        return None if self.watch is None else self.watch.power_w()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,30 @@ class _Model:
     ladder: tuple[DelegateSpec, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A board's parts put together, before a node or a benchmark uses them."""
+
+    ground: _Ground
+    served: Mapping[str, Served]
+    slots: tuple[Slot, ...]
+    limits: Callable[[Ask, int], Limits]
+    heal: Callable[[Slot], None]
+
+
+@contextmanager
+def assembled(config: AgentConfig, clock: Clock | None = None) -> Iterator[Assembly]:
+    """The parts without a node, for benchmarks and evaluation.
+
+    Raises:
+        ProfileError: the board profile is absent or invalid.
+        BundleError: a bundle is refused; its code says why.
+        ConfigError: a setting does not fit this machine.
+    """
+    with ExitStack() as stack:
+        yield _assemble(config, clock or SystemClock(), stack)
+
+
 def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
     """A node that answers; closing it stops threads, meter and plant.
 
@@ -123,35 +154,24 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
         ConfigError: a setting does not fit this machine.
     """
     with ExitStack() as stack:
-        ground = _ground(config, clock or SystemClock(), stack)
-        models = [_model(Path(path), ground) for path in config.model]
-        served = {model.served.manifest.task.name: model.served for model in models}
-        if len(served) != len(models):
-            msg = "two bundles serve the same task"
-            raise ConfigError(msg, hint="Give one bundle per task.")
-        slots = [_slot(models, ground, stack) for _ in range(config.slots)]
-        reader = StateReader(ROOT, ground.profile.thermal_zones, ground.clock)
-        policy = Policy(power_limit_w=config.power_limit_w or None)
+        made = _assemble(config, clock or SystemClock(), stack)
+        ground = made.ground
         energy = ground.energy
-
-        def limits(ask: Ask, stages: int) -> Limits:
-            # A simulated board has no heat of its own; this machine's is not its business.
-            state = replace(reader.state(), power_w=energy.power_w())
-            return decide(
-                replace(state, temperature_c=None) if ground.simulated else state, ask, policy, stages
-            )
-
         parts = NodeParts(
             clock=ground.clock,
             board=Board(
-                ground.profile.name, ground.simulated, energy.source, energy.power_w, ground.costs.lines
+                profile=ground.profile.name,
+                simulated=ground.simulated,
+                power_source=energy.ledger.source,
+                power_w=energy.power_w,
+                cost_lines=ground.costs.lines,
             ),
-            served=served,
-            slots=slots,
-            limits=limits,
-            charge=energy.charge,
+            served=made.served,
+            slots=made.slots,
+            limits=made.limits,
+            charge=energy.ledger.charge,
             learn=ground.costs.learn,
-            heal=lambda slot: _heal(slot, models, ground.health),
+            heal=made.heal,
             queue_bound=config.queue_bound,
             ageing_s=config.ageing_s,
             inline_s=config.inline_s,
@@ -161,20 +181,75 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
     return CiuicNode(node_name(config), parts)
 
 
+def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
+    ground = _ground(config, clock, stack)
+    models = [_model(Path(path), ground) for path in config.model]
+    served = {model.served.manifest.task.name: model.served for model in models}
+    if len(served) != len(models):
+        msg = "two bundles serve the same task"
+        raise ConfigError(msg, hint="Give one bundle per task.")
+    reader = StateReader(ROOT, ground.profile.thermal_zones, ground.clock)
+    policy = Policy(power_limit_w=config.power_limit_w or None)
+
+    def limits(ask: Ask, stages: int) -> Limits:
+        # A simulated board has no heat of its own; this machine's is not its business.
+        state = BoardState() if ground.simulated else reader.state()
+        return decide(replace(state, power_w=ground.energy.power_w()), ask, policy, stages)
+
+    return Assembly(
+        ground=ground,
+        served=served,
+        slots=tuple(_slot(models, ground, stack) for _ in range(config.slots)),
+        limits=limits,
+        heal=lambda slot: _heal(slot, models, ground.health),
+    )
+
+
 def _ground(config: AgentConfig, clock: Clock, stack: ExitStack) -> _Ground:
     profile, simulated = board_of(config.profile)
     if simulated and profile.simulation.speed_factor is None:
         msg = f"no source tells how fast {profile.name} is, so it cannot be simulated"
         raise ConfigError(msg, hint="`ciuic profile list` shows which boards can be simulated.")
     costs = CostModel(profile.simulation.busy_w)
-    energy = _open_energy(config, profile, stack)
+    energy = EnergyParts(Ledger(costs, simulated=simulated))
+    if config.meter != "off":
+        energy = _metered(profile, simulated, costs, clock, stack) or energy
     return _Ground(config, profile, simulated, clock, DelegateHealth(clock), costs, energy)
 
 
-def _open_energy(config: AgentConfig, profile: BoardProfile, stack: ExitStack) -> EnergyParts:
-    del config, profile, stack
-    _log.warning("no power sensor: joules are unknown in every reply")
-    return EnergyParts()
+def _metered(
+    profile: BoardProfile, simulated: bool, costs: CostModel, clock: Clock, stack: ExitStack
+) -> EnergyParts | None:
+    """The first rail's sensor, watched; None, said once, when there is none to read."""
+    rail = next(iter(profile.rails), None)
+    if rail is None:
+        return _unmetered("the profile has no power rail")
+    plant: PlantClient | None = None
+    board: SimulatedBoard | None = None
+    if simulated:
+        seed = zlib.crc32(profile.name.encode())
+        plant = start_plant(rail, profile.simulation.busy_w, clock, seed)
+        if plant is None:
+            return _unmetered(f"the profile of {profile.name} lacks the watts to simulate a sensor")
+        stack.callback(plant.close)
+        board = SimulatedBoard(plant, seed)
+    try:
+        meter = open_meter(rail, clock, board)
+    except SensorAbsentError as error:
+        return _unmetered(error.message)
+    if meter is None:
+        return _unmetered(f"no sensor of rail {rail.name} that this version reads ({rail.sensor})")
+    ledger = Ledger(costs, source=meter.capabilities.source, simulated=simulated)
+    watch = EnergyWatch(meter, ledger, clock)
+    stack.callback(watch.close)
+    watch.start()
+    return EnergyParts(ledger, watch, plant)
+
+
+def _unmetered(reason: str) -> EnergyParts | None:
+    """Say once why nothing is measured."""
+    _log.warning("%s: joules are estimated from the profile, or unknown", reason)
+    return None
 
 
 def _model(path: Path, ground: _Ground) -> _Model:

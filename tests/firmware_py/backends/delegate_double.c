@@ -1,0 +1,30 @@
+/* A TFLite delegate that takes no nodes: it tests loading and falling back, not acceleration.
+ * The layout is that of TfLiteDelegate in tensorflow/lite/core/c/common.h; no header is needed.
+ * Option "act": ok, fail (the device is absent), fail_prepare (the graph is refused). */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Delegate {
+  void* data;
+  int (*prepare)(void* context, struct Delegate* self);
+  void *copy_from, *copy_to, *free_buffer;
+  int64_t flags;
+  void* opaque;
+} Delegate;
+
+static int accept(void* context, Delegate* self) { (void)context; (void)self; return 0; }
+static int refuse(void* context, Delegate* self) { (void)context; (void)self; return 1; }
+
+Delegate* tflite_plugin_create_delegate(char** keys, char** values, size_t n, void (*report)(const char*)) {
+  Delegate* made = calloc(1, sizeof(Delegate));
+  made->prepare = accept;
+  for (size_t i = 0; i < n; i++) {
+    if (strcmp(keys[i], "act")) continue;
+    if (!strcmp(values[i], "fail")) { free(made); report("no device on the bus"); return NULL; }
+    if (!strcmp(values[i], "fail_prepare")) made->prepare = refuse;
+  }
+  return made;
+}
+
+void tflite_plugin_destroy_delegate(Delegate* made) { free(made); }

@@ -1,0 +1,47 @@
+"""Bundles that many tests need: the tiny scripted one, and the shipped ones unpacked once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from firmware_py.backends.litert import installed
+from firmware_py.bundles.read import Unpacked, unpack
+from firmware_py.bundles.verify import Trust
+from firmware_py.testing.tiny_bundle import write_tiny_bundle
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = {"ai-edge-litert": "home-en.bundle", "tflite-runtime": "home-en.w8.bundle"}
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle's file."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.bundle"
+    write_tiny_bundle(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    """The tiny bundle, unpacked."""
+    return unpack(tiny_path, Trust(None, allow_unsigned=True), tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def shipped_path() -> Path:
+    """The shipped bundle for the runtime that is installed here."""
+    runtime = installed()
+    if runtime is None:
+        pytest.skip("neither ai-edge-litert nor tflite-runtime is installed")
+    path = ROOT / "models" / SHIPPED[runtime[0]]
+    if not path.exists():
+        pytest.skip(f"{path.name} is not built (`ciuic model build home-en`)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shipped(shipped_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    """The shipped bundle, verified with the shipped trust folder and unpacked."""
+    return unpack(shipped_path, Trust(ROOT / "models" / "trust"), tmp_path_factory.mktemp("store"))

@@ -1,0 +1,344 @@
+"""`ciuic bench request`: what a request through a broker costs above what it must.
+
+The floor of one request is an echo through the same transport class, with a reply of the same size,
+plus the bare interpreter time of the stages that answered. Requests, echoes and bare runs take turns
+in one run; node and echo are processes of their own. The result cache is off except in the hit rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ciuic.bench.request_echo import MESH, TASK
+from ciuic.bench.request_floor import BareStages
+from ciuic.bench.request_peers import NodeSpec, cpu_s, first_line, resident_bytes, running
+from ciuic.bench.request_probe import Probe
+from firmware_py.bundles.verify import Trust
+from firmware_py.compose import SHIPPED_TRUST
+from firmware_py.contracts.clock import SystemClock
+from firmware_py.contracts.errors import ConfigError
+from firmware_py.contracts.measurement import Check, Measurement, Row
+from firmware_py.contracts.reply import Reply
+from firmware_py.contracts.request import Qos, Request
+from mqtt_bridge.broker.process import start_broker
+from mqtt_bridge.transport.base import LinkOptions
+from mqtt_bridge.transport.mqtt import MqttTransport
+from mqtt_bridge.wire.codec import decode_reply, encode_request
+
+MIN_SENTENCES = 1000
+_WARM = 60
+_HITS = 300
+_STARTS = 5
+_IDLE_S = 20.0
+_QOS = (0, 1)
+
+_VERBS = ("turn on", "turn off", "switch on", "switch off", "please turn on", "please turn off")
+_THINGS = ("light", "lights", "lamp", "fan", "heater", "radio", "ceiling light", "desk lamp", "air purifier")
+_PLACES = (
+    "kitchen", "garden", "garage", "bedroom", "living room", "hallway", "bathroom", "office", "attic",
+    "basement", "dining room", "guest room", "nursery", "porch", "laundry room", "study", "pantry",
+)  # fmt: skip
+_FORMS = ("{verb} the {thing} in the {place}", "{verb} the {place} {thing}")
+_OTHERS = (
+    "set the {place} {thing} to {number} percent",
+    "what is the temperature in the {place}",
+    "is the {thing} in the {place} on",
+    "set a timer for {number} minutes",
+    "open the blinds in the {place}",
+    "make the {place} {number} degrees",
+    "how long is the flight to {place} {number}",
+    "tell me a story about a {thing} and a {place}",
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Flags."""
+    parser.add_argument("--bundle", type=Path, default=Path("models/home-en.bundle"), help="model to serve")
+    parser.add_argument(
+        "-n", type=int, default=1200, help="distinct sentences per QoS (default: %(default)s)"
+    )
+    parser.add_argument("--broker", metavar="URL", help="a broker that runs already (default: start one)")
+    parser.add_argument("--kind", choices=("mosquitto", "iotcore"), help="the broker to start")
+    parser.add_argument(
+        "--allow-unsigned", action="store_true", help="serve a bundle without trusted signature"
+    )
+    parser.add_argument(
+        "--node-option",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="one more word for `ciuic node run`",
+    )
+    parser.add_argument("--quick", action="store_true", help="one start, 2 s idle: for tests")
+    parser.add_argument("--out", type=Path, default=Path("docs/measurements"), help="folder for request.json")
+    parser.add_argument("--json", action="store_true", help="print the measurement file")
+
+
+@dataclass(slots=True)
+class Trips:
+    """Seconds of one QoS, request by request in the same order."""
+
+    request: list[float] = field(default_factory=list)
+    echo: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    exits: list[int] = field(default_factory=list)
+
+    @property
+    def floor(self) -> list[float]:
+        """Echo plus bare interpreter time, per request."""
+        return [echo + bare for echo, bare in zip(self.echo, self.bare, strict=True)]
+
+
+@dataclass(slots=True)
+class Figures:
+    """Everything measured."""
+
+    trips: dict[int, Trips] = field(default_factory=lambda: {qos: Trips() for qos in _QOS})
+    hits: dict[int, list[float]] = field(default_factory=lambda: {qos: [] for qos in _QOS})
+    starts_s: list[float] = field(default_factory=list)
+    cold_start_s: float | None = None
+    resident: int = 0
+    idle_share: float | None = None
+    sha256: str | None = None
+    broker: str = ""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, write; status 1 if a bound does not hold.
+
+    Raises:
+        ConfigError: too few sentences, or no bundle.
+    """
+    if args.n < MIN_SENTENCES and not args.quick:
+        msg = f"-n {args.n} is below {MIN_SENTENCES} sentences"
+        raise ConfigError(msg, hint="Fewer say little about percentiles.")
+    if not args.bundle.exists():
+        msg = f"there is no bundle {args.bundle}"
+        raise ConfigError(msg, hint="Give --bundle, or build one: ciuic model build home-en.")
+    figures = _measure(args)
+    measurement = _report(figures, args.n)
+    path = measurement.write(args.out, "request")
+    if args.json:
+        print(json.dumps(measurement.to_dict(), indent=1))
+    else:
+        _print(measurement)
+        print(f"written: {path}", file=sys.stderr)
+    return 0 if all(check.ok for check in measurement.checks) else 1
+
+
+def sentences(count: int) -> list[str]:
+    """Distinct commands, questions and strangers, every 4th not a switch; the same every time.
+
+    Raises:
+        ConfigError: more than the forms can make.
+    """
+    switches = (
+        form.format(verb=verb, thing=thing, place=place)
+        for place, form, verb, thing in itertools.product(_PLACES, _FORMS, _VERBS, _THINGS)
+    )
+    others = (
+        form.format(thing=thing, place=place, number=number)
+        for number, place, thing, form in itertools.product(range(5, 60, 5), _PLACES, _THINGS, _OTHERS)
+    )
+    found: dict[str, None] = {}
+    while len(found) < count:
+        source: Iterator[str] = others if len(found) % 4 == 3 else switches
+        text = next(source, None)
+        if text is None:
+            msg = f"the forms make fewer than {count} sentences"
+            raise ConfigError(msg)
+        found[text] = None
+    return list(found)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _measure(args: argparse.Namespace) -> Figures:
+    from ciuic.bench.request_floor import BareStages
+
+    figures = Figures()
+    with contextlib.ExitStack() as stack:
+        store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ciuic-bench-")))
+        if args.broker:
+            url, figures.broker = args.broker, "given"
+        else:
+            broker = stack.enter_context(start_broker(args.kind))
+            url, figures.broker = broker.url, broker.kind.name
+        options = ("--store", str(store / "node"), *(("--allow-unsigned",) if args.allow_unsigned else ()))
+        spec = NodeSpec(url, MESH, args.bundle, (*options, *args.node_option))
+        link = stack.enter_context(MqttTransport(LinkOptions("bench", (url,))))
+        probe = Probe(link, MESH, "bench")
+        link.wait_up(5.0)
+        trust = Trust(SHIPPED_TRUST, args.allow_unsigned)
+        bare = BareStages(args.bundle, trust, store / "bench")
+        figures.sha256 = bare.sha256
+        task = bare.manifest.task.name
+        cold = NodeSpec(spec.url, spec.mesh, spec.bundle, (*spec.options, "--cache-entries", "0"))
+        _starts(figures, cold, probe, task, 1 if args.quick else _STARTS)
+        with running(cold.command("bench-node")) as node, running(_echo(url)) as echo:
+            first_line(node)
+            first_line(echo)
+            _trips(figures, probe, bare, task, sentences(args.n))
+            figures.resident = resident_bytes(node.pid)
+            figures.idle_share = _idle(node.pid, 2.0 if args.quick else _IDLE_S)
+        with running(spec.command("bench-node")) as node:
+            first_line(node)
+            _hits(figures, probe, task)
+    return figures
+
+
+def _echo(url: str) -> list[str]:
+    return [sys.executable, "-m", "ciuic.bench.request_echo", url]
+
+
+def _starts(figures: Figures, spec: NodeSpec, probe: Probe, task: str, count: int) -> None:
+    """Seconds from the start of the process to its first answer; the first one also unpacks and self-tests."""
+    for number in range(count + 1):
+        begin_s = time.perf_counter()
+        with running(spec.command("bench-node")) as node:
+            first_line(node)
+            _ask(probe, task, "turn on the kitchen light", 1, f"start-{number}")
+            spent_s = time.perf_counter() - begin_s
+        if number == 0:
+            figures.cold_start_s = spent_s
+        else:
+            figures.starts_s.append(spent_s)
+
+
+def _trips(figures: Figures, probe: Probe, bare: BareStages, task: str, texts: list[str]) -> None:
+    for number in range(_WARM):
+        _ask(probe, task, texts[number], number % 2, f"warm-{number}")
+        probe.ask(TASK, bytes(200), number % 2, b"700")
+    size = 700
+    for number, text in enumerate(texts):
+        for qos in _QOS if number % 2 else reversed(_QOS):
+            trips = figures.trips[qos]
+            for turn in ("request", "echo") if number % 4 < 2 else ("echo", "request"):
+                request_id = f"{number}-{qos}"
+                if turn == "echo":
+                    payload = _payload(task, text, request_id)
+                    trips.echo.append(probe.ask(TASK, payload, qos, str(size).encode()).round_trip_s)
+                else:
+                    spent_s, reply, size = _ask(probe, task, text, qos, request_id)
+                    trips.request.append(spent_s)
+            trips.bare.append(bare.run_s(text, reply))
+            trips.exits.append(reply.route.exit or 0)
+        if number % 100 == 99:
+            print(f"\r{number + 1}/{len(texts)} sentences", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+
+
+def _hits(figures: Figures, probe: Probe, task: str) -> None:
+    texts = sentences(_HITS)
+    for number, text in enumerate(texts):
+        _ask(probe, task, text, 0, f"fill-{number}")
+    for qos in _QOS:
+        for number, text in enumerate(texts):
+            spent_s, reply, _size = _ask(probe, task, text, qos, f"hit-{number}-{qos}")
+            if reply.route.cache == "hit":
+                figures.hits[qos].append(spent_s)
+
+
+def _ask(probe: Probe, task: str, text: str, qos: int, request_id: str) -> tuple[float, Reply, int]:
+    timed = probe.ask(task, _payload(task, text, request_id), qos, request_id.encode())
+    return timed.round_trip_s, decode_reply(timed.message.payload), len(timed.message.payload)
+
+
+def _payload(task: str, text: str, request_id: str) -> bytes:
+    return encode_request(Request(request_id, task, {"text": text}, Qos(deadline_s=2.0)))
+
+
+def _idle(pid: int, length_s: float) -> float:
+    """Share of one core while nobody asks; the heartbeat goes on twice a second."""
+    time.sleep(1.0)
+    begin_cpu_s, begin_s = cpu_s(pid), time.perf_counter()
+    time.sleep(length_s)
+    return (cpu_s(pid) - begin_cpu_s) / (time.perf_counter() - begin_s)
+
+
+def _report(figures: Figures, count: int) -> Measurement:
+    rows, checks = [], []
+    for qos, trips in figures.trips.items():
+        for name, values in (
+            ("request", trips.request),
+            ("floor", trips.floor),
+            ("echo", trips.echo),
+            ("bare", trips.bare),
+            ("hit", figures.hits[qos]),
+        ):
+            if values:
+                extra = {"exit_share": _shares(trips.exits)} if name == "request" else {}
+                rows.append(_row(f"{name}/q{qos}", values, extra))
+        if trips.request:
+            checks += [
+                Check(
+                    f"request p{share} over floor, QoS {qos}",
+                    percentile(trips.request, share / 100) / percentile(trips.floor, share / 100),
+                    bound,
+                    "",
+                )
+                for share, bound in ((50, 1.25), (95, 1.4))
+            ]
+    rows.append(Row("node/start", n=len(figures.starts_s), latency_s=_spread(figures.starts_s),
+                    memory_bytes=figures.resident, extra={"first_ever_s": figures.cold_start_s}))  # fmt: skip
+    checks += [
+        Check("node resident after the run", figures.resident / 1e6, 90.0, "MB"),
+        Check("start to first answer, median", percentile(figures.starts_s, 0.5), 1.5, "s"),
+        Check("idle processor with 2 Hz heartbeat", (figures.idle_share or 0.0) * 100.0, 1.0, "% of a core"),
+    ]
+    notes = (
+        f"{count} distinct sentences per QoS, one client, MQTT 5, broker {figures.broker} on loopback",
+        "floor = echo of the same size by the same transport class + bare interpreter time, per request",
+        "p50 < 1 ms is the aim; the ratio is the bound, because machines differ",
+        "first_ever_s also unpacks the bundle and runs its golden rows",
+    )
+    return Measurement(
+        "ciuic bench request",
+        "simulated",
+        figures.sha256,
+        SystemClock().utc(),
+        tuple(rows),
+        tuple(checks),
+        notes,
+    )
+
+
+def _row(config: str, values: Sequence[float], extra: Mapping[str, object]) -> Row:
+    return Row(config, n=len(values), latency_s=_spread(values), extra=extra)
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {f"p{share}": percentile(values, share / 100) for share in (10, 50, 95, 99)}
+
+
+def _shares(exits: Sequence[int]) -> dict[str, float]:
+    return {str(number): exits.count(number) / len(exits) for number in sorted(set(exits))}
+
+
+def _print(measurement: Measurement) -> None:
+    print(f"{'':14}{'n':>6}{'p10':>9}{'p50':>9}{'p95':>9}{'p99':>9}  ms")
+    for row in measurement.rows:
+        times = (
+            "".join(f"{row.latency_s[key] * 1e3:9.3f}" for key in ("p10", "p50", "p95", "p99"))
+            if row.latency_s
+            else ""
+        )
+        print(f"{row.config:14}{row.n:>6}{times}")
+    for check in measurement.checks:
+        value = "unknown" if check.value is None else f"{check.value:.3f}"
+        mark = "ok  " if check.ok else "MISS"
+        print(f"{mark} {check.name}: {value} {check.relation} {check.bound:g} {check.unit}".rstrip())

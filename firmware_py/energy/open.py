@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from device_profiles.profile import PowerRail
 from firmware_py.contracts.clock import Clock
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.energy.meters.base import Meter
-from firmware_py.energy.meters.ina219 import Ina219, Wiring, choose_pga
+from firmware_py.energy.meters.ina219 import BUSY_ADC_SIMULATED, Ina219, Wiring, choose_pga
 from firmware_py.energy.plant_link import PlantClient, PlantSetup
 from firmware_py.energy.simulated_bus import SimulatedBus, draw_chip
 
@@ -60,6 +60,7 @@ def open_meter(rail: PowerRail, clock: Clock, simulated: SimulatedBoard | None =
         return None
     pga = choose_pga(wiring)  # refuses before anything is opened
     if simulated is not None:
+        wiring = replace(wiring, busy_adc=BUSY_ADC_SIMULATED)
         rng = random.Random(simulated.seed)  # noqa: S311 (a specimen of a chip)
         shunt = (wiring.shunt_ohm, wiring.shunt_tolerance)
         chip = draw_chip(rng, wiring.grade, shunt, pga=pga, warm=wiring.over_temperature)

@@ -19,12 +19,13 @@ from firmware_py.energy.meters.base import Accuracy, Cadence, Capabilities, Mete
 
 _LOG = logging.getLogger(__name__)
 
-# Pace -> (BADC, SADC). The two inputs convert one after the other, so the shunt part takes most of a
-# cycle: BUSY = bus 11 bit (276 us) + shunt x4 (2.13 ms) = 415 Hz typical, 377 Hz at the datasheet's
-# maximum conversion time, shunt seen 88 % of the time; IDLE = bus 12 bit + shunt x128 = 14.6 Hz, 99 %.
-_CODES = {Pace.BUSY: (2, 10), Pace.IDLE: (3, 15)}
+# (BADC, SADC) codes. The two inputs convert one after the other, so the shunt part takes most of a cycle.
+IDLE_ADC = (3, 15)  # bus 12 bit, shunt x128: 14.6 Hz, shunt seen 99 % of the time
+BUSY_ADC = (2, 10)  # bus 11 bit (276 us), shunt x4 (2.13 ms): 415 Hz, 377 Hz at the maximum time, seen 88 %
+BUSY_ADC_SIMULATED = (2, 11)  # shunt x8: 220 Hz; each sample of a simulated chip asks another process
 _POLLS_PER_PERIOD = 12  # a poll that comes too early is repeated after this fraction of a period
 _EARLY, _EARLIER = 0.985, 0.95  # aim before the expected end: a poll that is always late cannot show it
+_IDLE_EARLY = 0.998  # a wake-up costs more than a lost conversion is worth while nothing runs
 _TRACKING = 0.02  # how fast the period estimate follows (the ADC clock is 10 % off at most)
 _LEAST, _MOST = 2.0 - reg.CONVERSION_MAX_RATIO, reg.CONVERSION_MAX_RATIO
 _TRACKED_CYCLES = 4  # after a longer gap the number of cycles in it is no longer certain
@@ -36,7 +37,8 @@ class Wiring:
     """How the chip is wired: address, shunt, the most current to carry, supply, and how good it is.
 
     `grade` is A or B; `over_temperature` takes the datasheet's limits for -25 to 85 degrees C instead
-    of 25 degrees C; `shunt_tolerance` is relative (breakouts: 1 %; 0.1 % after a one-point calibration).
+    of 25 degrees C; `shunt_tolerance` is relative (breakouts: 1 %; 0.1 % after a one-point calibration);
+    `busy_adc` is the pair of converter codes (bus, shunt) of the busy pace.
     """
 
     address: int
@@ -46,6 +48,7 @@ class Wiring:
     grade: str = "A"
     over_temperature: bool = True
     shunt_tolerance: float = 0.01
+    busy_adc: tuple[int, int] = BUSY_ADC
 
 
 def choose_pga(wiring: Wiring) -> int:
@@ -84,14 +87,14 @@ def accuracy_of(wiring: Wiring) -> Accuracy:
         gain_current=reg.CURRENT_GAIN[wiring.grade][at],
         offset_a=reg.OFFSET_V[wiring.grade][choose_pga(wiring)] / wiring.shunt_ohm,
         shunt=wiring.shunt_tolerance,
-        step_v=reg.BUS_STEP_V * 2 ** (12 - reg.resolution_bits(_CODES[Pace.BUSY][0])),
+        step_v=reg.BUS_STEP_V * 2 ** (12 - reg.resolution_bits(wiring.busy_adc[0])),
         step_a=reg.SHUNT_STEP_V / wiring.shunt_ohm,
     )
 
 
 def config_of(wiring: Wiring, pace: Pace) -> reg.Config:
     """Register 00 for a pace: continuous shunt and bus, finest range that carries the board."""
-    bus_adc, shunt_adc = _CODES[pace]
+    bus_adc, shunt_adc = wiring.busy_adc if pace is Pace.BUSY else IDLE_ADC
     wide = wiring.supply_v * 1.05 > reg.BUS_FULL_V[0]
     return reg.Config(wide, choose_pga(wiring), bus_adc, shunt_adc, reg.MODE_SHUNT_BUS_CONTINUOUS)
 
@@ -195,7 +198,11 @@ class Ina219(Meter):
             if cycles <= _TRACKED_CYCLES:
                 self._period_s += _TRACKING * ((now_s - self._last_s) / cycles - self._period_s)
                 self._period_s = max(_LEAST * self._nominal_s, min(_MOST * self._nominal_s, self._period_s))
-        self._due_s = now_s + (_EARLY if caught else _EARLIER) * self._period_s
+        if self._config is self._configs[Pace.IDLE]:
+            early = _IDLE_EARLY
+        else:
+            early = _EARLY if caught else _EARLIER
+        self._due_s = now_s + early * self._period_s
         self._caught = caught
         self._early = 0
         self._last_s = now_s

@@ -1,0 +1,77 @@
+"""`ciuic doctor`: what this machine has, what it lacks, why, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from ciuic import findings
+from ciuic.findings import Finding, guarded
+from ciuic.mesh_findings import brokers_reachable
+
+
+def configure_doctor(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument(
+        "--broker", action="append", default=[], metavar="URL", help="also ask this broker; may be repeated"
+    )
+    parser.add_argument("--mesh", default="home", help="whose nodes to look for (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        action="append",
+        type=Path,
+        metavar="BUNDLE",
+        help="bundles to check (default: models/*.bundle)",
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path("/"), help="where proc/, sys/ and dev/ lie (default: /)"
+    )
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Look at everything; status 1 when something is lacking that a node cannot do without.
+
+    Raises:
+        ConfigError: `--mesh` or `--broker` has a form that is not allowed.
+        ProfileError: a shipped profile is broken.
+    """
+    models = args.model if args.model is not None else sorted(Path("models").glob("*.bundle"))
+    found = [
+        *guarded("python", findings.python),
+        *guarded("runtime", findings.runtime),
+        *guarded("board", partial(findings.board, args.root)),
+        *guarded("broker", findings.brokers),
+        *guarded("bundle", partial(findings.bundles, models)),
+        *guarded("environment", partial(findings.environments, findings.venvs())),
+        *guarded("mesh", partial(brokers_reachable, args.broker, args.mesh)),
+    ]
+    if not any(finding.found for finding in found if finding.area == "broker"):
+        todo = "Install mosquitto or iotcore, or give nodes the address of a broker elsewhere."
+        found.append(Finding("broker", "any", found=False, detail="none can be started here", todo=todo))
+    lacking = [finding for finding in found if finding.needed and not finding.found]
+    if args.json:
+        print(json.dumps({"ok": not lacking, "findings": [asdict(f) for f in found]}, indent=1))
+    else:
+        _print(found)
+        print(
+            "all that a node needs is here"
+            if not lacking
+            else f"lacking: {', '.join(f.name for f in lacking)}"
+        )
+    return 1 if lacking else 0
+
+
+def _print(found: list[Finding]) -> None:
+    width = max(len(finding.name) for finding in found)
+    area = ""
+    for finding in found:
+        if finding.area != area:
+            area = finding.area
+            print(area)
+        print(f"  {'yes' if finding.found else 'no ':<4}{finding.name:<{width}}  {finding.detail}")
+        if finding.todo:
+            print(f"      {'':<{width}}  -> {finding.todo}")

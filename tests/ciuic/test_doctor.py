@@ -1,0 +1,79 @@
+"""The doctor says what it found and what to do, and never breaks on what is absent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ciuic.cli import main
+from firmware_py.contracts.node_state import Birth, ServedTask, State
+from mqtt_bridge.broker.process import start_broker
+from mqtt_bridge.compose import BridgeConfig, build_link
+from mqtt_bridge.transport.base import Message
+from mqtt_bridge.wire import topics
+from mqtt_bridge.wire.codec import encode_payload
+
+
+def _machine(root: Path) -> Path:
+    (root / "proc/device-tree").mkdir(parents=True)
+    (root / "proc/device-tree/compatible").write_bytes(b"raspberrypi,5-model-b\0brcm,bcm2712\0")
+    (root / "proc/device-tree/model").write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
+    zone = root / "sys/class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text("cpu-thermal\n", encoding="ascii")
+    return root
+
+
+def _doctor(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, dict[str, object]]]:
+    status = main(["doctor", "--json", *words])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    return status, {str(finding["name"]): finding for finding in findings}
+
+
+def test_a_raspberry_pi_is_named_with_zone_sensor_and_delegate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, found = _doctor(capsys, "--root", str(_machine(tmp_path)))
+    assert "raspberry-pi-5" in str(found["profile"]["detail"])
+    assert found["thermal zones"]["found"]
+    assert found["delegate xnnpack"]["found"]
+    assert not found["ina219 on usb-c-5v"]["found"]
+    assert found["ina219 on usb-c-5v"]["todo"], "an absent sensor comes with what to do"
+
+
+def test_a_missing_bundle_is_named_and_makes_the_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone.bundle"
+    status, found = _doctor(capsys, "--model", str(gone))
+    assert status == 1
+    assert "bundle_missing" in str(found[str(gone)]["detail"])
+
+
+def test_a_silent_broker_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    status, found = _doctor(capsys, "--broker", "mqtt://127.0.0.1:1")
+    assert status == 1
+    assert "broker_unreachable" in str(found["mqtt://127.0.0.1:1"]["detail"])
+
+
+def test_the_births_at_a_broker_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    task = ServedTask("home", "intent", ("en",), "home-en", "1", "0" * 64)
+    birth = Birth("kitchen", 1, "raspberry-pi-5", True, (task,), "2026-01-01T00:00:00+00:00")
+    with start_broker() as broker:
+        link = build_link(BridgeConfig(broker=(broker.url,)), "a-node")
+        with link:
+            link.wait_up(5.0)
+            birth_topic = topics.build("birth", "home", node="kitchen")
+            state_topic = topics.build("state", "home", node="kitchen")
+            ready = encode_payload(State("kitchen", 1, "ready").to_dict())
+            link.publish(Message(birth_topic, encode_payload(birth.to_dict()), qos=1, retain=True))
+            link.publish(Message(state_topic, ready, qos=1, retain=True))
+        _, found = _doctor(capsys, "--broker", broker.url)
+    assert found["node kitchen"]["detail"] == "ready; serves home; board raspberry-pi-5 (simulated)"
+
+
+def test_for_people_it_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", "--model", "nowhere.bundle"])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("lacking: nowhere.bundle")

@@ -171,6 +171,20 @@ class Engine:
             limits.energy_j is not None and walk.expected_j() > limits.energy_j,
         )
 
+    def every_exit(self, encoded: Encoded) -> tuple[Verdict, ...]:
+        """What each exit says when asked alone: all stages run, whatever they think.
+
+        Raises:
+            GraphError: a stage failed on every rung.
+        """
+        way = self.graph.path(encoded.tokens)
+        patient = Limits(math.inf, self.weights.manifest.default_rule)
+        walk = _Walk(self, way, encoded, patient, self._feeds(way, encoded))
+        verdicts: list[Verdict] = []
+        while len(verdicts) < self.graph.stages and walk.goes_on(self.graph.stages):
+            verdicts.append(walk.verdict)
+        return tuple(verdicts)
+
     def close(self) -> None:
         """Release every runner."""
         for runner in self.runners.values():

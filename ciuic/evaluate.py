@@ -1,0 +1,80 @@
+"""`ciuic eval`: a bundle over a labelled file - accuracy, exits, seconds, joules."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ciuic.progress import Progress
+from firmware_py.compose import assembled, profile_values
+from firmware_py.config import AGENT, AgentConfig, add_flags, from_args
+from firmware_py.testing.evaluate import evaluate, read_rows
+from firmware_py.testing.metrics import summarise
+
+_KEYS = ("profile", "store", "trust", "allow_unsigned", "self_test", "memory_bytes", "meter")
+TABLE = tuple(setting for setting in AGENT if setting.key in _KEYS)
+
+
+def configure_eval(parser: argparse.ArgumentParser) -> None:
+    """Flags of the verb."""
+    parser.add_argument("--bundle", required=True, type=Path, help="bundle to run")
+    parser.add_argument(
+        "--data",
+        required=True,
+        type=Path,
+        help='rows {"text", "intent", "slots"?: [[start, end, name]]}, one JSON object a line; intent oos = out of scope',
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_flags(parser, TABLE)
+
+
+def run_eval(args: argparse.Namespace) -> int:
+    """Evaluate and print."""
+    rows = read_rows(args.data)
+    values = from_args(args, TABLE, profile_values)
+    config = AgentConfig.of({**values, "model": (str(args.bundle),)})
+    with assembled(config) as assembly:
+        (served,) = assembly.served.values()
+        with Progress("evaluating", 2 * len(rows)) as progress:
+            scored = evaluate(assembly, rows, progress)
+    summary = summarise(scored, served.manifest.stages)
+    print(json.dumps(summary, indent=1) if args.json else table(summary))
+    return 0
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The same figures for people."""
+    lines = [
+        f"rows in scope   {summary['n']}",
+        f"accuracy        {_share(summary['accuracy'])}",
+        f"macro F1        {_share(summary['macro_f1'])}",
+        f"slot F1         {_share(summary['slot_f1'])}",
+        f"by exit         {'  '.join(map(_share, summary['accuracy_by_exit']))}  (each asked alone)",
+        f"answered by     {'  '.join(map(_share, summary['exit_share']))}",
+        f"mean depth      {_number(summary['mean_depth'])}",
+    ]
+    outside = summary["out_of_scope"]
+    if outside is not None:
+        lines.append(
+            f"out of scope    {outside['n']} rows: recall {_share(outside['recall'])}, "
+            f"AUROC {_number(outside['auroc'])}"
+        )
+    latency = summary["latency_s"]
+    lines.append(f"latency         p50 {latency['p50'] * 1e3:.3f} ms, p99 {latency['p99'] * 1e3:.3f} ms")
+    energy = summary["energy_j"]
+    lines.append(
+        "energy          unknown"
+        if energy is None
+        else f"energy          {energy['mean'] * 1e3:.3f} mJ ± {energy['u95'] * 1e3:.3f} mJ ({energy['source']})"
+    )
+    return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,51 @@
+"""`ciuic key`: make and show signing keys."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+DEFAULT_FOLDER = "~/.config/ciuic/keys"
+
+
+def configure_key(parser: argparse.ArgumentParser) -> None:
+    """Flags of the verb."""
+    verbs = parser.add_subparsers(dest="key_verb", required=True)
+    new = verbs.add_parser("new", help="make a key pair: NAME.key signs, NAME.pub goes into trust folders")
+    new.add_argument("name", help="a plain file name")
+    show = verbs.add_parser("show", help="list public keys with their ids")
+    show.add_argument("path", nargs="?", help="a .pub file or a folder of them (default: --folder)")
+    for verb in (new, show):
+        verb.add_argument("--folder", default=DEFAULT_FOLDER, help="where keys lie (default: %(default)s)")
+        verb.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run_key(args: argparse.Namespace) -> int:
+    """Make or show."""
+    folder = Path(args.folder).expanduser()
+    if args.key_verb == "new":
+        from firmware_py.bundles.sign import new_key
+
+        private = new_key(folder, args.name)
+        keys = [_line(private.with_suffix(".pub"))]
+        if not args.json:
+            print(f"private  {private}  (keep it: whoever has it can publish as you)")
+    else:
+        path = Path(args.path).expanduser() if args.path else folder
+        files = sorted(path.glob("*.pub")) if path.is_dir() else [path]
+        keys = [_line(file) for file in files]
+    if args.json:
+        print(json.dumps({"keys": keys}, indent=1))
+    else:
+        for key in keys:
+            print(f"public   {key['file']}  id {key['id']}")
+        if not keys:
+            print(f"no public keys in {folder}; make one with `ciuic key new NAME`")
+    return 0
+
+
+def _line(path: Path) -> dict[str, str]:
+    from firmware_py.bundles.verify import key_id, load_public_key
+
+    return {"file": str(path), "id": key_id(load_public_key(path).public_bytes_raw())}

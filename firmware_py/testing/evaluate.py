@@ -1,0 +1,158 @@
+"""Runs a bundle over labelled rows: what it answered, by which exit, in what time, for how many joules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from firmware_py.agent import Served
+from firmware_py.compose import Assembly
+from firmware_py.contracts.check import Fields
+from firmware_py.contracts.errors import (
+    DataInvalidError,
+    DataMissingError,
+    EmptyInputError,
+    InputTooLongError,
+)
+from firmware_py.contracts.manifest import Manifest
+from firmware_py.contracts.request import Qos
+from firmware_py.inference.engine import Engine
+from firmware_py.inference.exits import Verdict
+from firmware_py.resources.governor import Ask
+from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded
+from firmware_py.testing.metrics import Scored, Span
+
+MAX_ROWS = 1_000_000
+PATIENT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One row of an evaluation file; `slots` is None when the row does not say them."""
+
+    text: str
+    intent: str
+    slots: frozenset[Span] | None
+
+
+def read_rows(path: Path) -> list[Labelled]:
+    """The rows of a JSON Lines file; empty lines are skipped.
+
+    Raises:
+        DataMissingError: no such file.
+        DataInvalidError: a row of another form, named by its line, or no row at all.
+    """
+    rows: list[Labelled] = []
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    rows.append(parse_row(line, f"{path.name}:{number}"))
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise DataMissingError(msg, hint="Give --data FILE.jsonl.") from error
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not UTF-8 (after line {len(rows)})"
+        raise DataInvalidError(msg) from error
+    if not rows:
+        msg = f"{path} has no rows"
+        raise DataInvalidError(msg)
+    return rows
+
+
+def parse_row(line: str, where: str) -> Labelled:
+    """One line.
+
+    Raises:
+        DataInvalidError: it has another form; the message names `where`, never the text.
+    """
+    try:
+        row = Fields(json.loads(line), where, DataInvalidError)
+    except (ValueError, RecursionError) as error:
+        msg = f"{where} is not JSON"
+        raise DataInvalidError(msg) from error
+    text, intent = row.text("text", limit=100_000), row.text("intent")
+    slots = row.array("slots", None)
+    return Labelled(text, intent, None if slots is None else frozenset(_spans(row, slots, len(text))))
+
+
+def _spans(row: Fields, slots: Any, length: int) -> Iterator[Span]:
+    for slot in slots:
+        if not (isinstance(slot, list) and len(slot) == 3 and isinstance(slot[2], str)):
+            row.fail("a slot is not [start, end, name]")
+        start, end, name = slot
+        if not all(isinstance(at, int) and not isinstance(at, bool) for at in (start, end)):
+            row.fail("a slot's start or end is not an integer")
+        if not 0 <= start < end <= length:
+            row.fail("a slot lies outside its text")
+        yield start, end, name
+
+
+def evaluate(assembly: Assembly, rows: Sequence[Labelled], progress: Callable[[int], None]) -> list[Scored]:
+    """Answer every row once as a node would, without cache and queue, then ask every exit alone.
+
+    `progress` hears how many of 2 x rows runs are done. The second round comes after the first, so
+    that its work falls into no window that an answer's joules rest on.
+    """
+    (name, served), *_ = assembly.served.items()
+    engine = assembly.slots[0].engines[name]
+    answered = []
+    for row in rows:
+        answered.append(_answer(assembly, served, engine, row))
+        progress(len(answered))
+    scored: list[Scored] = []
+    for done in answered:
+        labels: list[str] = []
+        if done.encoded is not None:
+            labels = [_label(served.manifest, verdict) for verdict in engine.every_exit(done.encoded)]
+        rejected = [OUT_OF_SCOPE] * (served.manifest.stages - len(labels))
+        scored.append(replace(done.scored, exit_labels=(*labels, *rejected)))
+        progress(len(answered) + len(scored))
+    return scored
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    encoded: Encoded | None
+    scored: Scored
+
+
+def _answer(assembly: Assembly, served: Served, engine: Engine, row: Labelled) -> _Answered:
+    ground, manifest = assembly.ground, served.manifest
+    begin_s = ground.clock.now_s()
+    try:
+        encoded = served.task.encode({"text": row.text})
+    except (EmptyInputError, InputTooLongError):
+        # A text that is not run at all counts as rejected at the first exit.
+        run_s = ground.clock.now_s() - begin_s
+        return _Answered(None, Scored(row.intent, OUT_OF_SCOPE, row.slots, frozenset(), 1, (), 1.0, run_s))
+    ask = Ask(Qos(), begin_s + PATIENT_S, manifest.default_rule)
+    outcome = engine.run(encoded, assembly.limits(ask, manifest.stages), begin_s)
+    energy = ground.energy.ledger.charge(outcome.record)
+    ground.costs.learn(outcome.record)
+    verdict = outcome.verdict
+    slots: frozenset[Span] = frozenset()
+    if not verdict.out_of_scope:
+        result = served.task.decode(encoded, verdict, outcome.tags)
+        slots = frozenset((slot["start"], slot["end"], slot["name"]) for slot in result["slots"])
+    scored = Scored(
+        intent=row.intent,
+        predicted=_label(manifest, verdict),
+        slots=row.slots,
+        predicted_slots=slots,
+        exit=outcome.record.exit,
+        exit_labels=(),
+        score=verdict.out_of_scope_score,
+        run_s=outcome.record.run_s,
+        energy_j=energy.energy_j,
+        u95_j=energy.u95_j,
+        source=energy.source if energy.method == "predicted" else energy.method,
+    )
+    return _Answered(encoded, scored)
+
+
+def _label(manifest: Manifest, verdict: Verdict) -> str:
+    return OUT_OF_SCOPE if verdict.out_of_scope else manifest.labels[verdict.label_index]

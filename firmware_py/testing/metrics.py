@@ -1,0 +1,133 @@
+"""Scores of an evaluation, from its rows. Pure; definitions: `docs/ref-evaluation.md`."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+OUT_OF_SCOPE = "oos"
+
+Span = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One row and what was answered.
+
+    `intent` is the truth, `oos` for out of scope; `predicted` the answer, `oos` for a rejection.
+    `slots` is None when the row does not say its slots. `exit_labels` is what each exit, asked alone,
+    would have answered. `score` grows with strangeness. Seconds and joules are of this answer; joules
+    and their half-width are None when unknown.
+    """
+
+    intent: str
+    predicted: str
+    slots: frozenset[Span] | None
+    predicted_slots: frozenset[Span]
+    exit: int
+    exit_labels: tuple[str, ...]
+    score: float
+    run_s: float
+    energy_j: float | None = None
+    u95_j: float | None = None
+    source: str = "none"
+
+
+def summarise(rows: Sequence[Scored], exits: int) -> dict[str, Any]:
+    """What `ciuic eval --json` prints; null where the rows say nothing."""
+    inside = [row for row in rows if row.intent != OUT_OF_SCOPE]
+    outside = [row for row in rows if row.intent == OUT_OF_SCOPE]
+    accuracy = _mean(row.predicted == row.intent for row in inside)
+    return {
+        "n": len(inside),
+        "accuracy": accuracy,
+        "macro_f1": macro_f1([(row.intent, row.predicted) for row in inside]),
+        "accuracy_by_exit": [
+            _mean(row.exit_labels[at] == row.intent for row in inside) for at in range(exits)
+        ],
+        "exit_share": [_mean(row.exit == at + 1 for row in inside) for at in range(exits)],
+        "mean_depth": _mean(row.exit for row in rows),
+        "slot_f1": slot_f1([(row.slots, row.predicted_slots) for row in inside if row.slots is not None]),
+        "out_of_scope": None
+        if not outside
+        else {
+            "n": len(outside),
+            "auroc": auroc([row.score for row in outside], [row.score for row in inside]),
+            "recall": _mean(row.predicted == OUT_OF_SCOPE for row in outside),
+            "in_scope_accuracy": accuracy,
+        },
+        "latency_s": None
+        if not rows
+        else {
+            "p50": quantile([row.run_s for row in rows], 0.5),
+            "p99": quantile([row.run_s for row in rows], 0.99),
+            "mean": _mean(row.run_s for row in rows),
+        },
+        "energy_j": _energy(rows),
+    }
+
+
+def macro_f1(pairs: Sequence[tuple[str, str]]) -> float | None:
+    """Mean F1 over the labels that the truth has, of (truth, prediction); a rejection is no label's hit."""
+    truth = Counter(label for label, _ in pairs)
+    said = Counter(label for _, label in pairs)
+    right = Counter(label for label, prediction in pairs if label == prediction)
+    return _mean(2.0 * right[label] / (truth[label] + said[label]) for label in truth)
+
+
+def slot_f1(pairs: Iterable[tuple[frozenset[Span], frozenset[Span]]]) -> float | None:
+    """Micro F1 over exact (start, end, name); null when neither side has a slot."""
+    right = total = 0
+    for truth, predicted in pairs:
+        right += len(truth & predicted)
+        total += len(truth) + len(predicted)
+    return 2.0 * right / total if total else None
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float | None:
+    """Chance that a positive scores above a negative, ties count half (Mann-Whitney U)."""
+    if not positive or not negative:
+        return None
+    ranked = sorted([(score, 1) for score in positive] + [(score, 0) for score in negative])
+    rank_sum, at = 0.0, 0
+    while at < len(ranked):
+        end = at
+        while end < len(ranked) and ranked[end][0] == ranked[at][0]:
+            end += 1
+        rank_sum += sum(kind for _, kind in ranked[at:end]) * (at + end + 1) / 2.0
+        at = end
+    n = len(positive)
+    return (rank_sum - n * (n + 1) / 2.0) / (n * len(negative))
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The nearest-rank quantile: a value that occurred.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    if not values:
+        msg = "no values"
+        raise ValueError(msg)
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def _energy(rows: Sequence[Scored]) -> dict[str, Any] | None:
+    """Mean joules; the half-widths are of one common gain and model, so they do not average out."""
+    known = [row for row in rows if row.energy_j is not None]
+    if not known:
+        return None
+    return {
+        "mean": _mean(row.energy_j for row in known if row.energy_j is not None),
+        "u95": _mean(row.u95_j for row in known if row.u95_j is not None),
+        "source": known[-1].source,
+        "n": len(known),
+    }
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    items = list(values)
+    return math.fsum(items) / len(items) if items else None

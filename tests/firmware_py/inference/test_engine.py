@@ -1,0 +1,233 @@
+"""The engine stops where it may, falls back where it must, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firmware_py.backends.health import DelegateHealth
+from firmware_py.backends.scripted import Script, ScriptedGraph, pass_through
+from firmware_py.bundles.read import Unpacked
+from firmware_py.caches.models import ModelCache
+from firmware_py.contracts.clock import VirtualClock
+from firmware_py.contracts.errors import DeadlinePassedError, DelegateError, GraphError, UnknownRuleError
+from firmware_py.contracts.limits import Limits
+from firmware_py.contracts.manifest import Graph
+from firmware_py.contracts.run import GraphKey
+from firmware_py.contracts.seams import Tensors
+from firmware_py.inference.engine import Engine, Outcome, Weights
+from firmware_py.inference.graph import DynamicComputingGraph
+from firmware_py.tasks.intent import IntentTask
+
+STAGE_S = 0.010
+SURE, UNSURE, STRANGE = "turn on the kitchen light", "on", "sing a song"
+
+
+class Costs:
+    """A cost model that knows these figures for every stage."""
+
+    def __init__(self, run_s: float | None = None, energy_j: float | None = None) -> None:
+        self.run_s, self.energy_j = run_s, energy_j
+
+    def stage_s(self, graph: GraphKey, delegate: str) -> float | None:
+        return self.run_s
+
+    def stage_j(self, graph: GraphKey, delegate: str) -> float | None:
+        return self.energy_j
+
+
+class Rig:
+    """An engine over scripted graphs in virtual time; `scripts` maps delegate to behaviour."""
+
+    def __init__(
+        self, tiny: Unpacked, scripts: Mapping[str, Script] | None = None, costs: Any = None
+    ) -> None:
+        self.clock = VirtualClock()
+        self.health = DelegateHealth(self.clock)
+        self.task = IntentTask(tiny.manifest, tiny.read(tiny.manifest.tokenizer.name))
+        self.ran: list[tuple[str, str]] = []
+        runners = [
+            self._runner(tiny, name, script) for name, script in (scripts or {"cpu": pass_through}).items()
+        ]
+        self.engine = Engine(Weights.load(tiny), runners, self.clock, self.health, costs)
+
+    def _runner(self, tiny: Unpacked, name: str, script: Script) -> ModelCache:
+        def timed(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+            self.ran.append((name, str(graph.key)))
+            self.clock.advance(STAGE_S)
+            return script(graph, tensors)
+
+        return ModelCache(tiny.manifest.graphs, lambda graph: ScriptedGraph(graph, timed), name)
+
+    def run(self, text: str, due_s: float = 10.0, **limits: Any) -> Outcome:
+        given = {"rule": "balanced"} | limits
+        return self.engine.run(self.task.encode({"text": text}), Limits(due_s=due_s, **given))
+
+
+def broken(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+    """An interpreter that fails."""
+    raise RuntimeError
+
+
+def absent(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+    """A delegate whose device went away."""
+    msg = "tpu: unplugged"
+    raise DelegateError(msg)
+
+
+def not_a_number(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+    """A delegate that computes nonsense without an error."""
+    return {"h_out": np.full_like(tensors["h"], np.nan)}
+
+
+def from_stage(stage: int, script: Script) -> Script:
+    """Well until a stage, then the script."""
+    return lambda graph, tensors: (script if graph.key.stage >= stage else pass_through)(graph, tensors)
+
+
+def test_a_sure_text_leaves_at_the_first_exit(tiny: Unpacked) -> None:
+    rig = Rig(tiny)
+    outcome = rig.run(SURE)
+    assert (outcome.record.exit, outcome.accepted, rig.ran) == (1, True, [("cpu", "8/s1w4")])
+    assert outcome.record.configuration == "8/w4-4-4/balanced/fp32"
+    assert outcome.record.run_s == pytest.approx(STAGE_S)
+    assert outcome.record.stages[0].run_s == pytest.approx(STAGE_S)
+    result = rig.task.decode(rig.task.encode({"text": SURE}), outcome.verdict, outcome.tags)
+    assert (result["label"], [slot["value"] for slot in result["slots"]]) == ("turn_on", ["kitchen"])
+
+
+@pytest.mark.parametrize(("rule", "depth"), [("thrifty", 1), ("balanced", 2), ("careful", 3)])
+def test_the_rule_decides_the_depth(tiny: Unpacked, rule: str, depth: int) -> None:
+    outcome = Rig(tiny).run(UNSURE, rule=rule)
+    assert (outcome.record.exit, len(outcome.record.stages), outcome.widths) == (depth, depth, (4,) * depth)
+    assert outcome.accepted
+    assert outcome.record.fallback is None
+
+
+def test_a_strange_text_is_out_of_scope(tiny: Unpacked) -> None:
+    outcome = Rig(tiny).run(STRANGE)
+    assert outcome.verdict.out_of_scope
+    assert outcome.record.exit == 1
+
+
+def test_the_bucket_is_the_smallest_that_fits(tiny: Unpacked) -> None:
+    rig = Rig(tiny)
+    rig.run("on " * 9)
+    rig.run("on " * 30)
+    assert {key for _, key in rig.ran if key.endswith("s1w4")} == {"16/s1w4"}
+
+
+def test_every_exit_is_asked_whatever_it_says(tiny: Unpacked) -> None:
+    rig = Rig(tiny)
+    verdicts = rig.engine.every_exit(rig.task.encode({"text": SURE}))
+    assert [verdict.label_index for verdict in verdicts] == [0, 0, 0]
+    assert verdicts[0].confidence < verdicts[1].confidence
+
+
+# --- limits ----------------------------------------------------------------------------------------
+
+
+def test_no_stage_is_begun_that_would_pass_the_deadline(tiny: Unpacked) -> None:
+    """The best exit so far answers, and the reply says why it was not a deeper one."""
+    outcome = Rig(tiny).run(UNSURE, due_s=1.5 * STAGE_S)
+    assert (outcome.record.exit, outcome.accepted) == (1, False)
+    assert outcome.record.fallback == "exit 1: no time for the next stage"
+
+
+def test_known_costs_stand_above_the_last_stages_time(tiny: Unpacked) -> None:
+    assert Rig(tiny, costs=Costs(run_s=0.5)).run(UNSURE, due_s=0.3).record.exit == 1
+    assert Rig(tiny, costs=Costs(run_s=0.001)).run(UNSURE, due_s=1.5 * STAGE_S).record.exit == 2
+
+
+def test_nothing_runs_after_the_deadline(tiny: Unpacked) -> None:
+    rig = Rig(tiny)
+    with pytest.raises(DeadlinePassedError):
+        rig.run(SURE, due_s=0.0)
+    assert rig.ran == []
+
+
+def test_the_energy_budget_bounds_the_depth(tiny: Unpacked) -> None:
+    """Within the budget the rule decides; where not even one stage fits, the cheapest path runs."""
+    costs = Costs(energy_j=0.001)
+    full = Rig(tiny, costs=costs).run(UNSURE, energy_j=0.0021)
+    assert (full.record.exit, full.over_budget) == (2, False)
+    short = Rig(tiny, costs=costs).run(UNSURE, energy_j=0.0015)
+    assert (short.record.exit, short.over_budget, short.accepted) == (1, False, False)
+    none = Rig(tiny, costs=costs).run(SURE, energy_j=0.0005)
+    assert (none.record.exit, none.over_budget) == (1, True)
+
+
+def test_unknown_joules_bound_nothing(tiny: Unpacked) -> None:
+    outcome = Rig(tiny).run(UNSURE, energy_j=1e-9)
+    assert (outcome.record.exit, outcome.over_budget) == (2, False)
+
+
+def test_a_hot_board_answers_from_an_earlier_exit(tiny: Unpacked) -> None:
+    outcome = Rig(tiny).run(UNSURE, max_stages=1)
+    assert (outcome.record.exit, outcome.accepted) == (1, False)
+    assert outcome.record.fallback == "exit 1: the board allows no deeper stage now"
+    assert Rig(tiny).run(SURE, max_stages=1).record.fallback is None
+
+
+def test_an_unknown_rule_is_the_askers_error(tiny: Unpacked) -> None:
+    with pytest.raises(UnknownRuleError):
+        Rig(tiny).run(SURE, rule="fastest")
+
+
+# --- rungs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (broken, "tpu: graph 8/s1w4 failed on scripted"),
+        (absent, "tpu: tpu: unplugged"),
+        (not_a_number, "tpu: its output is not a number"),
+    ],
+)
+def test_a_failed_rung_is_out_and_the_next_answers(tiny: Unpacked, script: Script, reason: str) -> None:
+    rig = Rig(tiny, {"tpu": script, "cpu": pass_through})
+    outcome = rig.run(SURE)
+    assert (outcome.delegate, outcome.record.fallback) == ("cpu", reason)
+    assert outcome.verdict.label_index == 0
+    assert not rig.health.usable("tpu")
+    rig.ran.clear()
+    second = rig.run(SURE)
+    assert rig.ran == [("cpu", "8/s1w4")]
+    assert second.record.fallback == "tpu: out"
+
+
+def test_a_run_changes_rungs_between_stages(tiny: Unpacked) -> None:
+    rig = Rig(tiny, {"tpu": from_stage(2, broken), "cpu": pass_through})
+    outcome = rig.run(UNSURE)
+    assert [stage.delegate for stage in outcome.record.stages] == ["tpu", "cpu"]
+    assert outcome.record.exit == 2
+
+
+def test_when_no_rung_is_left_the_best_exit_answers(tiny: Unpacked) -> None:
+    outcome = Rig(tiny, {"cpu": from_stage(2, broken)}).run(UNSURE)
+    assert (outcome.record.exit, outcome.accepted) == (1, False)
+    assert "stage 2 failed on every rung" in str(outcome.record.fallback)
+
+
+def test_when_the_first_stage_fails_everywhere_it_is_an_error(tiny: Unpacked) -> None:
+    rig = Rig(tiny, {"tpu": broken, "cpu": broken})
+    for _ in range(2):  # the last rung is tried again each time, though it failed before
+        with pytest.raises(GraphError, match="stage 1 failed on every rung"):
+            rig.run(SURE)
+    assert [name for name, _ in rig.ran] == ["tpu", "cpu", "cpu"]
+
+
+def test_narrower_graphs_are_rungs_below_all_delegates(tiny: Unpacked) -> None:
+    """The ladder is data: a bundle with more widths has more rungs."""
+    manifest = tiny.manifest
+    narrow = tuple(replace(g, key=GraphKey(g.key.bucket, g.key.stage, 2)) for g in manifest.graphs)
+    graph = DynamicComputingGraph(replace(manifest, graphs=manifest.graphs + narrow), ["tpu", "cpu"])
+    way = graph.path(3)
+    assert [(r.delegate, r.widths[0]) for r in way.rungs] == [("tpu", 4), ("cpu", 4), ("tpu", 2), ("cpu", 2)]
+    assert graph.path(5) is way
+    assert graph.configuration(way, way.rungs[-1], "thrifty") == "8/w2-2-2/thrifty/fp32"

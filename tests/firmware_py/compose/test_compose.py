@@ -1,0 +1,172 @@
+"""Real parts from a profile and a configuration: verified, tested, metered; refused when not."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from device_profiles.profile import ProfileError
+from firmware_py.bundles import sign
+from firmware_py.bundles.write import member, write_bundle
+from firmware_py.compose import assembled, board_of, build_node, node_name, profile_values
+from firmware_py.config import AgentConfig
+from firmware_py.contracts.clock import SystemClock
+from firmware_py.contracts.errors import (
+    BundleMissingError,
+    BundleUnsignedError,
+    BundleUntrustedError,
+    ConfigError,
+    GoldenTestError,
+)
+from firmware_py.contracts.golden import parse_golden, write_golden
+from firmware_py.contracts.request import Request
+from firmware_py.testing.tiny_bundle import tiny_files, write_tiny_bundle
+
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+def config(tiny_path: Path, tmp_path: Path) -> AgentConfig:
+    """The tiny bundle on the simulated board, without a meter."""
+    return AgentConfig(
+        node="n1",
+        profile="simulated",
+        model=(str(tiny_path),),
+        store=str(tmp_path / "store"),
+        allow_unsigned=True,
+        meter="off",
+    )
+
+
+def ask() -> Request:
+    return Request("1", "home", {"text": "turn on the light"}, arrived_s=CLOCK.now_s())
+
+
+def test_a_node_answers_and_says_that_it_is_simulated(config: AgentConfig) -> None:
+    with build_node(config) as node:
+        reply = node.answer(ask())
+        assert (reply.status, reply.route.simulated, reply.route.node) == ("ok", True, "n1")
+        assert (node.board.profile, node.board.simulated) == ("simulated", True)
+        assert reply.energy.method == "estimated"
+        assert reply.energy.simulated
+        assert node.board.cost_lines()[0].configuration == "8/w4-4-4/balanced/fp32"
+
+
+def test_a_simulated_board_is_metered_through_its_plant(config: AgentConfig) -> None:
+    """The real driver reads the simulated sensor; closing the node ends the plant's process."""
+    with build_node(replace(config, meter="auto")) as node:
+        assert node.board.power_source == "ina219"
+        for _ in range(200):
+            node.answer(ask())
+            if node.board.power_w() is not None:
+                break
+            threading.Event().wait(0.05)
+        power_w = node.board.power_w()
+        assert power_w is not None
+        assert 1.0 < power_w < 15.0
+
+
+def test_a_board_without_a_readable_sensor_says_so_once(
+    config: AgentConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(logging.WARNING),
+        build_node(replace(config, meter="auto", profile="coral-dev-board")) as node,
+    ):
+        assert node.board.power_source == "none"
+        node.answer(ask())
+    said = [r.message for r in caplog.records if "joules are estimated" in r.message]
+    assert len(said) == 1
+
+
+def test_slower_boards_take_longer(config: AgentConfig) -> None:
+    """Stage times on the Zero 2 W are 4.45 times what they took here; the tiny graphs are instant."""
+    with build_node(replace(config, profile="raspberry-pi-zero-2w")) as node:
+        assert node.answer(ask()).route.simulated
+
+
+def test_a_board_that_no_source_times_cannot_be_simulated(config: AgentConfig) -> None:
+    with pytest.raises(ConfigError, match="cannot be simulated"):
+        build_node(replace(config, profile="qemu-virt"))
+    with pytest.raises(ProfileError, match="no-such-board"):
+        build_node(replace(config, profile="no-such-board"))
+
+
+def test_unsigned_untrusted_and_missing_bundles_are_refused(config: AgentConfig, tmp_path: Path) -> None:
+    path = tmp_path / "own.bundle"
+    write_tiny_bundle(path)
+    strict = replace(config, model=(str(path),), allow_unsigned=False)
+    with pytest.raises(BundleUnsignedError):
+        build_node(strict)
+    sign.sign_file(path, sign.new_key(tmp_path / "keys", "me"))
+    with pytest.raises(BundleUntrustedError):
+        build_node(strict)
+    with build_node(replace(strict, trust=str(tmp_path / "keys"))) as node:
+        assert node.answer(ask()).status == "ok"
+    with pytest.raises(BundleMissingError):
+        build_node(replace(config, model=(str(tmp_path / "none.bundle"),)))
+    with pytest.raises(ConfigError, match="trust folder"):
+        build_node(replace(config, trust=str(tmp_path / "nowhere")))
+
+
+def test_a_bundle_that_answers_wrongly_is_refused_at_start(config: AgentConfig, tmp_path: Path) -> None:
+    manifest, files = tiny_files()
+    rows = [replace(row, logits=((9.0, 9.0, 9.0),) * 3) for row in parse_golden(files["golden.jsonl"])]
+    files["golden.jsonl"] = write_golden(rows)
+    manifest = replace(manifest, golden=member("golden.jsonl", files["golden.jsonl"]))
+    write_bundle(tmp_path / "wrong.bundle", manifest, files)
+    wrong = replace(config, model=(str(tmp_path / "wrong.bundle"),))
+    with pytest.raises(GoldenTestError):
+        build_node(wrong)
+    with build_node(replace(wrong, self_test="never")) as node:
+        assert node.answer(ask()).status == "ok"
+
+
+def test_two_bundles_of_one_task_are_refused(config: AgentConfig) -> None:
+    with pytest.raises(ConfigError, match="same task"):
+        build_node(replace(config, model=config.model * 2))
+
+
+def test_names_fit_a_topic_level(config: AgentConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "My Pi_5.local")
+    assert node_name(replace(config, node="")) == "my-pi-5-local"
+    assert node_name(config) == "n1"
+
+
+def test_the_machine_decides_what_is_simulated(tmp_path: Path) -> None:
+    """A board that this machine is, is real; any other is played."""
+    tree = tmp_path / "proc/device-tree"
+    tree.mkdir(parents=True)
+    (tree / "compatible").write_bytes(b"raspberrypi,5-model-b\0brcm,bcm2712\0")
+    assert (board_of("", tmp_path)[0].name, board_of("", tmp_path)[1]) == ("raspberry-pi-5", False)
+    assert board_of("raspberry-pi-4", tmp_path)[1]
+    assert board_of("", tmp_path / "none")[0].name == "simulated"
+
+
+def test_small_boards_hold_fewer_graphs() -> None:
+    assert profile_values("raspberry-pi-zero-2w")["memory_bytes"] < 48 * 2**20
+    assert profile_values("raspberry-pi-5") == {}
+
+
+def test_an_assembly_is_closed_with_its_block(config: AgentConfig) -> None:
+    with assembled(config) as assembly:
+        engine = assembly.slots[0].engines["home"]
+        encoded = assembly.served["home"].task.encode({"text": "on"})
+        assert len(engine.every_exit(encoded)) == 3
+
+
+def test_the_agent_imports_no_training_broker_or_bus_library() -> None:
+    """What a node need not load, it does not load."""
+    code = (
+        "import sys, firmware_py.agent, firmware_py.compose\n"
+        "bad = {'torch', 'onnx', 'paho', 'smbus2', 'cryptography', 'pytest', 'ai_edge_litert', 'tflite_runtime'}\n"
+        "print(sorted(bad & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+
     from firmware_py.contracts.reply import Reply
 
 _REFUSED = ("refused", "failed")

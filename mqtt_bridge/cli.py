@@ -9,7 +9,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-
     from firmware_py.contracts.reply import Reply
 
 _REFUSED = ("refused", "failed")

@@ -2,7 +2,7 @@
 
 A request is kept until its reply or until deadline + 1 s, whichever is first; that second instant
 is what *lost* means. It is sent again with the same bytes after a quarter of the deadline, then in
-growing steps, and at once when the link comes back; a node answers the repeat from its reply cache.
+growing steps, and at once (then in small steps) when the link comes back; a node answers the repeat from its reply cache.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from mqtt_bridge.wire.codec import decode_reply, encode_request
 LOST_AFTER_S = 1.0
 _FIRST_RETRY_SHARE = 0.25
 _LEAST_RETRY_S = 0.1
+_MOST_RETRY_S = 5.0
 _GROWTH = 1.6
 _REMEMBERED = 10_000
 
@@ -143,7 +144,7 @@ class Client:
             content_type=self.options.content_type if self._five else None,
             expiry_s=math.ceil(request.deadline_s + LOST_AFTER_S) if self._five else None,
         )
-        step_s = max(_LEAST_RETRY_S, request.deadline_s * _FIRST_RETRY_SHARE)
+        step_s = min(_MOST_RETRY_S, max(_LEAST_RETRY_S, request.deadline_s * _FIRST_RETRY_SHARE))
         give_up_s = self._clock.now_s() + request.deadline_s + LOST_AFTER_S
         pending = _Pending(message, done, give_up_s, step_s)
         self._transport.call_soon(lambda: self._open(request.id, pending))
@@ -170,7 +171,7 @@ class Client:
     def _wait(self, request_id: str, pending: _Pending) -> None:
         left_s = pending.give_up_s - self._clock.now_s()
         delay_s = min(pending.step_s, left_s) if self.options.retry else left_s
-        pending.step_s *= _GROWTH
+        pending.step_s = min(_MOST_RETRY_S, pending.step_s * _GROWTH)
         pending.timer = self._transport.call_later(
             max(0.0, delay_s), lambda: self._overdue(request_id, pending)
         )
@@ -192,9 +193,13 @@ class Client:
         """What was open when the link went may never have reached a node; before the first link QoS 1 waits."""
         lost, self._link_lost = self._link_lost, event == "down"
         if event == "up" and self.options.retry and (lost or self.options.qos == 0):
-            for pending in self._book.open.values():
+            for request_id, pending in tuple(self._book.open.items()):
                 self.counts.retries += 1
                 self._transport.publish(pending.message)
+                if pending.timer is not None:
+                    pending.timer.cancel()
+                pending.step_s = _LEAST_RETRY_S  # the nodes may be back later than we are
+                self._wait(request_id, pending)
 
     def _on_reply(self, message: Message) -> None:
         try:

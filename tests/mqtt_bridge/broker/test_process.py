@@ -1,0 +1,173 @@
+"""Brokers that we start: found, ready, bound to loopback, gone with their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from firmware_py.contracts.errors import BrokerUnreachableError, ConfigError, ToolMissingError
+from mqtt_bridge.broker import mosquitto
+from mqtt_bridge.broker.process import KINDS, BrokerProcess, choose, start_broker
+from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox, until
+from mqtt_bridge.transport.address import parse_broker
+from mqtt_bridge.transport.base import LinkOptions, Message
+from mqtt_bridge.transport.mqtt import MqttTransport
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(params=list(KINDS))
+def broker(request: pytest.FixtureRequest) -> Iterator[BrokerProcess]:
+    if not KINDS[request.param].available():
+        pytest.skip(f"{request.param} is not installed")
+    with start_broker(request.param) as found:
+        yield found
+
+
+def _link(broker: BrokerProcess, name: str) -> MqttTransport:
+    return MqttTransport(LinkOptions(name, (broker.url,)))
+
+
+def test_it_listens_on_loopback_only(broker: BrokerProcess) -> None:
+    assert broker.pid is not None
+    listening = [
+        found.laddr.ip
+        for found in psutil.Process(broker.pid).net_connections("tcp")
+        if found.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_a_payload_over_the_codecs_limit_still_arrives(broker: BrokerProcess) -> None:
+    """The node must see it to say why it is too large."""
+    inbox, link = Inbox(), _link(broker, "big")
+    link.subscribe("big", inbox)
+    with link:
+        link.wait_up(WAIT_S)
+        link.publish(Message("big", b"x" * (64 * 1024 + 1), 1))
+        assert len(inbox.take().payload) == 64 * 1024 + 1
+
+
+def test_our_socket_waits_for_nobody(broker: BrokerProcess) -> None:
+    """Without TCP_NODELAY a QoS 1 round trip costs 44 ms (Nagle and delayed acknowledgement)."""
+    with _link(broker, "tuned") as link:
+        link.wait_up(WAIT_S)
+        found = link.socket
+        assert found is not None
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+
+
+def test_it_ends_with_a_parent_that_is_killed(broker: BrokerProcess) -> None:
+    kind = broker.kind.name
+    code = (
+        "import sys, time\n"
+        "from mqtt_bridge.broker.process import start_broker\n"
+        f"with start_broker({kind!r}) as b:\n"
+        "    print(b.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.send_signal(signal.SIGKILL)
+        parent.wait(10)
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_mosquitto_is_preferred_and_iotcore_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIUIC_MOSQUITTO", "")
+    assert choose().name == "iotcore"
+    monkeypatch.delenv("CIUIC_MOSQUITTO")
+    if mosquitto.executable() is not None:
+        assert choose().name == "mosquitto"
+
+
+def test_an_unknown_or_absent_kind_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIUIC_MOSQUITTO", "")
+    for kind in ("mosquitto", "emqx"):
+        with pytest.raises(ToolMissingError):
+            choose(kind)
+
+
+def test_a_broker_that_is_not_there_is_named_and_waited_for() -> None:
+    with start_broker() as broker:
+        broker.stop()
+        with _link(broker, "early") as link:
+            with pytest.raises(BrokerUnreachableError, match=str(broker.ports.v5)):
+                link.wait_up(0.2)
+            broker.start()
+            link.wait_up(WAIT_S)
+
+
+def test_the_next_broker_of_the_list_takes_over() -> None:
+    with start_broker() as first, start_broker() as second:
+        inbox = Inbox()
+        link = MqttTransport(LinkOptions("roamer", (first.url, second.url)))
+        link.subscribe("t", inbox)
+        with link, _link(second, "fixed") as fixed:
+            link.wait_up(WAIT_S)
+            fixed.wait_up(WAIT_S)
+            events = Inbox()
+            link.watch(lambda event: events(Message(event, b"")))
+            first.kill()
+            assert [events.take().topic, events.take().topic] == ["down", "up"]
+            fixed.publish(Message("t", b"x", 1))
+            assert inbox.take().payload == b"x"
+
+
+@pytest.mark.parametrize("url", ["http://x", "mqtt://", "mqtt://h:port", "mqtts://h:8883", "mqtt://h:99999"])
+def test_a_broker_address_of_another_form_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_broker(url)
+
+
+def test_a_broker_address_keeps_its_password_to_itself() -> None:
+    found = parse_broker("mqtt://me:secret%40@h:1884")
+    assert (found.username, found.password, found.port) == ("me", "secret@", 1884)
+    assert "secret" not in str(found)
+    assert parse_broker("h").port == 1883
+
+
+def test_access_by_pattern_binds_the_client_level(tmp_path: Path) -> None:
+    """With users told apart, a client can neither ask as another nor read another's replies."""
+    if mosquitto.executable() is None:
+        pytest.skip("mosquitto is not installed")
+    acl, config = tmp_path / "acl", tmp_path / "mosquitto.conf"
+    acl.write_text("\n".join(mosquitto.acl_lines("home", ("node",))) + "\n")
+    acl.chmod(0o600)
+    with start_broker("mosquitto") as broker:
+        broker.stop()
+        config.write_text("\n".join(mosquitto.config_lines(broker.ports.v5, acl_file=acl)) + "\n")
+        broker._command = [mosquitto.executable() or "", "-c", str(config)]
+        broker.start()
+        url = broker.url.removeprefix("mqtt://")
+        node = MqttTransport(LinkOptions("n", (f"mqtt://node:x@{url}",)))
+        mallory = MqttTransport(LinkOptions("mallory", (f"mqtt://mallory:x@{url}",)))
+        asked, overheard = Inbox(), Inbox()
+        node.subscribe("ciuic/v1/home/svc/home/infer/+", asked)
+        mallory.subscribe("ciuic/v1/home/reply/#", overheard)
+        with node, mallory:
+            for link in (node, mallory):
+                link.wait_up(WAIT_S)
+            mallory.publish(Message("ciuic/v1/home/svc/home/infer/alice", b"as alice", 1))
+            mallory.publish(Message("ciuic/v1/home/svc/home/infer/mallory", b"as mallory", 1))
+            assert asked.take().payload == b"as mallory"
+            node.publish(Message("ciuic/v1/home/reply/alice/1", b"for alice", 1))
+            node.publish(Message("ciuic/v1/home/reply/mallory/1", b"for mallory", 1))
+            assert overheard.take().payload == b"for mallory"

@@ -1,0 +1,104 @@
+"""Birth, state, will and heartbeat of a node, as an observer sees them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_py.contracts.clock import VirtualClock
+from firmware_py.contracts.errors import ConfigError
+from firmware_py.contracts.node_state import Birth, Heartbeat
+from mqtt_bridge.node.epoch import next_epoch
+from mqtt_bridge.node.presence import Presence, state_message
+from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
+from mqtt_bridge.transport.base import LinkOptions
+from mqtt_bridge.transport.memory import MemoryBroker, MemoryTransport
+
+
+def _node(broker: MemoryBroker, epoch: int) -> tuple[MemoryTransport, Presence]:
+    link = MemoryTransport(broker, LinkOptions("n1", (), will=state_message("home", "n1", epoch, "lost")))
+    birth = Birth("n1", epoch, "simulated", True, (), "2026-01-01T00:00:00+00:00")
+
+    def beat() -> Heartbeat:
+        return Heartbeat("n1", epoch, 0, 0, 0, 0, None, "none", True)
+
+    return link, Presence(link, "home", birth, beat, period_s=0.05)
+
+
+def _watch(broker: MemoryBroker, topic: str, name: str = "observer") -> tuple[MemoryTransport, Inbox]:
+    inbox = Inbox()
+    link = MemoryTransport(broker, LinkOptions(name, ()))
+    link.subscribe(topic, inbox)
+    link.start()
+    link.wait_up(WAIT_S)
+    return link, inbox
+
+
+def _states(inbox: Inbox, count: int) -> list[Any]:
+    return [
+        (data["state"], data["epoch"]) for data in (json.loads(inbox.take().payload) for _ in range(count))
+    ]
+
+
+def test_a_life_is_told_from_birth_to_goodbye() -> None:
+    broker = MemoryBroker()
+    observer, states = _watch(broker, "ciuic/v1/home/node/+/state")
+    beats_link, beats = _watch(broker, "ciuic/v1/home/node/+/hb", "beats")
+    link, presence = _node(broker, 7)
+    presence.start()
+    link.start()
+    assert json.loads(beats.take().payload)["epoch"] == 7
+    presence.stop()
+    link.close()
+    assert _states(states, 2) == [("ready", 7), ("disconnected", 7)]
+    assert states.nothing_more()  # a clean goodbye has no will
+    late, births = _watch(broker, "ciuic/v1/home/node/+/birth", "late")
+    assert births.take().retain
+    for each in (observer, beats_link, late):
+        each.close()
+
+
+def test_a_death_says_lost_with_the_epoch_of_its_birth() -> None:
+    broker = MemoryBroker()
+    observer, states = _watch(broker, "ciuic/v1/home/node/+/state")
+    link, presence = _node(broker, 8)
+    presence.start()
+    link.start()
+    link.wait_up(WAIT_S)
+    assert _states(states, 1) == [("ready", 8)]
+    link.kill()
+    assert _states(states, 1) == [("lost", 8)]
+    observer.close()
+
+
+def test_after_an_outage_everything_is_said_again() -> None:
+    broker = MemoryBroker()
+    link, presence = _node(broker, 9)
+    presence.start()
+    link.start()
+    link.wait_up(WAIT_S)
+    broker.stop()
+    broker.restart()
+    observer, births = _watch(broker, "ciuic/v1/home/node/+/birth")
+    assert json.loads(births.take().payload)["epoch"] == 9
+    presence.stop()
+    link.close()
+    observer.close()
+
+
+def test_the_epoch_grows_even_where_the_clock_starts_in_the_past(tmp_path: Path) -> None:
+    late, early = VirtualClock(1000.0), VirtualClock(0.0)
+    first = next_epoch(late, tmp_path)
+    second = next_epoch(early, tmp_path)
+    third = next_epoch(early, tmp_path)
+    assert first < second < third
+    assert next_epoch(early, None) < first
+
+
+def test_a_state_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError):
+        next_epoch(VirtualClock(), tmp_path / "file")

@@ -7,10 +7,13 @@ puts the caller's values into a message (they may be private text).
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from firmware_py.contracts.errors import CiuicError, SchemaError
+
+_LARGEST = sys.float_info.max  # an integer above it has no float; NaN compares with nothing
 
 
 class Fields:
@@ -60,7 +63,7 @@ class Fields:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.fail(f"{self._where}.{key} is not a number")
-        if not low <= value <= high or not math.isfinite(value):
+        if not low <= value <= high or not abs(value) < _LARGEST:
             self.fail(f"{self._where}.{key} is not between {low:g} and {high:g}")
         return float(value)
 
@@ -90,6 +93,15 @@ class Fields:
         if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) > limit:
             self.fail(f"{self._where}.{key} is not an array of at most {limit} entries")
         return value
+
+    def integers(self, key: str, default: Any = ..., *, high: int = 2**31, limit: int = 64) -> Any:
+        """An array of integers within [0, high], as a tuple."""
+        items = self.array(key, default, limit=limit)
+        if items is None:
+            return None
+        if not all(isinstance(i, int) and not isinstance(i, bool) and 0 <= i <= high for i in items):
+            self.fail(f"{self._where}.{key} holds something other than integers between 0 and {high}")
+        return tuple(items)
 
     def choice(self, key: str, allowed: tuple[str, ...], default: Any = ...) -> Any:
         """One of the allowed strings."""

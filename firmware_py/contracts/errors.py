@@ -96,7 +96,9 @@ class UnknownRuleError(RequestError):
     """`qos.accuracy` names no exit rule of the model."""
 
     code = "unknown_accuracy"
-    default_hint = "Leave qos.accuracy out, or name an exit rule of the manifest (balanced, thrifty, careful)."
+    default_hint = (
+        "Leave qos.accuracy out, or name an exit rule of the manifest (balanced, thrifty, careful)."
+    )
 
 
 class EmptyInputError(RequestError):
@@ -131,7 +133,9 @@ class ReplyTopicRefusedError(RequestError):
     """The reply topic is not one of the asker's own."""
 
     code = "reply_topic_refused"
-    default_hint = "Reply topics lie below ciuic/v1/<mesh>/reply/<client>/ of the asking client, without wildcards."
+    default_hint = (
+        "Reply topics lie below ciuic/v1/<mesh>/reply/<client>/ of the asking client, without wildcards."
+    )
 
 
 # --- BusyError ---------------------------------------------------------------------------------
@@ -358,7 +362,9 @@ class ConversionError(ConfigError):
     """A file that a model build made is missing, or does not say what torch says."""
 
     code = "conversion_failed"
-    default_hint = "Nothing was written to models/. The build folder keeps the steps that were right; build again."
+    default_hint = (
+        "Nothing was written to models/. The build folder keeps the steps that were right; build again."
+    )
 
 
 def all_codes() -> dict[str, type[CiuicError]]:

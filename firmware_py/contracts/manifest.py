@@ -6,6 +6,7 @@ Unknown fields are ignored, missing ones refused: a newer minor writer stays rea
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -193,7 +194,7 @@ def parse_manifest(data: Any) -> Manifest:
         labels=_strings(top, top.array("labels")),
         slots=_strings(top, top.array("slots")),
         stages=stages,
-        buckets=tuple(int(bucket) for bucket in top.array("buckets")),
+        buckets=top.integers("buckets", high=4096),
         dims={str(k): v for k, v in top.object("dims").items() if isinstance(v, int | float)},
         runtimes={str(k): str(v) for k, v in top.object("runtimes").items()},
         graphs=tuple(_parse_graph(item) for item in top.array("graphs")),
@@ -237,7 +238,7 @@ def _parse_graph(data: Any) -> Graph:
         past=graph.integer("past"),
         inputs=_parse_specs(graph, "inputs"),
         outputs=_parse_specs(graph, "outputs"),
-        ops={str(k): int(v) for k, v in graph.object("ops").items()},
+        ops=_counts(graph, graph.object("ops")),
         file=_parse_member(graph),
     )
 
@@ -246,7 +247,7 @@ def _parse_specs(graph: Fields, key: str) -> tuple[TensorSpec, ...]:
     out = []
     for item in graph.array(key, limit=64):
         spec = Fields(item, f"manifest.graph.{key}", BundleFormatError)
-        shape = tuple(int(size) for size in spec.array("shape", limit=8))
+        shape = spec.integers("shape", limit=8)
         out.append(TensorSpec(spec.text("name"), spec.text("dtype", limit=16), shape))
     return tuple(out)
 
@@ -274,9 +275,16 @@ def _strings(fields: Fields, items: Any) -> tuple[str, ...]:
     return tuple(items)
 
 
+def _counts(fields: Fields, items: Mapping[str, Any]) -> dict[str, int]:
+    if not all(isinstance(n, int) and not isinstance(n, bool) for n in items.values()):
+        fields.fail("a table of counts holds something else")
+    return {str(name): n for name, n in items.items()}
+
+
 def _floats(fields: Fields, items: Any, length: int) -> tuple[float, ...]:
     if not isinstance(items, list | tuple) or len(items) != length:
         fields.fail(f"an array per exit has not {length} entries")
-    if not all(isinstance(item, int | float) and not isinstance(item, bool) for item in items):
+    numbers = (isinstance(item, int | float) and not isinstance(item, bool) for item in items)
+    if not all(numbers) or not all(abs(item) <= sys.float_info.max for item in items):
         fields.fail("an array of numbers holds something else")
     return tuple(float(item) for item in items)

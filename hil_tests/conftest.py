@@ -1,0 +1,117 @@
+"""A node to drive from outside: yours (`CIUIC_HIL_BROKER=mqtt://host:port`), or a simulated one here.
+
+Only wire forms, topics and the transport are used, so that what passes here passes for any device
+that speaks MQTT. A rig's own environments and drivers come later and replace `node`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from mqtt_bridge.transport.base import LinkOptions, Protocol, Transport
+from mqtt_bridge.transport.mqtt import MqttTransport
+from mqtt_bridge.transport.rpc import Client, ClientOptions, new_id
+
+ROOT = Path(__file__).resolve().parent.parent
+MESH = os.environ.get("CIUIC_HIL_MESH", "home")
+UP_TIMEOUT_S = 10.0
+# In a process of its own: these tests may not import the broker room.
+_BROKER = """
+import sys
+from mqtt_bridge.broker.process import start_broker
+with start_broker() as broker:
+    print(broker.url, flush=True)
+    sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that answers at a broker; `name` is null when it is one of yours."""
+
+    broker_url: str
+    name: str | None
+    simulated: bool | None
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """`CIUIC_HIL_BROKER`, or a broker of our own on loopback."""
+    given = os.environ.get("CIUIC_HIL_BROKER")
+    if given:
+        yield given
+        return
+    with _child([sys.executable, "-c", _BROKER]) as out:
+        yield _line(out, "the broker")
+
+
+@pytest.fixture(scope="session")
+def node(broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """The node under test, answering."""
+    if os.environ.get("CIUIC_HIL_BROKER"):
+        yield Node(broker_url, None, None)
+        return
+    bundle = ROOT / "models" / "home-en.bundle"
+    if not bundle.exists():
+        pytest.skip("models/home-en.bundle is not built (`ciuic model build home-en`)")
+    state = tmp_path_factory.mktemp("node")
+    command = [sys.executable, "-m", "ciuic", "node", "run", "--simulate", "--broker", broker_url]
+    command += ["--id", "hil-node", "--model", str(bundle), "--state", str(state)]
+    with _child(command) as out:
+        assert "hil-node" in _line(out, "the node")
+        yield Node(broker_url, "hil-node", simulated=True)
+
+
+@pytest.fixture(params=["5", "3.1.1"])
+def client(node: Node, request: pytest.FixtureRequest) -> Iterator[Client]:
+    """Our client, speaking each MQTT version."""
+    with link(node, request.param) as transport:
+        yield Client(transport, ClientOptions(transport.options.client_id, MESH))
+
+
+@pytest.fixture
+def raw(node: Node) -> Iterator[Transport]:
+    """A bare link, to send what our client would not."""
+    with link(node, "5") as transport:
+        yield transport
+
+
+@contextmanager
+def link(node: Node, protocol: Protocol) -> Iterator[Transport]:
+    """A connected transport with a name of its own."""
+    options = LinkOptions(f"hil-{new_id()[:8]}", (node.broker_url,), protocol)
+    with MqttTransport(options) as transport:
+        transport.wait_up(UP_TIMEOUT_S)
+        yield transport
+
+
+@contextmanager
+def _child(command: list[str]) -> Iterator[IO[str]]:
+    """A child process whose standard output is read; it ends with the block."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        assert process.stdout is not None
+        yield process.stdout
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def _line(out: IO[str], who: str) -> str:
+    line = out.readline().strip()
+    if not line:
+        pytest.fail(f"{who} ended before it was ready; its last words are above")
+    return line

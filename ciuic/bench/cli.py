@@ -1,0 +1,33 @@
+"""`ciuic bench engine|request|energy`: each benchmark is loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+BENCHES = {
+    "engine": "the engine over its bare interpreters: overhead, first exit, memory, start",
+    "request": "a request through a broker against its floor",
+    "energy": "the INA219 against the plant's truth",
+}
+
+
+def configure_bench(parser: argparse.ArgumentParser) -> None:
+    """Which benchmark; the rest of the line is its own."""
+    width = max(map(len, BENCHES))
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    lines = [f"  {name:<{width}}  {text}" for name, text in BENCHES.items()]
+    lines += ["", "`ciuic bench NAME --help` lists a benchmark's options."]
+    parser.epilog = "\n".join(["benchmarks:", *lines])
+    parser.add_argument("bench", choices=tuple(BENCHES), help="what to measure")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="its options")
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """Hand over to the benchmark's own `configure` and `run`."""
+    module = importlib.import_module(f"ciuic.bench.{args.bench}")
+    parser = argparse.ArgumentParser(
+        prog=f"ciuic bench {args.bench}", description=BENCHES[args.bench], allow_abbrev=False
+    )
+    module.configure(parser)
+    return int(module.run(parser.parse_args(args.rest)))

@@ -1,0 +1,1 @@
+"""From a checkpoint to a signed bundle; meets the device only in that file."""

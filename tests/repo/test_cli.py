@@ -1,0 +1,105 @@
+"""The command's own manners: exit status, error text, lazy verbs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import types
+
+import pytest
+
+from ciuic import cli
+from device_profiles.profile import ProfileError
+from firmware_py.contracts.errors import ConfigError, NoReplyError
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A verb `probe` whose run does what a test tells it to."""
+    module = types.ModuleType("a_probe")
+    vars(module).update(configure=lambda parser: parser.add_argument("--json", action="store_true"))
+    vars(module).update(run=lambda args: 0)
+    monkeypatch.setitem(sys.modules, "a_probe", module)
+    monkeypatch.setitem(cli.VERBS, "probe", cli.Verb("a_probe", "bridge", "a test"))
+    return module
+
+
+def _raise(error: BaseException) -> object:
+    def run(_args: argparse.Namespace) -> int:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "first"),
+    [
+        (ConfigError("no such flag"), 2, "error: no such flag [config_invalid]"),
+        (NoReplyError("silence"), 1, "error: silence [no_reply]"),
+        (ProfileError("x.toml: cores is 0"), 2, "error: x.toml: cores is 0 [profile_invalid]"),
+        (KeyboardInterrupt(), 130, None),
+    ],
+)
+def test_an_error_is_two_lines_and_a_status(
+    verb: types.ModuleType,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    status: int,
+    first: str | None,
+) -> None:
+    vars(verb)["run"] = _raise(error)
+    assert cli.main(["probe"]) == status
+    lines = capsys.readouterr().err.splitlines()
+    if first is not None:
+        assert lines[0] == first
+        assert lines[1].startswith("hint: ")
+
+
+def test_a_foreign_exception_keeps_its_traceback(verb: types.ModuleType) -> None:
+    vars(verb)["run"] = _raise(ZeroDivisionError("ours to mend"))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["probe"])
+
+
+def test_a_missing_package_names_the_extra(
+    verb: types.ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vars(verb)["run"] = _raise(ModuleNotFoundError("No module named 'paho'", name="paho.mqtt"))
+    assert cli.main(["probe"]) == 2
+    err = capsys.readouterr().err
+    assert "[tool_missing]" in err
+    assert "ciuic-edge[bridge]" in err
+
+
+def test_a_verb_with_two_names_in_one_module_gets_its_own(verb: types.ModuleType) -> None:
+    vars(verb)["run_probe"] = lambda args: 7 if args.json else 0
+    assert cli.main(["probe", "--json"]) == 7
+
+
+def test_the_exit_status_of_a_verb_is_the_processes(verb: types.ModuleType) -> None:
+    vars(verb)["run"] = lambda args: 3
+    assert cli.main(["probe"]) == 3
+
+
+def test_no_verb_is_a_usage_error_that_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "verbs:" in capsys.readouterr().out
+
+
+def test_an_unknown_verb_lists_the_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["nodes"]) == 2
+    assert "'nodes' is not a verb" in capsys.readouterr().err
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        cli.main(["--help"])
+    assert done.value.code == 0
+    out = capsys.readouterr().out
+    assert [name for name in cli.VERBS if f"\n  {name}" not in out] == []
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out.startswith("ciuic ")

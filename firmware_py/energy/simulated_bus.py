@@ -93,7 +93,7 @@ class SimulatedBus:
         """The chip loses its supply and starts again with power-on values."""
         self._calibration = 0
         self._shunt = self._bus = 0
-        self._shunt_done = self._bus_done = self._seen = 0
+        self._ready = False
         self._overflow = False
         self._configure(reg.POR_CONFIG)
 
@@ -153,7 +153,7 @@ class SimulatedBus:
         self._start_s = self._clock.now_s()
         self._shunt_done = self._bus_done = 0
         if config.converts:  # power-down and ADC-off leave the flag as it is; section 8.6.3.2
-            self._seen = 0
+            self._ready = False
 
     def _cycles(self, now_s: float, part_s: float) -> int:
         """How many times the part of a cycle that ends `part_s` after its start is complete."""
@@ -178,6 +178,7 @@ class SimulatedBus:
         if not spans:
             return
         seen = self._supply.means(spans)
+        self._ready = self._ready or buses > self._bus_done or not mode & reg.MODE_BUS_BIT
         if shunts > self._shunt_done:
             self._shunt_done = shunts
             self._shunt = self._quantise_shunt(seen[0][1])
@@ -214,12 +215,11 @@ class SimulatedBus:
         self._convert()
         if register == reg.SHUNT:
             return reg.unsigned(self._shunt)
-        cycles = self._bus_done if self._config.mode & reg.MODE_BUS_BIT else self._shunt_done
         if register == reg.BUS:
-            ready = reg.CNVR if cycles > self._seen else 0
+            ready = reg.CNVR if self._ready else 0
             return self._bus << 3 | ready | (reg.OVF if self._overflow else 0)
         current = self._shunt * self._calibration // 4096
         if register == reg.CURRENT:
             return reg.unsigned(max(-0x8000, min(0x7FFF, current)))
-        self._seen = cycles
+        self._ready = False
         return abs(current) * self._bus // 5000 & 0xFFFF

@@ -24,9 +24,9 @@ IDLE_ADC = (3, 15)  # bus 12 bit, shunt x128: 14.6 Hz, shunt seen 99 % of the ti
 BUSY_ADC = (2, 10)  # bus 11 bit (276 us), shunt x4 (2.13 ms): 415 Hz, 377 Hz at the maximum time, seen 88 %
 BUSY_ADC_SIMULATED = (2, 11)  # shunt x8: 220 Hz; each sample of a simulated chip asks another process
 _POLLS_PER_PERIOD = 12  # a poll that comes too early is repeated after this fraction of a period
-_EARLY, _EARLIER = 0.985, 0.95  # aim before the expected end: a poll that is always late cannot show it
+_EARLY, _EARLIER = 0.985, 0.87  # aim before the expected end: a poll that is always late cannot show it
 _IDLE_EARLY = 0.998  # a wake-up costs more than a lost conversion is worth while nothing runs
-_TRACKING = 0.02  # how fast the period estimate follows (the ADC clock is 10 % off at most)
+_TRACKING = 0.05  # how fast the period estimate follows (the ADC clock is 10 % off at most)
 _LEAST, _MOST = 2.0 - reg.CONVERSION_MAX_RATIO, reg.CONVERSION_MAX_RATIO
 _TRACKED_CYCLES = 4  # after a longer gap the number of cycles in it is no longer certain
 _SILENT_POLLS = 3 * _POLLS_PER_PERIOD  # so many polls in vain: the chip stopped
@@ -67,7 +67,7 @@ def choose_pga(wiring: Wiring) -> int:
         raise ConfigError(msg, hint="Do not connect this rail; use a sensor for higher voltage.")
     drop_v = wiring.shunt_ohm * wiring.max_current_a
     for pga, full_v in enumerate(reg.SHUNT_FULL_V):
-        if drop_v <= full_v:
+        if drop_v <= full_v * (1.0 + 1e-9):
             return pga
     msg = (
         f"a shunt of {wiring.shunt_ohm:g} ohm drops {drop_v * 1e3:.0f} mV at {wiring.max_current_a:g} A, "
@@ -118,9 +118,8 @@ class Ina219(Meter):
         self._config = self._configs[Pace.IDLE]
         self._period_s = cadences[Pace.IDLE].period_s
         self._due_s = 0.0
-        self._last_s = 0.0
         self._early = 0
-        self._caught = False
+        self._caught_s = 0.0
         self._nominal_s = self._period_s
         self._closed = False
 
@@ -181,31 +180,29 @@ class Ina219(Meter):
     def _write_config(self) -> None:
         self._bus.write(self._address, reg.CONFIG, self._config.encode())
         now_s = self._clock.now_s()
-        self._last_s = now_s
         self._early = 0
-        self._caught = False
+        self._caught_s = now_s
         self._due_s = now_s + self._period_s
 
     def _track(self, now_s: float) -> None:
         """Follow the chip's own clock, so that polls land just after its conversions.
 
-        Only a conversion that a poll in vain preceded is known to be fresh. Two such in a row tell the
-        period; a first poll that finds a sample may be late by any amount: aim earlier until one is not.
+        Only a conversion that a poll in vain preceded is known to be fresh: two such tell the period. A
+        first poll that finds a sample may be late by any amount: aim earlier until one is not.
         """
         caught = self._early > 0
-        if caught and self._caught:
-            cycles = max(1, round((now_s - self._last_s) / self._period_s))
+        if caught:
+            past_s = now_s - self._caught_s
+            cycles = max(1, round(past_s / self._period_s))
             if cycles <= _TRACKED_CYCLES:
-                self._period_s += _TRACKING * ((now_s - self._last_s) / cycles - self._period_s)
+                self._period_s += _TRACKING * (past_s / cycles - self._period_s)
                 self._period_s = max(_LEAST * self._nominal_s, min(_MOST * self._nominal_s, self._period_s))
+            self._caught_s = now_s
+        early = _EARLY if caught else _EARLIER
         if self._config is self._configs[Pace.IDLE]:
             early = _IDLE_EARLY
-        else:
-            early = _EARLY if caught else _EARLIER
         self._due_s = now_s + early * self._period_s
-        self._caught = caught
         self._early = 0
-        self._last_s = now_s
 
     def _sample(self, now_s: float, bus: int, shunt: int) -> Sample:
         config = self._config

@@ -106,13 +106,13 @@ def run_ask(args: argparse.Namespace) -> int:
         BrokerUnreachableError: no broker answers.
         NoReplyError: no node did.
     """
-    from firmware_py.config import from_args
+    from firmware_py.config import AGENT, from_args
     from firmware_py.contracts.clock import SystemClock
     from firmware_py.contracts.request import Qos, Request
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_link, fresh_client
     from mqtt_bridge.transport.rpc import Client, ClientOptions, new_id
 
-    config = BridgeConfig.of(from_args(args, BRIDGE))
+    config = BridgeConfig.of(from_args(args, (*AGENT, *BRIDGE)))  # one file may serve both
     name = fresh_client("ask")
     inputs = {"text": args.text} | ({"lang": args.lang} if args.lang else {})
     qos = Qos(deadline_s=args.deadline, energy_j=args.energy, accuracy=args.accuracy)

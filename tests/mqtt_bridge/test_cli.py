@@ -1,0 +1,120 @@
+"""The verbs `node` and `ask` from outside, and the settings' page."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from firmware_py.config import reference
+from firmware_py.contracts.reply import Energy, Reply, Route, Timing
+from firmware_py.testing.tiny_bundle import write_tiny_bundle
+from mqtt_bridge.broker.process import start_broker
+from mqtt_bridge.cli import spoken
+from mqtt_bridge.compose import BRIDGE
+from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
+from mqtt_bridge.transport.base import LinkOptions
+from mqtt_bridge.transport.mqtt import MqttTransport
+
+ROOT = Path(__file__).parents[2]
+
+
+def _ciuic(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ciuic", *words],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_node_serves_is_asked_and_leaves_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    bundle = tmp_path / "tiny.bundle"
+    write_tiny_bundle(bundle)
+    words = ["node", "run", "--id", "n1", "--simulate", "--model", str(bundle), "--allow-unsigned"]
+    words += ["--store", str(tmp_path), "--state", str(tmp_path / "state"), "--meter", "off"]
+    with start_broker() as broker:
+        states = Inbox()
+        link = MqttTransport(LinkOptions("observer", (broker.url,)))
+        link.subscribe("ciuic/v1/home/node/n1/state", states)
+        with (
+            link,
+            subprocess.Popen(
+                [sys.executable, "-m", "ciuic", *words, "--broker", broker.url],
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as node,
+        ):
+            assert node.stdout is not None
+            assert node.stdout.readline().startswith("node n1: serves home in mesh home")
+            told = _ciuic("ask", "turn on the kitchen light", "--broker", broker.url)
+            assert told.returncode == 0, told.stderr
+            assert told.stdout.startswith("turn_on  (confidence")
+            assert "on n1 (scripted" in told.stdout
+            raw = _ciuic("ask", "turn off the garden light", "--json", "--to", "n1", "--broker", broker.url)
+            reply = json.loads(raw.stdout)
+            assert reply["result"]["label"] == "turn_off"
+            assert reply["round_trip_s"] > 0
+            bad = _ciuic("ask", " ", "--broker", broker.url)
+            assert bad.returncode == 1
+            assert "[input_empty]" in bad.stderr
+            assert "hint:" in bad.stderr
+            node.send_signal(number)
+            assert node.wait(WAIT_S) == 0
+        found = [json.loads(states.take().payload)["state"] for _ in range(2)]
+        assert found == ["ready", "disconnected"]
+        assert (tmp_path / "state/n1/epoch").exists()
+
+
+def test_nobody_there_is_told_with_a_hint() -> None:
+    with start_broker() as broker:
+        silent = _ciuic("ask", "hello", "--deadline", "0.2", "--broker", broker.url)
+        assert silent.returncode == 1
+        assert "[no_reply]" in silent.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ask", "x", "--broker", "http://x"],
+        ["ask", "x", "--mesh", "a/b"],
+        ["node", "run", "--broker", "mqtts://x", "--allow-unsigned"],
+        ["node", "run", "--protocol", "4"],
+        ["node"],
+    ],
+)
+def test_a_wrong_flag_is_a_usage_error(words: list[str], tmp_path: Path) -> None:
+    if words[:2] == ["node", "run"] and "--protocol" not in words:
+        bundle = tmp_path / "tiny.bundle"
+        write_tiny_bundle(bundle)
+        words = [*words, "--model", str(bundle), "--store", str(tmp_path), "--state", "-", "--meter", "off"]
+    found = _ciuic(*words)
+    assert found.returncode == 2, found.stderr
+
+
+def test_a_reply_is_spoken_with_its_joules_and_their_doubt() -> None:
+    route = Route("pi5", 2, 3, (4, 4), "xnnpack", "miss", simulated=True)
+    energy = Energy(0.0012, 0.0003, method="predicted", source="ina219", simulated=True)
+    result = {"label": "HassTurnOn", "confidence": 0.978, "slots": [{"name": "area", "value": "kitchen"}]}
+    reply = Reply("r", "ok", route, result, None, Timing(0.0, 0.0008), energy)
+    text = "\n".join(spoken(reply, 0.0021))
+    assert "HassTurnOn  (confidence 0.98)" in text
+    assert "area = kitchen" in text
+    assert "exit 2 of 3 on pi5" in text
+    assert "1.2 ± 0.3 mJ above idle (predicted, ina219, simulated)" in text
+    assert "energy unknown" in "\n".join(spoken(Reply("r", "out_of_scope", route), 0.1))
+
+
+def test_the_settings_page_holds_the_mesh_table() -> None:
+    assert reference(BRIDGE) in (ROOT / "docs/ref-config.md").read_text(encoding="utf-8")

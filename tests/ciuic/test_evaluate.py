@@ -1,0 +1,135 @@
+"""`ciuic eval` and `ciuic key` from outside: one JSON document, a table, codes for bad rows."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciuic.cli import main
+from ciuic.progress import Progress
+from firmware_py.contracts.clock import VirtualClock
+from firmware_py.testing.tiny_bundle import write_tiny_bundle
+
+ROWS: list[dict[str, Any]] = [
+    {"text": "turn on the kitchen light", "intent": "turn_on", "slots": [[12, 19, "area"]]},
+    {"text": "off", "intent": "turn_off"},
+    {"text": "please turn off the garden", "intent": "turn_off", "slots": [[20, 26, "area"]]},
+    {"text": "on", "intent": "turn_off"},
+    {"text": "play a song", "intent": "oos", "split": "ignored"},
+    {"text": "", "intent": "oos"},
+]
+KEYS = {
+    "n", "accuracy", "macro_f1", "accuracy_by_exit", "exit_share", "mean_depth", "slot_f1", "out_of_scope",
+    "latency_s", "energy_j",
+}  # fmt: skip
+
+
+def write(folder: Path, *lines: str) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def evaluate(folder: Path, data: Path, *more: str) -> int:
+    bundle = folder / "tiny.bundle"
+    write_tiny_bundle(bundle)
+    words = ["eval", "--bundle", str(bundle), "--data", str(data), "--store", str(folder / "store")]
+    return main([*words, "--allow-unsigned", "--profile", "simulated", "--meter", "off", *more])
+
+
+def test_the_json_has_the_keys_of_the_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write(tmp_path, *map(json.dumps, ROWS))
+    assert evaluate(tmp_path, data, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert set(summary) == KEYS
+    assert (summary["n"], summary["accuracy"], summary["slot_f1"]) == (4, 0.75, 1.0)
+    assert summary["exit_share"] == [0.5, 0.5, 0.0]
+    assert summary["accuracy_by_exit"] == [0.75, 0.75, 0.75]
+    assert summary["out_of_scope"] == {"n": 2, "auroc": 1.0, "recall": 1.0, "in_scope_accuracy": 0.75}
+    assert summary["energy_j"]["source"] == "estimated"
+    assert 0.0 < summary["latency_s"]["p50"] <= summary["latency_s"]["p99"]
+
+
+def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(tmp_path, write(tmp_path, json.dumps(ROWS[1]))) == 0
+    out = capsys.readouterr().out
+    assert "accuracy        100.0%" in out
+    assert "slot F1         -" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("not json", "rows.jsonl:2 is not JSON"),
+        ("[]", "rows.jsonl:2 is not an object"),
+        ('{"text": "on"}', "rows.jsonl:2.intent is missing"),
+        ('{"text": 5, "intent": "x"}', "rows.jsonl:2.text is not a string"),
+        ('{"text": "on", "intent": "x", "slots": {}}', "rows.jsonl:2.slots is not an array"),
+        ('{"text": "on", "intent": "x", "slots": [[0, 1]]}', "a slot is not [start, end, name]"),
+        ('{"text": "on", "intent": "x", "slots": [[0, 3, "area"]]}', "a slot lies outside its text"),
+        ('{"text": "on", "intent": "x", "slots": [["0", 1, "area"]]}', "start or end is not an integer"),
+    ],
+)
+def test_a_bad_row_is_named_by_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    """Exit status 2, the stable code, the line; never the row's text."""
+    assert evaluate(tmp_path, write(tmp_path, json.dumps(ROWS[0]), line)) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "[data_invalid]" in err
+    assert "kitchen" not in err
+
+
+def test_absent_and_empty_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(tmp_path, tmp_path / "none.jsonl") == 2
+    assert "[data_missing]" in capsys.readouterr().err
+    assert evaluate(tmp_path, write(tmp_path, "")) == 2
+    assert "has no rows [data_invalid]" in capsys.readouterr().err
+    (tmp_path / "latin.jsonl").write_bytes(b'{"text": "\xff", "intent": "x"}\n')
+    assert evaluate(tmp_path, tmp_path / "latin.jsonl") == 2
+    assert "is not UTF-8" in capsys.readouterr().err
+
+
+def test_a_refused_bundle_has_its_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write(tmp_path, json.dumps(ROWS[0]))
+    assert main(["eval", "--bundle", str(tmp_path / "none.bundle"), "--data", str(data)]) == 1
+    assert "[bundle_missing]" in capsys.readouterr().err
+
+
+def test_a_key_pair_is_made_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "new", "me", "--folder", str(tmp_path), "--json"]) == 0
+    (made,) = json.loads(capsys.readouterr().out)["keys"]
+    assert main(["key", "show", "--folder", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["keys"] == [made]
+    assert len(made["id"]) == 16
+    assert main(["key", "new", "me", "--folder", str(tmp_path)]) == 2
+    assert "[key_invalid]" in capsys.readouterr().err
+
+
+class Terminal(io.StringIO):
+    """Says that it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_silent_for_two_seconds_and_then_draws() -> None:
+    clock, terminal, pipe = VirtualClock(), Terminal(), io.StringIO()
+    with Progress("work", 10, clock, terminal) as bar, Progress("work", 10, clock, pipe) as lines:
+        clock.advance(1.9)
+        bar(1)
+        lines(1)
+        assert terminal.getvalue() + pipe.getvalue() == ""
+        for done in range(2, 11):
+            clock.advance(1.0)
+            bar(done)
+            lines(done)
+    assert "work [###############               ]  50%" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r")
+    assert pipe.getvalue().splitlines()[0] == "work: 20%, 12 s left"
+    assert len(pipe.getvalue().splitlines()) == 9

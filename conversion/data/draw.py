@@ -29,10 +29,14 @@ _Piece = tuple[str, str | None, str]  # text, slot name, kind of the value
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A sentence and its form with the values left out: equal forms are the same words otherwise."""
+    """A sentence and its form with the values left out: equal forms are the same words otherwise.
+
+    `values` are the open lists' values with their kinds: the things that the sentence names.
+    """
 
     sentence: Sentence
     form: str
+    values: tuple[tuple[str, str], ...] = ()
 
 
 class Drawer:
@@ -50,7 +54,8 @@ class Drawer:
         pieces = self._walk(template.expression, domain, random)
         text, slots = join(pieces)
         form, _ = join([("{" + kind + "}" if slot else value, None, "") for value, slot, kind in pieces])
-        return Drawn(Sentence(text, template.intent, slots, template.number), form)
+        values = tuple((kind, value) for value, slot, kind in pieces if slot and kind not in self._grammar.lists)
+        return Drawn(Sentence(text, template.intent, slots, template.number), form, values)
 
     def _walk(self, node: Any, domain: str, random: Random) -> list[_Piece]:
         kind = type(node).__name__

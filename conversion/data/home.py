@@ -2,21 +2,23 @@
 
 Cleaning: a text must mean one thing. Drawn sentences are compared by their form - the words with every
 value replaced by the kind of its list - and a form that occurs with two intents, or with two different
-rows of slots, is removed everywhere; so are equal texts of different forms. Nothing here looks at
-which side of the split a sentence is on.
+rows of slots, is removed everywhere; so are equal texts of different forms, and texts that the templates
+themselves read in two ways (`readings`). Nothing here looks at which side of the split a sentence is on.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
 from conversion.data.draw import Drawer, Drawn
 from conversion.data.names import load_names
 from conversion.data.out_of_scope import load_foreign
+from conversion.data.readings import ambiguous_readings
 from conversion.data.sentence import Sentence
 from conversion.data.templates import Grammar, Split, load_grammar, split_templates
 from firmware_py.tasks.intent import OUT_OF_SCOPE
@@ -43,20 +45,28 @@ class HomeData:
     removed: int
 
 
-def build(seed: int, folder: Path | None, words: tuple[str, ...] = ()) -> HomeData:
+def build(
+    seed: int, folder: Path | None, words: tuple[str, ...] = (), tell: Callable[[float], None] | None = None
+) -> HomeData:
     """Draw the data of a seed.
 
     Args:
         seed: of split, draws and order.
         folder: with the public sets for out-of-scope sentences, or None.
         words: for invented names in training.
+        tell: given, texts that hassil reads in two ways are removed too (some minutes), and told how far it is.
     """
     grammar = load_grammar()
     split = split_templates(grammar.templates, seed)
     sides = {"train": split.train, "calibration": split.calibration, "evaluation": split.evaluation}
     drawn = {side: _draw(grammar, side, numbers, seed, words) for side, numbers in sides.items()}
     bad = ambiguous(row for rows in drawn.values() for row in rows)
-    kept = {side: [row.sentence for row in rows if not bad(row)] for side, rows in drawn.items()}
+    clear = {side: [row for row in rows if not bad(row)] for side, rows in drawn.items()}
+    if tell is not None:
+        every = [row for rows in clear.values() for row in rows]
+        twice = {id(row) for row, two in zip(every, ambiguous_readings(every, tell), strict=True) if two}
+        clear = {side: [row for row in rows if id(row) not in twice] for side, rows in clear.items()}
+    kept = {side: [row.sentence for row in rows] for side, rows in clear.items()}
     removed = sum(map(len, drawn.values())) - sum(map(len, kept.values()))
     foreign = load_foreign(folder, seed)
     random = Random(f"polite {seed}")  # noqa: S311 - reproducible draws, no secret
@@ -72,6 +82,28 @@ def build(seed: int, folder: Path | None, words: tuple[str, ...] = ()) -> HomeDa
         sources=foreign.sources,
         removed=removed,
     )
+
+
+def save(data: HomeData, path: Path) -> None:
+    """Write the data as one JSON file."""
+    split = {name: sorted(value) for name, value in asdict(data.split).items()}
+    path.write_text(json.dumps(asdict(data) | {"split": split}, ensure_ascii=False), "utf-8")
+
+
+def load(path: Path) -> HomeData:
+    """Read what `save` wrote."""
+    raw = json.loads(path.read_text("utf-8"))
+    sides = ("train", "calibration", "evaluation", "foreign_evaluation")
+    for side in sides:
+        raw[side] = tuple(
+            Sentence(**{**row, "slots": tuple((start, end, name) for start, end, name in row["slots"])})
+            for row in raw[side]
+        )
+    split = raw["split"]
+    raw["split"] = Split(
+        *(frozenset(split[side]) for side in ("train", "calibration", "evaluation")), tuple(split["train_only"])
+    )
+    return HomeData(**{key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()})
 
 
 class _Ambiguous:

@@ -46,13 +46,11 @@ class Names:
             if not self.words:
                 return value
             return " ".join(random.choice(self.words) for _ in range(random.randint(1, 3)))
-        if key in ("floor", "command", "weather"):
+        if key in ("floor", "command", "weather", "light_modifier"):
             return value
         word = random.choice(self.words or _MODIFIERS)
         if key == "area":
             return random.choice((value, f"{word} room", f"{word} {value}", f"{value} {word}"))
-        if key == "light_modifier":
-            return word
         return f"{word} {value.split()[-1]}"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from firmware_py.tasks.text import PADDING, UNKNOWN, WordPiece
 
-SIZE = 8192
+SIZE = 16384
 _FIRST_WORD = 1996  # BERT's uncased vocabulary: "the" is 1996, single characters stand before
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from conversion.data.sentence import Sentence
-from firmware_py.inference.tensors import BLOCKED, position_tables
 from firmware_py.tasks.intent import tags_of
 from firmware_py.tasks.text import WordPiece
 
@@ -79,16 +78,3 @@ def batches(side: Encoded, size: int, generator: torch.Generator | None = None) 
         longest = int(side.lengths[index].max())
         mask = (torch.arange(longest)[None] < side.lengths[index][:, None]).float()
         yield Batch(side.ids[index, :longest], side.tags[index, :longest], mask, side.labels[index], index)
-
-
-def attention_bias(mask: Tensor) -> Tensor:
-    """Causal and padding bias [B,1,T,T] from mask [B,T], as `firmware_py/inference/tensors.py` makes it."""
-    length = mask.shape[1]
-    causal = torch.ones(length, length).tril()
-    return (1.0 - causal[None] * mask[:, None]).mul(float(BLOCKED))[:, None]
-
-
-def positions(length: int, dims: int) -> tuple[Tensor, Tensor]:
-    """cos, sin [T,p]."""
-    cos, sin = position_tables(length, dims)
-    return torch.from_numpy(cos.copy()), torch.from_numpy(sin.copy())

@@ -3,7 +3,8 @@
 A text is folded character by character - compatibility decomposition (NFKD), lower case, combining
 marks dropped - and each folded character remembers the code point it came from, so that spans stay
 right where folding changes the length (`İ`, `ﬁ`, `é` as one or two code points). Words are runs of
-letters and digits; punctuation, symbols and CJK ideographs stand alone. Words are then cut greedily,
+letters or of digits (`20c` is a number and its unit); punctuation, symbols and CJK ideographs stand
+alone. Words are then cut greedily,
 longest piece first, as in BERT (Devlin et al. 2018, WordPiece). ASCII texts take a shorter way to
 the same result.
 
@@ -21,9 +22,10 @@ from firmware_py.contracts.errors import BundleFormatError
 
 UNKNOWN = "[UNK]"
 PADDING = "[PAD]"
+ALONE = "alone"  # the kind of a character that is a word by itself
 MAX_WORD_CHARS = 100  # BERT's own bound; a longer word is one unknown token
 _CACHE_WORDS = 4096  # about 1 MB; the cache is dropped whole when it is full
-_ASCII_WORD = re.compile(r"[a-z0-9]+|[^\sa-z0-9\x00-\x1f\x7f]")
+_ASCII_WORD = re.compile(r"[a-z]+|[0-9]+|[^\sa-z0-9\x00-\x1f\x7f]")
 
 # The CJK blocks that BERT sets apart: unified ideographs, extension A, compatibility, the other planes.
 _IDEOGRAPHS = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
@@ -133,6 +135,7 @@ def _words(text: str) -> list[tuple[str, list[tuple[int, int]]]]:
     words: list[tuple[str, list[tuple[int, int]]]] = []
     letters: list[str] = []
     sources: list[tuple[int, int]] = []
+    open_kind = ""
 
     def close() -> None:
         if letters:
@@ -149,12 +152,11 @@ def _words(text: str) -> list[tuple[str, list[tuple[int, int]]]]:
                 close()
             continue
         for kind, letter in folded:
-            if kind != "w":
+            if kind != open_kind or kind == ALONE:
                 close()
+            open_kind = kind
             letters.append(letter)
             sources.append((position, position + 1))
-            if kind != "w":
-                close()
     close()
     return words
 
@@ -165,7 +167,7 @@ def _is_mark(char: str) -> bool:
 
 @functools.lru_cache(maxsize=8192)
 def _fold(char: str) -> tuple[tuple[str, str], ...]:
-    """Fold one code point to (kind, character) pairs: `w` joins a word, `s` stands alone.
+    """Fold one code point to (kind, character) pairs; characters of one kind make a word.
 
     Spaces, controls, format characters and combining marks fold to nothing.
     """
@@ -176,7 +178,7 @@ def _fold(char: str) -> tuple[tuple[str, str], ...]:
         if category[0] in "MZC":  # marks, separators; controls, format, unassigned, surrogates
             continue
         joins = category[0] in "LN" and not _is_ideograph(letter)
-        out.append(("w" if joins else "s", letter))
+        out.append((category[0] if joins else ALONE, letter))
     return tuple(out)
 
 

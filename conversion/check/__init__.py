@@ -1,0 +1,1 @@
+"""What a build is measured by: parity with torch, calibration, figures."""

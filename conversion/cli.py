@@ -1,0 +1,197 @@
+"""`ciuic model build|report|show`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firmware_py.contracts.clock import SystemClock
+from firmware_py.contracts.errors import ConfigError, DataMissingError, ToolMissingError
+
+if TYPE_CHECKING:
+    from conversion.train.distil import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = ("home-en",)
+PUBLISHER = "ciuic-demo"  # the key pair that signs what this checkout builds
+
+
+def configure_model(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-verbs."""
+    verbs = parser.add_subparsers(dest="model_verb", required=True, metavar="build|report|show")
+    build = verbs.add_parser("build", help="train, convert, check, bundle and sign a model")
+    build.add_argument("name", choices=MODELS)
+    build.add_argument("--seed", type=int, default=0, help="of split, draws and training (default 0, what ships)")
+    build.add_argument("--epochs", type=int, help="fewer than the default for a quick look")
+    build.add_argument("--data", type=Path, help="folder of the public sets (else CIUIC_DATA, else ../shared/data)")
+    build.add_argument("--out", type=Path, help="folder for the bundles (default models/; build folder for seeds > 0)")
+    build.add_argument("--build-dir", type=Path, help="where steps are kept (default .ciuic/build/<name>-<seed>)")
+    report = verbs.add_parser("report", help="join the seeds' reports into docs/measurements")
+    report.add_argument("name", choices=MODELS)
+    report.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    show = verbs.add_parser("show", help="print what a bundle says of itself")
+    show.add_argument("bundle", type=Path)
+    show.add_argument("--trust", type=Path, help="folder of public keys (default models/trust)")
+    show.add_argument("--allow-unsigned", action="store_true", help="show a bundle without a signature too")
+    for verb in (build, report, show):
+        verb.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def run_model(args: argparse.Namespace) -> int:
+    """Run a sub-verb.
+
+    Raises:
+        CiuicError: whatever the sub-verb met.
+    """
+    verbs = {"build": _build, "report": _report, "show": _show}
+    return verbs[args.model_verb](args)
+
+
+def data_folder(asked: Path | None) -> Path | None:
+    """`--data`, else CIUIC_DATA, else ../shared/data where it exists, else None.
+
+    Raises:
+        DataMissingError: the folder was asked for by name and is not there.
+    """
+    named = asked or (Path(os.environ["CIUIC_DATA"]) if os.environ.get("CIUIC_DATA") else None)
+    if named is not None:
+        if not named.is_dir():
+            msg = f"there is no data folder {named}"
+            raise DataMissingError(msg)
+        return named
+    beside = ROOT.parent / "shared" / "data"
+    return beside if beside.is_dir() else None
+
+
+def build_folder(name: str, seed: int) -> Path:
+    """Where a build keeps its steps and its report."""
+    return ROOT / ".ciuic" / "build" / f"{name}-{seed}"
+
+
+def _build(args: argparse.Namespace) -> int:
+    _enter_training_environment()
+    from conversion.data.examples import examples
+    from conversion.data.home import load
+    from conversion.data.sentence import write_rows
+    from conversion.data.workbench import Workbench
+    from conversion.pipeline import USUAL_S, Job, build
+    from conversion.train.distil import Settings
+
+    folder = args.build_dir or build_folder(args.name, args.seed)
+    out = args.out or (ROOT / "models" if args.seed == 0 else folder)
+    settings: Settings = Settings(seed=args.seed)
+    if args.epochs:
+        settings = replace(settings, epochs=args.epochs)
+    outputs = {"dyn8": out / f"{args.name}.bundle", "w8": out / f"{args.name}.w8.bundle"}
+    job = Job(settings, ROOT, data_folder(args.data), outputs, _publisher_key())
+    report = build(job, Workbench(folder, SystemClock(), _progress, USUAL_S))
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    if args.out or args.seed == 0:
+        (out / f"{args.name}.report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    if out == ROOT / "models":  # what ships also supplies the demo's sentences
+        write_rows(ROOT / "examples" / "home_en.jsonl", examples(load(folder / "data.json"), args.seed))
+    if args.json:
+        print(json.dumps(report))
+        return 0
+    for recipe, part in report["recipes"].items():
+        figures = part["evaluation"]["balanced"]
+        print(
+            f"{part['bundle']}  {part['bytes'] / 1e6:.2f} MB  {recipe}  intent {figures['intent']:.2%}  "
+            f"macro-F1 {figures['macro_f1']:.2%}  slot F1 {figures['slot_f1']:.2%}"
+        )
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from conversion.study.seeds import join, to_markdown
+
+    reports = []
+    for seed in args.seeds:
+        path = build_folder(args.name, seed) / "report.json"
+        if not path.is_file():
+            msg = f"there is no report of seed {seed}"
+            raise DataMissingError(msg, hint=f"Run `ciuic model build {args.name} --seed {seed}` first.")
+        reports.append(json.loads(path.read_text("utf-8")))
+    joined = join(reports)
+    folder = ROOT / "docs" / "measurements"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{args.name}.json").write_text(json.dumps(joined, indent=1) + "\n", "utf-8")
+    (folder / f"{args.name}.md").write_text(to_markdown(joined), "utf-8")
+    print(json.dumps(joined) if args.json else to_markdown(joined))
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from firmware_py.bundles.read import Trust, read_bundle
+
+    trust = args.trust or ROOT / "models" / "trust"
+    bundle = read_bundle(args.bundle, Trust(trust if trust.is_dir() else None, args.allow_unsigned))
+    manifest = bundle.manifest
+    if args.json:
+        print(json.dumps(manifest.to_dict() | {"sha256": bundle.sha256}))
+        return 0
+    rows: dict[str, Any] = {
+        "model": f"{manifest.name} {manifest.version}",
+        "sha256": bundle.sha256,
+        "task": f"{manifest.task.name} ({manifest.task.kind}; {', '.join(manifest.task.languages)})",
+        "recipe": manifest.recipe,
+        "runtimes": ", ".join(f"{name} >= {version}" for name, version in manifest.runtimes.items()),
+        "labels": f"{len(manifest.labels)} intents, {len(manifest.slots)} slots",
+        "lengths": ", ".join(map(str, manifest.buckets)),
+        "exits": " ".join(f"{value:.1%}" for value in manifest.accuracy_by_exit),
+        "rules": "; ".join(f"{name} {' '.join(f'{v:g}' for v in row)}" for name, row in manifest.exit_rules.items()),
+        "graphs": f"{len(manifest.graphs)}, {sum(g.file.size_bytes for g in manifest.graphs) / 1e6:.2f} MB unpacked",
+    }
+    for name, value in rows.items():
+        print(f"{name:<9} {value}")
+    return 0
+
+
+def _enter_training_environment() -> None:
+    """Go on in `.venvs/train` when this interpreter has no torch; that environment has everything.
+
+    Raises:
+        ToolMissingError: it has not been made.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("torch") is not None:
+        return
+    python = ROOT / ".venvs" / "train" / "bin" / "python"
+    if not python.exists():
+        msg = "building a model needs torch, and there is no training environment"
+        raise ToolMissingError(msg, hint="Make it with `make setup-train`, then build again.")
+    os.environ["PYTHONPATH"] = str(ROOT)
+    os.execv(python, [str(python), "-m", "ciuic", *sys.argv[1:]])  # noqa: S606 - our own interpreter, no shell
+
+
+def _publisher_key() -> Path:
+    """The private key of this checkout, made on first use; its public half goes to `models/trust`."""
+    from firmware_py.bundles.sign import new_key
+
+    folder = ROOT / ".ciuic" / "keys"
+    private = folder / f"{PUBLISHER}.key"
+    if not private.exists():
+        private = new_key(folder, PUBLISHER)
+    public = ROOT / "models" / "trust" / f"{PUBLISHER}.pub"
+    mine = (folder / f"{PUBLISHER}.pub").read_bytes()
+    if not public.exists():
+        public.parent.mkdir(parents=True, exist_ok=True)
+        public.write_bytes(mine)
+    elif public.read_bytes() != mine:
+        msg = f"{public} is another key than {private}"
+        raise ConfigError(msg, hint="Sign with the key that is trusted, or replace the trusted one on purpose.")
+    return private
+
+
+def _progress(line: str) -> None:
+    """One line on standard error: rewritten in place on a terminal, appended elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+    else:
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,97 @@
+"""Kind `intent`: encode refuses what cannot be understood, decode points into the user's own text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_py.contracts.errors import EmptyInputError, InputTooLongError, SchemaError
+from firmware_py.contracts.manifest import Manifest, parse_manifest
+from firmware_py.inference.exits import Verdict
+from firmware_py.tasks.intent import Encoded, IntentTask, spans_of, tags_of
+
+SAMPLE = Path(__file__).parents[2] / "compat" / "manifest.v1.json"
+PIECES = ["[PAD]", "[UNK]", "turn", "on", "the", "kitchen", "light", "##s", "a", "!"]
+VOCABULARY = ("\n".join(PIECES) + "\n").encode()
+
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    parsed = parse_manifest(json.loads(SAMPLE.read_text("utf-8")))
+    return replace(parsed, labels=("TurnOn", "oos"), slots=("area", "name"), buckets=(4, 8))
+
+
+@pytest.fixture(scope="module")
+def task(manifest: Manifest) -> IntentTask:
+    return IntentTask(manifest, VOCABULARY)
+
+
+def test_encode_keeps_the_first_tokens_and_counts_the_rest(task: IntentTask) -> None:
+    encoded = task.encode({"text": "turn on the kitchen lights a a a a"})
+    assert encoded.tokens == len(encoded.ids) == len(encoded.spans) == 8
+    assert encoded.truncated == 2
+
+
+@pytest.mark.parametrize("text", ["", "   ", "!!", "🎉", "\u0301"])
+def test_a_text_without_letter_or_digit_is_empty(task: IntentTask, text: str) -> None:
+    with pytest.raises(EmptyInputError):
+        task.encode({"text": text})
+
+
+def test_512_tokens_are_truncated_and_513_refused(task: IntentTask) -> None:
+    assert task.encode({"text": "a " * 512}).truncated == 504
+    with pytest.raises(InputTooLongError) as caught:
+        task.encode({"text": "a " * 513})
+    assert "a a" not in str(caught.value)  # user text stays out of messages
+
+
+def test_no_text_is_a_schema_error(task: IntentTask) -> None:
+    with pytest.raises(SchemaError):
+        task.encode({"lang": "en"})
+
+
+def test_decode_gives_label_confidence_and_slots(task: IntentTask) -> None:
+    text = "Turn on the  Kitchen lights!"
+    encoded = task.encode({"text": text})
+    result = task.decode(encoded, Verdict(0, 0.91234, False, 0.0), [0, 0, 0, 1, 3, 0, 0])
+    assert result == {
+        "label": "TurnOn",
+        "confidence": 0.9123,
+        "slots": [
+            {"name": "area", "value": "kitchen", "text": "Kitchen", "start": 13, "end": 20},
+            {"name": "name", "value": "lights", "text": "lights", "start": 21, "end": 27},
+        ],
+    }
+
+
+def _encoded(words: int) -> Encoded:
+    return Encoded("", (8,) * words, tuple((2 * n, 2 * n + 1) for n in range(words)), words, 0)
+
+
+def test_a_slot_never_ends_inside_a_word() -> None:
+    encoded = Encoded("lights", (6, 7), ((0, 5), (5, 6)), 2, 0)
+    assert spans_of([1, 0], encoded, frozenset({7})) == [(0, 0, 6)]
+    assert spans_of([0, 1], encoded, frozenset({7})) == []
+
+
+def test_a_continuation_without_beginning_begins_its_own_slot() -> None:
+    assert spans_of([2, 2, 4, 3, 0], _encoded(5), frozenset()) == [(0, 0, 3), (1, 4, 5), (1, 6, 7)]
+
+
+@given(st.lists(st.sampled_from([None, 0, 1, 2]), min_size=1, max_size=20))
+def test_tags_and_spans_are_inverse(runs: list[int | None]) -> None:
+    """Slots of one to three words, side by side or apart, survive the way there and back."""
+    slots: list[tuple[int, int, int]] = []
+    place = 0
+    for run in runs:
+        length = 1 if run is None else run + 1
+        if run is not None:
+            slots.append((run, 2 * place, 2 * (place + length) - 1))
+        place += length
+    encoded = _encoded(place)
+    assert spans_of(tags_of(slots, encoded.spans), encoded, frozenset()) == slots

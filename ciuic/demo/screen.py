@@ -42,7 +42,7 @@ def answer_line(answer: Answered) -> str:
     if reply is None:
         return f"{number:4} {clip(sentence.text, 38):38} NO ANSWER"
     result = reply.result or {}
-    label = result.get("label") or reply.status
+    label = result.get("label") or (reply.error.code if reply.error else reply.status)
     slots = " ".join(f"{s['name']}={s['text']}" for s in result.get("slots", ()))
     mark = " " if answer.right else "✗"
     depth = f"{reply.route.exit}/{reply.route.exits}" if reply.route.exit else "-"

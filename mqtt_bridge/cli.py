@@ -79,6 +79,7 @@ def _settle() -> None:
 
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 100)  # a request leaves no cycles behind; look for them rarely
 
 
 def configure_ask(parser: argparse.ArgumentParser) -> None:

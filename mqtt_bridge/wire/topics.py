@@ -6,6 +6,7 @@ no sender, so `<client>` is a level of its own that a broker's access control ca
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -177,6 +178,12 @@ def unshared(topic_filter: str) -> str:
 
 def matches(topic_filter: str, topic: str) -> bool:
     """Whether a topic fits a filter (MQTT 5, section 4.7); shared filters by their inner filter."""
+    short = len(topic) <= MAX_TOPIC_CHARS and len(topic_filter) <= MAX_TOPIC_CHARS
+    return _matches(topic_filter, topic) if short else _matches.__wrapped__(topic_filter, topic)
+
+
+@functools.lru_cache(maxsize=1024)
+def _matches(topic_filter: str, topic: str) -> bool:
     inner = unshared(topic_filter)
     if topic.startswith("$") != inner.startswith("$"):
         return False
@@ -191,13 +198,14 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 def parse(topic: str) -> Address | None:
     """Take a topic apart, or null where it is none of the table's."""
-    if not topic.startswith(_PREFIX) or len(topic) > MAX_TOPIC_CHARS:
+    if len(topic) > MAX_TOPIC_CHARS or not topic.startswith(_PREFIX):
         return None
+    return _parse(topic)
+
+
+@functools.lru_cache(maxsize=1024)  # clients come back; long topics never get here
+def _parse(topic: str) -> Address | None:
     levels = topic.split("/")
-    if len(levels) == 7 and levels[3] == "svc" and levels[5] == "infer":  # the hot path
-        if is_name(levels[2]) and is_name(levels[4]) and is_name(levels[6]):
-            return Address("request", levels[2], task=levels[4], client=levels[6])
-        return None
     if len(levels) < 5 or not is_name(levels[2]):
         return None
     for row in TABLE:
@@ -209,6 +217,13 @@ def parse(topic: str) -> Address | None:
 
 def reply_topic_fault(mesh: str, client: str, topic: str) -> str | None:
     """Why `topic` is not one of this client's reply topics; null if it is."""
+    if len(topic) > MAX_TOPIC_CHARS:
+        return f"the reply topic is longer than {MAX_TOPIC_CHARS} characters"
+    return _reply_topic_fault(mesh, client, topic)
+
+
+@functools.lru_cache(maxsize=1024)
+def _reply_topic_fault(mesh: str, client: str, topic: str) -> str | None:
     prefix = f"{_PREFIX}{mesh}/reply/{client}/"
     if "+" in topic or "#" in topic:
         return "the reply topic holds a wildcard"

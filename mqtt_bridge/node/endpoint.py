@@ -27,7 +27,8 @@ from firmware_py.contracts.request import DEFAULT_DEADLINE_S, Request, parse_req
 from mqtt_bridge.node.asker import Asker, find_asker
 from mqtt_bridge.node.port import NodeAgent
 from mqtt_bridge.node.replies import Key, ReplyBook, key_of
-from mqtt_bridge.transport.base import LinkEvent, Message, Transport
+from mqtt_bridge.node.sharing import SharingProbe
+from mqtt_bridge.transport.base import Message, Transport
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import decode_payload, encode_reply, salvage
 
@@ -74,7 +75,7 @@ class Endpoint:
 
     def start(self) -> None:
         """Subscribe; before the transport starts or after."""
-        self._transport.watch(self._on_link)
+        SharingProbe(self._transport, self._identity.mesh, self._identity.node, self._serve_unshared)
         for task in self._identity.tasks:
             plain = topics.build_filter("request", self._identity.mesh, task=task)
             self._listen(topics.share(task, plain))
@@ -93,16 +94,13 @@ class Endpoint:
         self._filters.append(topic_filter)
         self._transport.subscribe(topic_filter, self._on_message, qos=1, retained=False)
 
-    def _on_link(self, event: LinkEvent) -> None:
+    def _serve_unshared(self) -> None:
         """Without shared subscriptions every node of a task gets every request: say so and serve."""
-        if event != "up" or self._transport.shared_subscriptions is not False:
-            return
+        _log.warning("this broker has no shared subscriptions: each node answers each request")
         for task in self._identity.tasks:
             plain = topics.build_filter("request", self._identity.mesh, task=task)
-            if plain not in self._filters:
-                _log.warning("this broker has no shared subscriptions: each node answers each request")
-                self._transport.unsubscribe(topics.share(task, plain))
-                self._listen(plain)
+            self._transport.unsubscribe(topics.share(task, plain))
+            self._listen(plain)
 
     def _expire(self) -> None:
         self.replies.expire(self._clock.now_s())

@@ -7,7 +7,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint format docs hil setup setup-train lock clean
+PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)
+
+.PHONY: help demo test matrix lint format docs hil setup setup-train lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +21,10 @@ demo: ## three simulated boards answer 200 requests; one is killed
 test: ## all tests, one closing line
 	@scripts/setup dev tflr tools || [ $$? = 3 ]
 	@$(APP)/python scripts/test
+
+matrix: ## tox: every Python, both runtimes; an interpreter that is absent is skipped by name
+	@scripts/setup dev
+	TOX_DISCOVER="$$(ls -d $(PYENV)/versions/3.1[123]*/bin/python 2>/dev/null | tr '\n' ':')" $(APP)/tox
 
 lint: ## formatter, linter, type checker, import contracts
 	@scripts/setup dev

@@ -30,6 +30,7 @@ from collections import deque
 from typing import Any
 
 from paho.mqtt.client import (
+    MQTT_ERR_QUEUE_SIZE,
     MQTT_ERR_SUCCESS,
     Client,
     ConnectFlags,
@@ -56,6 +57,7 @@ _MOST_BACKOFF_S = 2.0
 _MISC_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
+_SAFE_INFLIGHT = 20  # until the broker names its receive maximum; mosquitto's default
 _DRAIN = 64  # packets read in one go before jobs and timers get their turn
 
 
@@ -164,11 +166,18 @@ class MqttTransport(Transport):
 
     def _subscribed(self, subscription: Subscription) -> None:
         if self._accepted:
-            self.call_soon(lambda: self._send_subscribe(subscription))
+            self._here_or_soon(lambda: self._send_subscribe(subscription))
 
     def _unsubscribed(self, topic_filter: str) -> None:
         if self._accepted:
-            self.call_soon(lambda: self._send_unsubscribe(topic_filter))
+            self._here_or_soon(lambda: self._send_unsubscribe(topic_filter))
+
+    def _here_or_soon(self, job: Job) -> None:
+        """On this thread at once, so that a handler's SUBSCRIBE goes out before what it publishes next."""
+        if threading.current_thread() is self._thread:
+            job()
+        else:
+            self.call_soon(job)
 
     # --- the thread --------------------------------------------------------------------------
 
@@ -271,7 +280,7 @@ class MqttTransport(Transport):
         )
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.max_queued_messages_set(options.max_queued)
-        client.max_inflight_messages_set(options.receive_maximum)
+        client.max_inflight_messages_set(_SAFE_INFLIGHT)
         client.on_socket_open = _tune_socket
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
@@ -294,6 +303,7 @@ class MqttTransport(Transport):
 
     def _open(self, broker: BrokerAddress) -> None:
         options = self.options
+        self._client._max_inflight_messages = _SAFE_INFLIGHT  # noqa: SLF001 - see _on_connect
         self._client.username_pw_set(broker.username, broker.password)
         if self._five:
             properties = _new_properties(PacketTypes.CONNECT)
@@ -369,6 +379,11 @@ class MqttTransport(Transport):
         self._accepted = True
         if self._five:
             self._shared = getattr(properties, "SharedSubscriptionAvailable", 1) != 0
+            # paho does not read the broker's receive maximum, and a broker ends a connection that goes
+            # over it (MQTT 5, 3.3.4). Its setter refuses open connections; from one positive value to
+            # another the attribute is safe.
+            allowed = getattr(properties, "ReceiveMaximum", 65_535)
+            self._client._max_inflight_messages = min(allowed, self.options.receive_maximum)  # noqa: SLF001
         for subscription in tuple(self._subscriptions.values()):
             self._send_subscribe(subscription)
         if not self._awaited:
@@ -444,7 +459,7 @@ class MqttTransport(Transport):
             _log.warning("a message was not sent: its topic or size is not allowed")
             self._dropped += 1
             return
-        if info.rc != MQTT_ERR_SUCCESS and message.qos == 0:
+        if info.rc != MQTT_ERR_SUCCESS and (message.qos == 0 or info.rc == MQTT_ERR_QUEUE_SIZE):
             self._dropped += 1
 
     def _begin_stop(self) -> None:

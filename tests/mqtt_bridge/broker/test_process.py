@@ -171,3 +171,27 @@ def test_access_by_pattern_binds_the_client_level(tmp_path: Path) -> None:
             node.publish(Message("ciuic/v1/home/reply/alice/1", b"for alice", 1))
             node.publish(Message("ciuic/v1/home/reply/mallory/1", b"for mallory", 1))
             assert overheard.take().payload == b"for mallory"
+
+
+def test_a_broker_that_takes_few_at_once_is_not_overrun(tmp_path: Path) -> None:
+    """MQTT 5 brokers end a connection that goes over their receive maximum."""
+    if mosquitto.executable() is None:
+        pytest.skip("mosquitto is not installed")
+    with start_broker("mosquitto") as broker:
+        broker.stop()
+        config = tmp_path / "mosquitto.conf"
+        lines = [line for line in mosquitto.config_lines(broker.ports.v5) if "max_inflight" not in line]
+        config.write_text("\n".join([*lines, "max_inflight_messages 3"]) + "\n")
+        broker._command = [mosquitto.executable() or "", "-c", str(config)]
+        broker.start()
+        inbox, events = Inbox(), Inbox()
+        link = _link(broker, "eager")
+        link.subscribe("t", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        with link:
+            link.wait_up(WAIT_S)
+            for number in range(200):
+                link.publish(Message("t", str(number).encode(), 1))
+            assert [int(inbox.take().payload) for _ in range(200)] == list(range(200))
+            assert events.take().topic == "up"
+            assert events.nothing_more()

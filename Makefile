@@ -39,7 +39,7 @@ format: ## let the formatter and the linter's safe fixes run
 	$(APP)/ruff check --fix .
 
 docs: ## the documentation into site/; warnings are errors
-	@scripts/setup run docs
+	@scripts/setup docs
 	$(VENVS)/docs/bin/mkdocs build --strict --quiet --site-dir site
 
 hil: ## the request path against a node from outside (CIUIC_HIL_BROKER=URL: against yours)

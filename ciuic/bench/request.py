@@ -241,7 +241,7 @@ def _starts(figures: Figures, spec: NodeSpec, probe: Probe, task: str, count: in
 def _trips(figures: Figures, bench: _Bench, texts: list[str], turn: int) -> None:
     """Requests, echoes and bare runs take turns, `turn` of each at a time, QoS by QoS."""
     for number in range(_WARM):
-        _ask(bench.probe, bench.task, texts[number], number % 2, f"warm-{turn}-{number}")
+        _ask(bench.probe, bench.task, texts[number % len(texts)], number % 2, f"warm-{turn}-{number}")
         bench.probe.ask(TASK, bytes(200), number % 2, b"700")
     for begin in range(0, len(texts), turn):
         part = texts[begin : begin + turn]

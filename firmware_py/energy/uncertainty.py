@@ -68,8 +68,8 @@ def half_width95(parts: Sequence[Part]) -> float:
     sigma = math.sqrt(normal2 + sum(size**2 / 3.0 for size in flat[2:]))
     first = flat[0] if flat else 0.0
     second = flat[1] if len(flat) > 1 else 0.0
-    if first == 0.0:
-        return _Z95 * sigma
+    if first <= 0.02 * sigma:
+        return _Z95 * math.sqrt(sigma**2 + first**2 / 3.0)
     low, high = 0.0, first + second + 4.0 * sigma
     for _ in range(24):  # 2^-24 of the width, cheaper than a cleverer root in the one window a second
         middle = 0.5 * (low + high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firmware_py.energy.integrate import Cycles, EnergyEstimate, Span, align, integrate
+from firmware_py.energy.integrate import MIN_SAMPLES, Cycles, EnergyEstimate, Span, align, integrate
 from firmware_py.energy.meters.base import Accuracy, Cadence, Capabilities, Pace, Sample
 
 WINDOW_S = 1.0
@@ -63,7 +63,8 @@ class WindowBuilder:
 
     def cut(self) -> Window | None:
         """What there is so far as a shorter window; None if it is too short. Raises as `close`."""
-        if not self._samples or self._samples[-1].at_s - self._begin_s < SHORTEST_S:
+        least_s = max(SHORTEST_S, (MIN_SAMPLES + 1) * self._cadence.period_s)
+        if not self._samples or self._samples[-1].at_s - self._begin_s < least_s:
             return None
         return self._close(self._samples[-1].at_s)
 

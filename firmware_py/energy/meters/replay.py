@@ -24,6 +24,7 @@ from firmware_py.energy.meters.base import Accuracy, Cadence, Capabilities, Mete
 
 TRACE_VERSION = 1
 _MAX_BYTES = 64 * 2**20
+_ROUNDING_S = 1e-9  # who waits exactly until a sample is due must find it
 _COLUMNS = ["t_s", "voltage_v", "current_a"]
 _ACCURACY = ("gain_voltage", "gain_current", "offset_a", "shunt")
 _FORM_HINT = "See docs/explanation-energy-accounting.md for the form of a trace."
@@ -105,7 +106,7 @@ class ReplayMeter(Meter):
         if rounds >= 1.0 and not self._loop:
             msg = "the replayed trace has ended"
             raise SensorBusError(msg)
-        return int(rounds) * len(self._times) + bisect_right(self._times, at_s)
+        return int(rounds) * len(self._times) + bisect_right(self._times, at_s + _ROUNDING_S)
 
 
 def read_trace(path: Path) -> Trace:

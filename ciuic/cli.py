@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+_LOG_LEVELS = ("debug", "info", "warning", "error")
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _OURS = ("ciuic", "conversion", "device_profiles", "firmware_py", "hil_tests", "mqtt_bridge")
 
@@ -79,15 +80,20 @@ def _run(name: str, words: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=f"ciuic {name}", description=VERBS[name].help, conflict_handler="resolve", allow_abbrev=False
     )
-    parser.add_argument(
-        "--log-level",
-        default=os.environ.get("CIUIC_LOG_LEVEL", "warning"),
-        choices=("debug", "info", "warning", "error"),
-        help="what is logged on standard error (CIUIC_LOG_LEVEL; default: %(default)s)",
-    )
+    log = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for each in (log, parser):  # wherever it stands, also behind a sub-verb
+        each.add_argument(
+            "--log-level",
+            default=os.environ.get("CIUIC_LOG_LEVEL", "warning"),
+            choices=_LOG_LEVELS,
+            help="what is logged on standard error (CIUIC_LOG_LEVEL; default: %(default)s)",
+        )
+    level, words = log.parse_known_args(words)
+    if level.log_level not in _LOG_LEVELS:
+        parser.error(f"CIUIC_LOG_LEVEL is none of {', '.join(_LOG_LEVELS)}")
     _part(module, "configure", name)(parser)
     args = parser.parse_args(words)
-    _log(args.log_level)
+    _log(level.log_level)
     try:
         return int(_part(module, "run", name)(args))
     except ProfileError as error:

@@ -103,3 +103,13 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     assert capsys.readouterr().out.startswith("ciuic ")
+
+
+def test_the_log_level_may_stand_behind_a_sub_verb(
+    verb: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels: list[str] = []
+    monkeypatch.setattr(cli, "_log", levels.append)
+    vars(verb)["configure"] = lambda parser: parser.add_subparsers().add_parser("run").add_argument("--x")
+    assert cli.main(["probe", "run", "--x", "1", "--log-level", "info"]) == 0
+    assert levels == ["info"]

@@ -9,6 +9,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from firmware_py.contracts.reply import Reply
 
 _REFUSED = ("refused", "failed")
@@ -53,15 +55,25 @@ def run_node(args: argparse.Namespace) -> int:
     except BaseException:
         agent.close()
         raise
+    tasks = ", ".join(task.name for task in agent.tasks())
+    line = f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {', '.join(bridge.broker)}"
+    node.transport.watch(_once(lambda: print(line, flush=True)))
+    _settle()
     with node:
-        _settle()
-        tasks = ", ".join(task.name for task in agent.tasks())
-        print(
-            f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {', '.join(bridge.broker)}",
-            flush=True,
-        )
         stop.wait()
     return 0
+
+
+def _once(action: Callable[[], None]) -> Callable[[str], None]:
+    """A link watcher that acts at the first connection: from then on a request is answered."""
+    done = threading.Event()
+
+    def watch(event: str) -> None:
+        if event == "up" and not done.is_set():
+            done.set()
+            action()
+
+    return watch
 
 
 def _stop_on_signals() -> threading.Event:

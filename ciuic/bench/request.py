@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ciuic.bench.request_echo import MESH, TASK
 from ciuic.bench.request_floor import BareStages
-from ciuic.bench.request_peers import NodeSpec, cpu_s, first_line, resident_bytes, running
+from ciuic.bench.request_peers import NodeSpec, cpu_s, resident_bytes, running, wait_ready
 from ciuic.bench.request_probe import Probe
 from firmware_py.bundles.verify import Trust
 from firmware_py.compose import SHIPPED_TRUST
@@ -207,15 +207,15 @@ def _measure(args: argparse.Namespace) -> Figures:
         cold = NodeSpec(spec.url, spec.mesh, spec.bundle, (*spec.options, "--cache-entries", "0"))
         _starts(figures, cold, probe, task, 1 if args.quick else _STARTS)
         with running(cold.command("bench-node")) as node, running(_echo(url)) as echo:
-            first_line(node)
-            first_line(echo)
+            wait_ready(node, "node ")
+            wait_ready(echo, "ready")
             bench, texts = _Bench(probe, bare, task), sentences(args.n)
             _trips(figures, bench, texts, args.turn)
             _trips(figures, bench, texts[: args.n // 3], 1)
             figures.resident = resident_bytes(node.pid)
             figures.idle_share = _idle(node.pid, 2.0 if args.quick else _IDLE_S)
         with running(spec.command("bench-node")) as node:
-            first_line(node)
+            wait_ready(node, "node ")
             _hits(figures, probe, task)
     return figures
 
@@ -229,7 +229,7 @@ def _starts(figures: Figures, spec: NodeSpec, probe: Probe, task: str, count: in
     for number in range(count + 1):
         begin_s = time.perf_counter()
         with running(spec.command("bench-node")) as node:
-            first_line(node)
+            wait_ready(node, "node ")
             _ask(probe, task, "turn on the kitchen light", 1, f"start-{number}")
             spent_s = time.perf_counter() - begin_s
         if number == 0:

@@ -46,17 +46,17 @@ def running(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
                 process.kill()
 
 
-def first_line(process: subprocess.Popen[str]) -> str:
-    """What the process says when it is ready.
+def wait_ready(process: subprocess.Popen[str], word: str) -> None:
+    """Read what the process says until a line begins with `word`; the runtime prints lines of its own.
 
     Raises:
-        ToolMissingError: it ended without a word; its own error stands above on standard error.
+        ToolMissingError: it ended without it; its own error stands above on standard error.
     """
-    line = process.stdout.readline() if process.stdout is not None else ""
-    if not line:
-        msg = f"a process of the benchmark ended at once (status {process.wait(_STOP_S)})"
-        raise ToolMissingError(msg, hint="Its own message is above.")
-    return line
+    for line in process.stdout or ():
+        if line.startswith(word):
+            return
+    msg = f"a process of the benchmark ended at once (status {process.wait(_STOP_S)})"
+    raise ToolMissingError(msg, hint="Its own message is above.")
 
 
 def resident_bytes(pid: int) -> int:

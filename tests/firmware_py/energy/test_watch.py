@@ -20,6 +20,10 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.name == WARNINGS and r.levelno >= logging.WARNING]
 
 
+def pace_of(board: Any) -> Any:
+    return board.watch._pace
+
+
 def test_power_is_unknown_until_a_window_closed(board: Any) -> None:
     assert board.watch.power_w() is None
     board.play(3.0)
@@ -31,11 +35,11 @@ def test_power_is_unknown_until_a_window_closed(board: Any) -> None:
 
 def test_slow_while_idle_fast_while_answers_are_given(board: Any) -> None:
     board.play(5.0)
-    assert board.watch._pace is Pace.IDLE
+    assert pace_of(board) is Pace.IDLE
     board.play(8.0, rate_hz=20.0)
-    assert board.watch._pace is Pace.BUSY
+    assert pace_of(board) is Pace.BUSY
     board.play(12.0)
-    assert board.watch._pace is Pace.IDLE
+    assert pace_of(board) is Pace.IDLE
     assert board.watch.dropped == 0
     assert board.watch.windows >= 10
 

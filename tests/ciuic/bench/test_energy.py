@@ -1,0 +1,63 @@
+"""`ciuic bench energy`: few trials in the suite, the issue's 500 by command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from ciuic.bench import energy
+from firmware_py.contracts.errors import ConfigError
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    energy.configure(parser)
+    return parser.parse_args(words)
+
+
+def test_trials_repeat_by_seed() -> None:
+    scenario = energy.SCENARIOS[0]
+    assert energy.run_trial(scenario, 3) == energy.run_trial(scenario, 3)
+    assert energy.run_trial(scenario, 3) != energy.run_trial(scenario, 4)
+
+
+@pytest.mark.parametrize("name", ["reference", "bursts-x3"])
+def test_forty_trials_lie_within_the_bounds(name: str) -> None:
+    (scenario,) = (s for s in energy.SCENARIOS if s.name == name)
+    found = energy.summarise([energy.run_trial(scenario, seed).gross for seed in range(40)])
+    assert found.refused == 0
+    assert found.p95 <= 0.02
+    assert found.coverage >= 0.85
+    assert found.ratio <= 1.6
+
+
+def test_the_oracle_covers_exactly_95_percent() -> None:
+    found = energy.summarise([((at + 1) / 100.0, 0.5) for at in range(100)])
+    assert found.oracle_u95 == pytest.approx(0.95)
+    assert found.coverage == pytest.approx(0.5)
+    assert energy.summarise([None]).n == 0
+
+
+def test_the_measurement_has_rows_and_checks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(energy, "SCENARIOS", energy.SCENARIOS[:2])
+    status = energy.run(parse("--trials", "3", "--json", "--out", str(tmp_path)))
+    printed = json.loads(capsys.readouterr().out)
+    assert status == 1  # three trials are not 500
+    assert printed == json.loads((tmp_path / "energy.json").read_text())
+    assert [row["config"] for row in printed["rows"]] == [
+        "reference/gross", "reference/net", "bursts-x3/gross", "bursts-x3/net",
+    ]  # fmt: skip
+    assert {check["ok"] for check in printed["checks"]} >= {False}
+    assert all(row["extra"]["simulated"] for row in printed["rows"])
+    energy.run(parse("--trials", "3"))
+    assert "FAIL trials of a row" in capsys.readouterr().out
+
+
+def test_no_trials_is_a_usage_error() -> None:
+    with pytest.raises(ConfigError):
+        energy.run(parse("--trials", "0"))

@@ -34,6 +34,7 @@ _LEAST_DELAY_S = 0.2  # a window waits until runs that began in it were surely c
 _GUARD_BEFORE_S, _GUARD_AFTER_S = 0.002, 0.01  # a gap between runs keeps this distance from them
 _LEAST_GAP_CYCLES = 12.0
 _SYSTEMATIC = ("gain", "shunt", "time base")  # budget rows that no number of windows averages out
+_SAMPLE_MEMORY = 0.998  # per window, as the cost model forgets
 _Z95 = 1.96
 
 
@@ -245,7 +246,7 @@ class Ledger:
         self._systematic95 = half_width95([part for part in net.parts if part.name in _SYSTEMATIC]) / scale
         rate_hz = window.gross.rate_hz
         self._rate_hz = rate_hz if self._rate_hz is None else self._rate_hz + 0.1 * (rate_hz - self._rate_hz)
-        self._samples += window.gross.samples
+        self._samples = round(_SAMPLE_MEMORY * self._samples) + window.gross.samples
 
 
 def _merge(spans: Iterable[Span], before_s: float, after_s: float) -> list[Span]:

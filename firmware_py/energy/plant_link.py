@@ -31,7 +31,7 @@ _SPAN = struct.Struct("<dd")
 _MAX_SPANS = 16
 _FRAME_BYTES = _ASK.size + _MAX_SPANS * _SPAN.size
 _KIND_BUSY, _KIND_IDLE, _KIND_MEANS, _KIND_ENERGY = 1, 2, 3, 4
-_ANSWER_TIMEOUT_S = 2.0  # covers the start of the plant's interpreter; later answers take microseconds
+_ANSWER_TIMEOUT_S = 10.0  # covers the start of the plant's interpreter on a busy host; then microseconds
 _STOP_TIMEOUT_S = 2.0
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from firmware_py.contracts.clock import Clock
-from firmware_py.contracts.errors import HardwareError, SensorAbsentError, SensorRangeError
+from firmware_py.contracts.errors import HardwareError, SensorAbsentError, SensorBusError, SensorRangeError
 from firmware_py.energy.ledger import Ledger
 from firmware_py.energy.meters.base import Meter, Pace
 from firmware_py.energy.window import Window, WindowBuilder
@@ -21,6 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 _LINGER_S = 2.0  # keep the fast pace so long after the last answer
 _PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0  # after a failure; doubles
+_THIN_WINDOWS = 3  # so many thin windows in a row are worth a word
 _STALE_S = 3.0  # power older than this is unknown
 _SLICE_S = 0.1  # the longest sleep, so that closing does not wait
 _JOIN_S = 2.0
@@ -35,7 +37,7 @@ class EnergyWatch:
         self._clock = clock
         self._builder = WindowBuilder(meter.capabilities)
         self._pace: Pace | None = None
-        self._failures = 0
+        self._failures = self._thin = 0
         self._resume_s = 0.0
         self._said: str | None = None
         self._power: tuple[float, float] | None = None  # second, watt
@@ -107,7 +109,7 @@ class EnergyWatch:
         if wanted is not self._pace:
             if self._pace is not None:
                 self._meter.check()
-                self._take(self._builder.cut())
+                self._finish(self._builder.cut)
             self._meter.start(wanted)
             self._pace = wanted
             self._begin()
@@ -117,7 +119,7 @@ class EnergyWatch:
             return
         if self._builder.add(sample):
             self._meter.check()
-            self._take(self._builder.close())
+            self._finish(self._builder.close)
 
     def _wanted(self) -> Pace:
         return Pace.BUSY if self._clock.now_s() - self._ledger.last_charge_s < _LINGER_S else Pace.IDLE
@@ -126,10 +128,23 @@ class EnergyWatch:
         if self._pace is not None:
             self._builder.begin(self._clock.now_s(), self._pace)
 
-    def _take(self, window: Window | None) -> None:
-        if window is None:
+    def _finish(self, close: Callable[[], Window | None]) -> None:
+        """Close a window; one that is too thin is a host that slept, not a sensor that failed."""
+        try:
+            window = close()
+        except SensorBusError as error:
+            self._thin += 1
+            if self._thin >= _THIN_WINDOWS:
+                self._drop(error)
+            else:
+                self.dropped += 1
+                _LOG.debug("power meter: %s", error)
             return
-        self._failures = 0
+        if window is not None:
+            self._take(window)
+
+    def _take(self, window: Window) -> None:
+        self._failures = self._thin = 0
         self.windows += 1
         self._power = (window.gross.span.end_s, window.gross.power_w)
         if self._said is not None:

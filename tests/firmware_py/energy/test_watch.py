@@ -105,6 +105,24 @@ def test_over_range_is_no_power(board: Any, caplog: pytest.LogCaptureFixture) ->
     assert len(said(caplog)) == 1
 
 
+def test_a_host_that_sleeps_loses_windows_and_says_so_only_when_it_lasts(
+    board: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    board.play(3.5)
+    board.clock.advance(0.7)
+    board.play(6.0)
+    assert board.watch.dropped == 1
+    assert said(caplog) == []
+    for _ in range(5):
+        board.clock.advance(0.7)
+        board.play(board.clock.now_s() + 0.31)
+    assert len(said(caplog)) == 1
+    assert "insufficient samples" in said(caplog)[0]
+    board.play(board.clock.now_s() + 4.0)
+    assert len(said(caplog)) == 2
+    assert board.watch.power_w() is not None
+
+
 def test_answers_go_on_without_a_sensor(new_board: Callable[..., Any]) -> None:
     board = new_board(3)
     board.bus.absent = True

@@ -47,6 +47,7 @@ _log = logging.getLogger(__name__)
 ROOT = Path("/")
 SHIPPED_TRUST = Path(__file__).resolve().parent.parent / "models" / "trust"
 _SMALL_BOARD_BYTES = 768 * 2**20
+_COMMAND_TOKENS = 16
 _SMALL_BUDGET_BYTES = 24 * 2**20
 
 
@@ -308,10 +309,8 @@ def _runner(model: _Model, spec: DelegateSpec, budget_bytes: int, ground: _Groun
     name, loader = open_loader(model.unpacked.folder, manifest, spec)
     runner = ModelCache(manifest.graphs, loader, name, budget_bytes)
     if spec is model.ladder[-1]:
-        # Loaded ahead, smallest first: the first request must not pay for it.
-        for graph in sorted(manifest.graphs, key=lambda graph: graph.key):
-            if runner.resident_bytes < budget_bytes // 2:
-                runner.load([graph.key])
+        # Loaded ahead: the first command must not pay for it. A longer text loads its own (some ms, once).
+        runner.load(graph.key for graph in manifest.graphs if graph.key.bucket <= _COMMAND_TOKENS)
     if not ground.simulated:
         return runner
     factor = ground.profile.simulation.speed_factor or 1.0

@@ -231,9 +231,9 @@ class _Rig:
         given = {"bias": bias(n, bucket), "cos": cos, "sin": sin}
         steps = []
         for at, stage in enumerate(record.stages):
-            graph, fetches = self._loaded[stage.graph], dict(self._loaded[stage.graph].fetches)
+            graph = self._loaded[stage.graph]
             feeds = [(index, given[name]) for name, index in graph.feeds if name != "h"]
-            steps.append((graph, feeds, dict(graph.feeds)["h"], fetches["h_out"], weights.heads[at]))
+            steps.append((graph, feeds, dict(graph.feeds)["h"], graph.fetches["h_out"], weights.heads[at]))
         rows = weights.embedding.lookup(encoded.ids, bucket)
 
         def loop() -> None:

@@ -9,7 +9,7 @@ faster. Everything that a runtime or a delegate raises ends here as one of our e
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ class LiteRtDelegate:
 class LiteRtGraph:
     """One interpreter.
 
-    Its bare door - `set_tensor`, `invoke`, `get_tensor`, with `feeds` and `fetches` as (name, index) -
+    Its bare door - `set_tensor`, `invoke`, `get_tensor`, with the indices in `feeds` and `fetches` -
     is what benchmarks hold the engine against.
     """
 
@@ -144,20 +144,20 @@ class LiteRtGraph:
         self.set_tensor: Any = interpreter.set_tensor
         self.get_tensor: Any = interpreter.get_tensor
         self.invoke: Any = interpreter.invoke
-        self.feeds, self.fetches = _indices(interpreter, graph)
+        feeds, fetches = _indices(interpreter, graph)
+        self.feeds, self.fetches = tuple(feeds.items()), fetches
 
     def run(self, tensors: Tensors) -> Tensors:
-        """Feed, invoke, fetch.
+        """Feed and invoke; an output is copied out when it is asked for.
 
         Raises:
             GraphError: an input is missing or does not fit, or the interpreter failed.
         """
-        set_tensor, get_tensor = self.set_tensor, self.get_tensor
+        set_tensor = self.set_tensor
         try:
             for name, index in self.feeds:
                 set_tensor(index, tensors[name])
             self.invoke()
-            return {name: get_tensor(index) for name, index in self.fetches}
         except KeyError as error:
             msg = f"graph {self._key} does not get its input {error.args[0]}"
             raise GraphError(msg) from error
@@ -165,11 +165,31 @@ class LiteRtGraph:
             state = "is closed" if self._interpreter is None else "failed"
             msg = f"graph {self._key} {state}"
             raise GraphError(msg) from error
+        return _Outputs(self.get_tensor, self.fetches)
 
     def close(self) -> None:
         """Drop the interpreter, and with it the mapping of its file."""
         self._interpreter = None
         self.set_tensor = self.get_tensor = self.invoke = None
+
+
+class _Outputs(Mapping[str, Any]):
+    """Outputs of the last run of a graph; most callers want one of them."""
+
+    __slots__ = ("_get", "_indices")
+
+    def __init__(self, get_tensor: Any, indices: Mapping[str, int]) -> None:
+        self._get = get_tensor
+        self._indices = indices
+
+    def __getitem__(self, name: str) -> Any:
+        return self._get(self._indices[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
 
 
 def _runtime() -> Any:
@@ -186,7 +206,7 @@ def _runtime() -> Any:
         ) from error
 
 
-def _indices(interpreter: Any, graph: Graph) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+def _indices(interpreter: Any, graph: Graph) -> tuple[dict[str, int], dict[str, int]]:
     """Tensor indices by the names of the signature, checked against the manifest."""
     try:
         runner = interpreter.get_signature_runner(_SIGNATURE)
@@ -196,7 +216,7 @@ def _indices(interpreter: Any, graph: Graph) -> tuple[list[tuple[str, int]], lis
         raise GraphError(msg) from error
     found = []
     for specs, details in ((graph.inputs, inputs), (graph.outputs, outputs)):
-        rows = []
+        rows: dict[str, int] = {}
         for spec in specs:
             detail = details.get(spec.name)
             if (
@@ -206,6 +226,6 @@ def _indices(interpreter: Any, graph: Graph) -> tuple[list[tuple[str, int]], lis
             ):
                 msg = f"graph {graph.key} has no tensor {spec.name} of {spec.dtype}{list(spec.shape)}"
                 raise GraphError(msg)
-            rows.append((spec.name, int(detail["index"])))
+            rows[spec.name] = int(detail["index"])
         found.append(rows)
     return found[0], found[1]

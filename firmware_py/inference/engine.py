@@ -122,7 +122,7 @@ class Engine:
         self._now = clock.now_s
         self._costs: StageCosts = costs or NoCosts()
         self._threshold = weights.manifest.out_of_scope_threshold
-        self._written: dict[tuple[int, int, str], str] = {}
+        self._written: dict[tuple[int, tuple[int, ...], str], str] = {}
 
     def run(self, encoded: Encoded, limits: Limits, start_s: float | None = None) -> Outcome:
         """Answer one text; `start_s` is when its work began, if that was before this call.
@@ -218,7 +218,7 @@ class Engine:
         }
 
     def _configuration(self, path: Way, rung: Rung, rule: str) -> str:
-        key = (path.bucket, rung.widths[0], rule)
+        key = (path.bucket, rung.widths, rule)
         written = self._written.get(key)
         if written is None:
             written = self._written[key] = self.graph.configuration(path, rung, rule)

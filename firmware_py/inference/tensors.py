@@ -61,7 +61,7 @@ class Embedding:
         """Rows float32 [bucket, d]; the rows behind the last token are zero."""
         out = np.zeros((bucket, self._rows.shape[1]), np.float32)
         index = np.asarray(ids, dtype=np.intp)
-        np.multiply(self._rows[index], self._scale[index], out=out[: len(index)])
+        np.multiply(self._rows.take(index, 0), self._scale.take(index, 0), out=out[: len(index)])
         return out
 
 

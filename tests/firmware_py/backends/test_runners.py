@@ -198,7 +198,7 @@ def test_an_absent_and_a_foreign_library_are_delegate_errors(shipped: Unpacked, 
 
 def test_a_file_that_is_no_graph_is_a_graph_error(shipped: Unpacked, tmp_path: Path) -> None:
     graph = shipped.manifest.graphs[0]
-    (tmp_path / graph.file.name).write_bytes(b"TFL3" * 100)
+    (tmp_path / graph.file.name).write_bytes(b"no graph at all " * 100)
     loader = open_loader(tmp_path, shipped.manifest, DelegateSpec(CPU))[1]
     with pytest.raises(GraphError):
         loader(graph)

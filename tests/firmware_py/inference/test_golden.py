@@ -138,5 +138,18 @@ def test_a_graph_that_kills_its_interpreter_kills_only_the_child(
         self_test(unpacked, DelegateSpec(), VirtualClock())
 
 
+def test_a_file_that_kills_the_real_runtime_kills_only_the_child(shipped: Unpacked, tmp_path: Path) -> None:
+    """Garbage behind the right identifier: tflite-runtime 2.14 dies of it (SIGSEGV), litert refuses it."""
+    manifest = shipped.manifest
+    files = {entry.name: shipped.read(entry.name) for entry in manifest.members()}
+    first, *rest = manifest.graphs
+    files[first.file.name] = b"TFL3" * 100
+    bad = replace(first, file=member(first.file.name, files[first.file.name]))
+    write_bundle(tmp_path / "bad.bundle", replace(manifest, graphs=(bad, *rest)), files)
+    unpacked = unpack(tmp_path / "bad.bundle", ANYONE, tmp_path / "store")
+    with pytest.raises(GoldenTestError, match=r"killed its interpreter|cannot be loaded"):
+        self_test(unpacked, DelegateSpec(), VirtualClock())
+
+
 def test_the_shipped_bundle_passes_here(shipped: Unpacked) -> None:
     self_test(shipped, DelegateSpec(), VirtualClock())

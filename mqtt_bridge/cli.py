@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,9 @@ def run_node(args: argparse.Namespace) -> int:
     Raises:
         CiuicError: the node cannot be built; its code says why.
     """
+    # Read once, when numpy loads: the heads' products are small, and waking a second BLAS thread costs
+    # more than it computes; each thread also holds its own buffer.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from firmware_py.compose import board_of, build_node, profile_values
     from firmware_py.config import AGENT, AgentConfig, from_args
     from firmware_py.contracts.errors import ConfigError
@@ -49,6 +53,7 @@ def run_node(args: argparse.Namespace) -> int:
         raise ConfigError(msg, hint="Leave --simulate out, or name another --profile.")
     stop = _stop_on_signals()
     bridge = BridgeConfig.of(values)
+    _keep_to(bridge.core)
     agent = build_node(AgentConfig.of(values))
     try:
         node = build_mesh_node(bridge, agent)
@@ -74,6 +79,23 @@ def _once(action: Callable[[], None]) -> Callable[[str], None]:
             action()
 
     return watch
+
+
+def _keep_to(core: int) -> None:
+    """Before any thread starts, so that all of them stay on the core.
+
+    Raises:
+        ConfigError: this machine has no such core.
+    """
+    from firmware_py.contracts.errors import ConfigError
+
+    if core < 0:
+        return
+    try:
+        os.sched_setaffinity(0, {core})
+    except (OSError, AttributeError) as error:
+        msg = f"the node cannot be kept on core {core}"
+        raise ConfigError(msg, hint="`nproc` counts the cores; the first is 0.") from error
 
 
 def _stop_on_signals() -> threading.Event:

@@ -28,6 +28,13 @@ BRIDGE: tuple[Setting, ...] = (
         "state", "text", "~/.local/state/ciuic", "folder that keeps the node's epoch; a dash keeps nothing"
     ),
     Setting("heartbeat_s", "number", 0.5, "seconds between heartbeats", low=0.05),
+    Setting(
+        "core",
+        "integer",
+        -1,
+        "keep the node on this processor core, where its caches stay warm; -1: wherever the system puts it",
+        low=-1,
+    ),
 )
 
 
@@ -40,6 +47,7 @@ class BridgeConfig:
     protocol: Protocol = "5"
     state: str = "~/.local/state/ciuic"
     heartbeat_s: float = 0.5
+    core: int = -1
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> BridgeConfig:

@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import json
 import math
+import os
 import sys
 import tempfile
 import time
@@ -85,6 +86,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="WORD",
         help="one more word for `ciuic node run`",
     )
+    parser.add_argument(
+        "--core", type=int, default=-1, help="keep node and echo on this core, broker and asker on the others"
+    )
     parser.add_argument("--quick", action="store_true", help="one start, 2 s idle: for tests")
     parser.add_argument("--out", type=Path, default=Path("docs/measurements"), help="folder for request.json")
     parser.add_argument("--json", action="store_true", help="print the measurement file")
@@ -143,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
         msg = f"there is no bundle {args.bundle}"
         raise ConfigError(msg, hint="Give --bundle, or build one: ciuic model build home-en.")
     figures = _measure(args)
-    measurement = _report(figures, args.n)
+    measurement = _report(figures, args)
     path = measurement.write(args.out, "request")
     if args.json:
         print(json.dumps(measurement.to_dict(), indent=1))
@@ -195,7 +199,15 @@ def _measure(args: argparse.Namespace) -> Figures:
         else:
             broker = stack.enter_context(start_broker(args.kind))
             url, figures.broker = broker.url, broker.kind.name
-        options = ("--store", str(store / "node"), *(("--allow-unsigned",) if args.allow_unsigned else ()))
+        if args.core >= 0:
+            _make_room(args.core, None if args.broker else broker.pid)
+        options = (
+            "--store",
+            str(store / "node"),
+            "--core",
+            str(args.core),
+            *(("--allow-unsigned",) if args.allow_unsigned else ()),
+        )
         spec = NodeSpec(url, MESH, args.bundle, (*options, *args.node_option))
         link = stack.enter_context(MqttTransport(LinkOptions("bench", (url,))))
         probe = Probe(link, MESH, "bench")
@@ -206,7 +218,7 @@ def _measure(args: argparse.Namespace) -> Figures:
         task = bare.manifest.task.name
         cold = NodeSpec(spec.url, spec.mesh, spec.bundle, (*spec.options, "--cache-entries", "0"))
         _starts(figures, cold, probe, task, 1 if args.quick else _STARTS)
-        with running(cold.command("bench-node")) as node, running(_echo(url)) as echo:
+        with running(cold.command("bench-node")) as node, running(_echo(url, args.core)) as echo:
             wait_ready(node, "node ")
             wait_ready(echo, "ready")
             bench, texts = _Bench(probe, bare, task), sentences(args.n)
@@ -220,8 +232,23 @@ def _measure(args: argparse.Namespace) -> Figures:
     return figures
 
 
-def _echo(url: str) -> list[str]:
-    return [sys.executable, "-m", "ciuic.bench.request_echo", url]
+def _echo(url: str, core: int) -> list[str]:
+    return [sys.executable, "-m", "ciuic.bench.request_echo", url, str(core)]
+
+
+def _make_room(core: int, broker: int | None) -> None:
+    """Leave the core to node and echo.
+
+    Raises:
+        ConfigError: there is no other core, or no such one.
+    """
+    others = os.sched_getaffinity(0) - {core}
+    if not others or core >= (os.cpu_count() or 1):
+        msg = f"--core {core} leaves no core for broker and asker, or does not exist"
+        raise ConfigError(msg, hint="`nproc` counts the cores; the first is 0.")
+    for pid in (0, broker):
+        if pid is not None:
+            os.sched_setaffinity(pid, others)
 
 
 def _starts(figures: Figures, spec: NodeSpec, probe: Probe, task: str, count: int) -> None:
@@ -295,7 +322,7 @@ def _idle(pid: int, length_s: float) -> float:
     return (cpu_s(pid) - begin_cpu_s) / (time.perf_counter() - begin_s)
 
 
-def _report(figures: Figures, count: int) -> Measurement:
+def _report(figures: Figures, args: argparse.Namespace) -> Measurement:
     rows, checks = [], []
     for (many, qos), trips in figures.trips.items():
         where = "" if many else "/alternating"
@@ -327,10 +354,14 @@ def _report(figures: Figures, count: int) -> Measurement:
         Check("idle processor with 2 Hz heartbeat", (figures.idle_share or 0.0) * 100.0, 1.0, "% of a core"),
     ]
     notes = (
-        f"{count} distinct sentences per QoS, one client, MQTT 5, broker {figures.broker} on loopback",
+        f"{args.n} distinct sentences per QoS, one client, MQTT 5, broker {figures.broker} on loopback",
         "floor = echo of the same size by the same transport class + bare interpreter time, per request",
         "rows `alternating`: the same with turns of one, so each of the three waits for the other two and its "
         "caches are cold; shown, not bound",
+        f"node and echo on core {args.core}, broker and asker on the others"
+        if args.core >= 0
+        else "no process was kept on a core",
+        f"scheduling policy {_policy()}, load average {os.getloadavg()[0]:.1f} at the end",
         "p50 < 1 ms is the aim; the ratio is the bound, because machines differ",
         "first_ever_s also unpacks the bundle and runs its golden rows",
     )
@@ -343,6 +374,12 @@ def _report(figures: Figures, count: int) -> Measurement:
         tuple(checks),
         notes,
     )
+
+
+def _policy() -> str:
+    """How the system schedules these processes; real-time priority shields a run from other work."""
+    names = {os.SCHED_OTHER: "other", os.SCHED_RR: "real-time round robin", os.SCHED_FIFO: "real-time"}
+    return names.get(os.sched_getscheduler(0), "unusual")
 
 
 def _row(config: str, values: Sequence[float], extra: Mapping[str, object]) -> Row:

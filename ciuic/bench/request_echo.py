@@ -6,6 +6,7 @@ what a request costs above it is the node's own doing.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -18,8 +19,10 @@ TASK = "echo"
 MESH = "bench"
 
 
-def main(url: str) -> int:
-    """Echo until SIGTERM."""
+def main(url: str, core: int = -1) -> int:
+    """Echo until SIGTERM, on one core if told so."""
+    if core >= 0:
+        os.sched_setaffinity(0, {core})
     link = MqttTransport(LinkOptions("echo", (url,)))
 
     def answer(message: Message) -> None:
@@ -46,4 +49,4 @@ def main(url: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

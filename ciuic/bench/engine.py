@@ -1,7 +1,7 @@
 """`ciuic bench engine`: what the engine costs above its bare interpreters and heads.
 
-Every sentence is run three ways in turn, in changing order: through the engine; bare, that is
-`set_tensor`, `invoke`, `get_tensor` of the stages that answered and the same heads; and through the
+Twenty sentences at a time are run three ways in turn, in changing order: through the engine; bare, that
+is `set_tensor`, `invoke`, `get_tensor` of the stages that answered and the same heads; and through the
 node's inline path. Engine and bare loop share their interpreters, so both meet them in the same
 state. Caches are off except in the hit row; exits are as the rule chose.
 """
@@ -47,6 +47,7 @@ from firmware_py.testing.metrics import quantile
 MIN_SENTENCES = 1000
 STARTS = 5
 _WARM = 50
+_TURN = 20  # sentences of one way before the next: short against the drift of a machine
 _HITS = 1000
 _PATIENT_S = 60.0
 OVERHEAD_S, OVERHEAD_SHARE = 20e-6, 0.10
@@ -169,21 +170,27 @@ def measure(config: AgentConfig, texts: Sequence[str]) -> Figures:
             rig.bare(warm, rig.run(warm))()
             ask(text)
         with Progress("engine", len(texts)) as progress:
-            for number, (each, text) in enumerate(zip(encoded, texts, strict=True)):
-                record = rig.run(each)  # decides which stages the bare loop runs; not timed
-                ways = (
-                    (figures.engine_s, partial(rig.run, each)),
-                    (figures.bare_s, rig.bare(each, record)),
-                    (figures.node_s, partial(ask, text)),
-                )
-                for at in range(3):
-                    seconds, action = ways[(number + at) % 3]
-                    begin_s = time.perf_counter()
-                    action()
-                    seconds.append(time.perf_counter() - begin_s)
-                figures.records.append(record)
-                progress(number)
+            for begin in range(0, len(texts), _TURN):
+                block = encoded[begin : begin + _TURN]
+                records = [rig.run(each) for each in block]  # which stages the bare loop runs; not timed
+                ways: list[tuple[list[float], Sequence[Callable[[], object]]]] = [
+                    (figures.engine_s, [partial(rig.run, each) for each in block]),
+                    (figures.bare_s, [rig.bare(*pair) for pair in zip(block, records, strict=True)]),
+                    (figures.node_s, [partial(ask, text) for text in texts[begin : begin + _TURN]]),
+                ]
+                first = begin // _TURN % 3
+                for seconds, actions in ways[first:] + ways[:first]:
+                    _time(actions, seconds)
+                figures.records += records
+                progress(begin)
     return figures
+
+
+def _time(actions: Sequence[Callable[[], object]], seconds: list[float]) -> None:
+    for action in actions:
+        begin_s = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - begin_s)
 
 
 class _Rig:

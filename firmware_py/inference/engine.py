@@ -9,9 +9,9 @@ head runs. One engine serves one interpreter slot: one thread at a time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Any, Protocol
 
 from firmware_py.backends.health import DelegateHealth
@@ -119,7 +119,7 @@ class Engine:
         self.graph = DynamicComputingGraph(weights.manifest, list(self.runners))
         self._last_resort = runners[-1].delegate
         self._simulated = any(getattr(runner, "simulated", False) for runner in runners)
-        self._now = clock.now_s
+        self.now_s = clock.now_s
         self._costs: StageCosts = costs or NoCosts()
         self._threshold = weights.manifest.out_of_scope_threshold
         self._written: dict[tuple[int, tuple[int, ...], str], str] = {}
@@ -132,7 +132,7 @@ class Engine:
             DeadlinePassedError: there is no time left to begin.
             GraphError: stage 1 failed on every rung.
         """
-        now_s = self._now()
+        now_s = self.now_s()
         thresholds = self.weights.manifest.exit_rules.get(limits.rule)
         if thresholds is None:
             msg = "the asked exit rule is not one of the model's"
@@ -155,7 +155,7 @@ class Engine:
             stages=tuple(walk.runs),
             exit=at,
             start_s=now_s if start_s is None else start_s,
-            end_s=self._now(),
+            end_s=self.now_s(),
             tokens=encoded.tokens,
             truncated_tokens=encoded.truncated,
             fallback=walk.fallback,
@@ -178,7 +178,7 @@ class Engine:
             GraphError: a stage failed on every rung.
         """
         way = self.graph.path(encoded.tokens)
-        patient = Limits(math.inf, self.weights.manifest.default_rule)
+        patient = Limits(inf, self.weights.manifest.default_rule)
         walk = _Walk(self, way, encoded, patient, self._feeds(way, encoded))
         verdicts: list[Verdict] = []
         while len(verdicts) < self.graph.stages and walk.goes_on(self.graph.stages):
@@ -203,10 +203,6 @@ class Engine:
     def expected(self, graph: GraphKey, delegate: str) -> tuple[float | None, float | None]:
         """Seconds and joules that the next stage is expected to take."""
         return self._costs.stage_s(graph, delegate), self._costs.stage_j(graph, delegate)
-
-    def now_s(self) -> float:
-        """The engine's clock."""
-        return self._now()
 
     def _feeds(self, path: Way, encoded: Encoded) -> dict[str, Any]:
         cos, sin = position_tables(path.bucket, path.position_dims)
@@ -285,18 +281,19 @@ class _Walk:
 
     def _stage(self, stage: int) -> None:
         """Run one stage and judge its exit, on the first rung that can."""
-        engine, feeds = self._engine, self._feeds
+        engine, feeds, now_s = self._engine, self._feeds, self._engine.now_s
+        rungs = self._path.rungs
         while True:
-            rung = self._path.rungs[self._at]
+            rung = rungs[self._at]
             delegate = rung.delegate
             if engine.usable(delegate):
                 graph = rung.graphs[stage - 1]
-                begin_s = engine.now_s()
+                begin_s = now_s()
                 try:
                     h = engine.runners[delegate].run(graph, feeds, self._limits.due_s - begin_s)["h_out"]
-                    run_s = engine.now_s() - begin_s
+                    run_s = now_s() - begin_s
                     verdict = engine.judge(stage, h, self._tokens)
-                    if math.isfinite(verdict.confidence):
+                    if isfinite(verdict.confidence):
                         break
                     reason = "its output is not a number"
                 except (GraphError, DelegateError) as error:
@@ -305,7 +302,7 @@ class _Walk:
             else:
                 reason = "out"
             self.fallback = f"{delegate}: {reason}"
-            if self._at + 1 == len(self._path.rungs):
+            if self._at + 1 == len(rungs):
                 msg = f"stage {stage} failed on every rung, last on {self.fallback}"
                 raise GraphError(msg)
             self._at += 1

@@ -140,9 +140,9 @@ class Ina219(Meter):
         self._write_config()
 
     def read(self) -> Sample | None:
-        """See `Meter.read`. Two transactions a sample: flag and values, then the clearing read."""
+        """See `Meter.read`. A poll is one register; a sample two more: the shunt and the clearing read."""
         now_s = self._clock.now_s()
-        bus, shunt = self._bus.read(self._address, (reg.BUS, reg.SHUNT))
+        (bus,) = self._bus.read(self._address, (reg.BUS,))
         if not bus & reg.CNVR:
             self._early += 1
             if self._early > _SILENT_POLLS:
@@ -152,7 +152,7 @@ class Ina219(Meter):
                 raise SensorBusError(msg)
             self._due_s = now_s + self._period_s / _POLLS_PER_PERIOD
             return None
-        self._bus.read(self._address, (reg.POWER,))
+        shunt, _ = self._bus.read(self._address, (reg.SHUNT, reg.POWER))
         self._track(now_s)
         return self._sample(now_s, bus, reg.signed(shunt))
 

@@ -45,7 +45,7 @@ def run_doctor(args: argparse.Namespace) -> int:
         *guarded("runtime", findings.runtime),
         *guarded("board", partial(findings.board, args.root)),
         *guarded("broker", findings.brokers),
-        *guarded("bundle", partial(findings.bundles, models)),
+        *guarded("bundle", partial(findings.bundles, models, all_needed=args.model is not None)),
         *guarded("environment", partial(findings.environments, findings.venvs())),
         *guarded("mesh", partial(brokers_reachable, args.broker, args.mesh)),
     ]

@@ -11,8 +11,9 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -166,32 +167,43 @@ def brokers() -> Iterator[Finding]:
         yield Finding("broker", kind.name, here, "can be started" if here else "not installed")
 
 
-def bundles(paths: list[Path]) -> Iterator[Finding]:
-    """Whether each bundle would be accepted by a node with the default trust."""
-    from firmware_py.bundles.read import read_bundle
+def bundles(paths: list[Path], *, all_needed: bool) -> Iterator[Finding]:
+    """Whether a node with the default trust would accept each bundle, and whether it answers rightly here.
+
+    One that does is enough for a node, unless `all_needed`: shipped bundles are for different runtimes.
+    """
     from firmware_py.compose import trust_of
     from firmware_py.config import AgentConfig
     from firmware_py.contracts.errors import CiuicError
 
     trust = trust_of(AgentConfig())
     if not paths:
-        yield Finding(
-            "bundle",
-            "models",
-            found=False,
-            detail="no *.bundle given or in models/",
-            todo=_NO_BUNDLE,
-            needed=True,
-        )
+        text = "no *.bundle given or in models/"
+        yield Finding("bundle", "models", found=False, detail=text, todo=_NO_BUNDLE, needed=True)
+    found = []
     for path in paths:
         try:
-            bundle = read_bundle(path, trust)
+            found.append(Finding("bundle", str(path), found=True, detail=_tried(path, trust)))
         except CiuicError as error:
-            yield Finding("bundle", str(path), found=False, detail=str(error), todo=error.hint, needed=True)
-            continue
-        manifest = bundle.manifest
-        detail = f"{manifest.name} {manifest.version}, task {manifest.task.name}, recipe {manifest.recipe}, trusted"
-        yield Finding("bundle", str(path), found=True, detail=detail)
+            found.append(Finding("bundle", str(path), found=False, detail=str(error), todo=error.hint))
+    needed = all_needed or not any(one.found for one in found)
+    yield from (replace(one, needed=needed) for one in found)
+
+
+def _tried(path: Path, trust: Any) -> str:
+    """Unpack into a folder of its own and run the golden rows in a child process, on the processor."""
+    from firmware_py.backends.opening import DelegateSpec, runtime_of
+    from firmware_py.bundles.read import unpack
+    from firmware_py.contracts.clock import SystemClock
+    from firmware_py.inference.golden import self_test
+
+    with tempfile.TemporaryDirectory(prefix="ciuic-doctor-") as store:
+        unpacked = unpack(path, trust, Path(store))
+        manifest = unpacked.manifest
+        who = f"{manifest.name} {manifest.version}, task {manifest.task.name}, recipe {manifest.recipe}"
+        runtime = runtime_of(manifest)
+        self_test(unpacked, DelegateSpec(), SystemClock())
+    return f"{who}; trusted, its test rows pass on {runtime}"
 
 
 def environments(folder: Path) -> Iterator[Finding]:

@@ -71,7 +71,9 @@ class ReplyBook:
         return entry.askers
 
     def expire(self, now_s: float) -> None:
-        """Drop kept replies whose time is over, from the oldest on."""
+        """Drop kept replies whose time is over, from the oldest on, and requests that nobody answered."""
+        for key in [key for key, entry in self._open.items() if entry.due_s + KEEP_AFTER_DUE_S < now_s]:
+            del self._open[key]
         while self._kept:
             key, (_reply, until_s) = next(iter(self._kept.items()))
             if until_s >= now_s:

@@ -54,6 +54,7 @@ _log = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_S = 2.0
 _FIRST_BACKOFF_S = 0.02
 _MOST_BACKOFF_S = 2.0
+_STABLE_S = 1.0  # a link that held this long is followed by the next one at once
 _MISC_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
@@ -87,7 +88,8 @@ class MqttTransport(Transport):
         self._shared: bool | None = None
         self._preference = 0
         self._failures = 0
-        self._retry_s = self._misc_s = self._give_up_s = 0.0
+        self._told = False
+        self._retry_s = self._misc_s = self._give_up_s = self._up_s = 0.0
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
         self._client = self._make_client()
         self._thread = threading.Thread(target=self._run, name="ciuic-mqtt", daemon=True)
@@ -333,11 +335,15 @@ class MqttTransport(Transport):
     def _failed(self, broker: BrokerAddress, why: str) -> None:
         self._preference += 1
         if self._preference % len(self._brokers) == 0:
-            if self._failures == 0:
+            if not self._told:
                 _log.warning("no broker answers, last %s (%s); trying again", broker, why)
-            backoff_s = min(_MOST_BACKOFF_S, _FIRST_BACKOFF_S * 2**self._failures)
-            self._failures = min(self._failures + 1, 16)
-            self._retry_s = time.monotonic() + backoff_s * self._random.uniform(0.5, 1.0)
+                self._told = True
+            self._back_off()
+
+    def _back_off(self) -> None:
+        backoff_s = min(_MOST_BACKOFF_S, _FIRST_BACKOFF_S * 2**self._failures)
+        self._failures = min(self._failures + 1, 16)
+        self._retry_s = time.monotonic() + backoff_s * self._random.uniform(0.5, 1.0)
 
     def _lost(self, why: str) -> None:
         """The link is gone: forget the socket, tell the watchers, start again at the first broker."""
@@ -355,13 +361,17 @@ class MqttTransport(Transport):
         if found is not None:
             with contextlib.suppress(OSError):
                 found.close()
-        if was_up:
-            _log.warning("lost %s: %s", broker, why)
-            self._preference = 0
-            self._retry_s = 0.0
-            self._tell("down")
-        else:
+        if not was_up:
             self._failed(broker, why)
+            return
+        _log.warning("lost %s: %s", broker, why)
+        self._preference = 0
+        if time.monotonic() - self._up_s >= _STABLE_S:
+            self._failures = 0
+            self._retry_s = 0.0
+        else:  # a link that does not hold: two clients with one id would take it from each other for ever
+            self._back_off()
+        self._tell("down")
 
     # --- paho's callbacks, all on this thread ----------------------------------------------------
 
@@ -424,9 +434,10 @@ class MqttTransport(Transport):
 
     def _confirmed(self) -> None:
         """Connected and subscribed; what the watchers publish goes out after this callback."""
-        if self._failures:
+        if self._told:
             _log.warning("connected to %s again", self._brokers[self._preference % len(self._brokers)])
-        self._failures = 0
+        self._told = False
+        self._up_s = time.monotonic()
         self._up.set()
         self._jobs.append(lambda: self._tell("up"))
 

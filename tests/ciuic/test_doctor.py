@@ -16,6 +16,15 @@ from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import encode_payload
 
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No models/ here: only the test that is about bundles tries one."""
+    monkeypatch.chdir(tmp_path)
+
+
 def _machine(root: Path) -> Path:
     (root / "proc/device-tree").mkdir(parents=True)
     (root / "proc/device-tree/compatible").write_bytes(b"raspberrypi,5-model-b\0brcm,bcm2712\0")
@@ -50,6 +59,15 @@ def test_a_missing_bundle_is_named_and_makes_the_status(
     status, found = _doctor(capsys, "--model", str(gone))
     assert status == 1
     assert "bundle_missing" in str(found[str(gone)]["detail"])
+
+
+def test_a_bundle_is_tried_with_its_own_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = ROOT / "models" / "home-en.w8.bundle"
+    if not bundle.exists():
+        pytest.skip(f"{bundle.name} is not built (`ciuic model build home-en`)")
+    _, found = _doctor(capsys, "--model", str(bundle))
+    assert found[str(bundle)]["found"]
+    assert "its test rows pass on" in str(found[str(bundle)]["detail"])
 
 
 def test_a_silent_broker_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,7 +92,7 @@ class NodeParts:
     """What `compose` hands in.
 
     `charge` prices a finished run, `learn` takes it into the cost model, `heal` re-tests delegates that
-    are out; `closing` runs when the node has stopped.
+    are out and locks the slot while it uses it; `closing` runs when the node has stopped.
     """
 
     clock: Clock
@@ -306,10 +306,10 @@ class CiuicNode:
                     job, dropped = self._queue.pop()
                     dropped += self._queue.expired()
             self._drop(dropped)
+            if job is None:
+                _survive("a delegate's re-test", lambda: self._parts.heal(slot))
+                continue
             with slot.lock:
-                if job is None:
-                    _survive("a delegate's re-test", lambda: self._parts.heal(slot))
-                    continue
                 reply = self._run(job, slot)
             _deliver(job.on_reply, reply)
 

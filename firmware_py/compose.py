@@ -202,7 +202,7 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
         served=served,
         slots=tuple(_slot(models, ground, stack) for _ in range(config.slots)),
         limits=limits,
-        heal=lambda slot: _heal(slot, models, ground.health),
+        heal=lambda slot: _heal(slot, models, ground),
     )
 
 
@@ -317,16 +317,29 @@ def _runner(model: _Model, spec: DelegateSpec, budget_bytes: int, ground: _Groun
     return SimulatedRunner(runner, factor, ground.clock, ground.energy.listener)
 
 
-def _heal(slot: Slot, models: list[_Model], health: DelegateHealth) -> None:
-    """Run the golden rows on every delegate whose pause is over."""
+def _heal(slot: Slot, models: list[_Model], ground: _Ground) -> None:
+    """Run the golden rows on every delegate whose pause is over, and let in what answers rightly.
+
+    A delegate that never passed in a child is tried in a child again: it may kill its process. The slot
+    is taken only for the rows themselves, so inline requests are served meanwhile.
+    """
+    health = ground.health
     for delegate in health.retest_due():
         try:
             for model in models:
-                engine = slot.engines[model.served.manifest.task.name]
-                runner = engine.runners.get(delegate)
-                if runner is not None:
-                    check_rows(model.weights, runner, load_rows(model.unpacked))
+                _retest(slot, model, delegate, ground)
         except CiuicError as error:
             health.failed(delegate, error.message)
         else:
             health.passed(delegate)
+
+
+def _retest(slot: Slot, model: _Model, delegate: str, ground: _Ground) -> None:
+    runner = slot.engines[model.served.manifest.task.name].runners.get(delegate)
+    if runner is None:
+        return
+    for spec in model.ladder:
+        if spec.name == delegate and ground.config.self_test == "once":
+            self_test(model.unpacked, spec, ground.clock)
+    with slot.lock:
+        check_rows(model.weights, runner, load_rows(model.unpacked))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,15 @@ def shipped_path() -> Path:
 def shipped(shipped_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
     """The shipped bundle, verified with the shipped trust folder and unpacked."""
     return unpack(shipped_path, Trust(ROOT / "models" / "trust"), tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def double(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The delegate test double, compiled here."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler: the delegate test double cannot be built")
+    library = tmp_path_factory.mktemp("delegate") / "libdouble.so"
+    source = Path(__file__).parent / "backends" / "delegate_double.c"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
+    return library

@@ -1,9 +1,11 @@
 /* A TFLite delegate that takes no nodes: it tests loading and falling back, not acceleration.
  * The layout is that of TfLiteDelegate in tensorflow/lite/core/c/common.h; no header is needed.
- * Option "act": ok, fail (the device is absent), fail_prepare (the graph is refused). */
+ * Option "act": ok, fail (the device is absent), fail_prepare (the graph is refused).
+ * Option "device": a path; while nothing is there, the device is absent. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct Delegate {
   void* data;
@@ -20,8 +22,8 @@ Delegate* tflite_plugin_create_delegate(char** keys, char** values, size_t n, vo
   Delegate* made = calloc(1, sizeof(Delegate));
   made->prepare = accept;
   for (size_t i = 0; i < n; i++) {
-    if (strcmp(keys[i], "act")) continue;
-    if (!strcmp(values[i], "fail")) { free(made); report("no device on the bus"); return NULL; }
+    int absent = !strcmp(keys[i], "device") && access(values[i], F_OK);
+    if (absent || !strcmp(values[i], "fail")) { free(made); report("no device on the bus"); return NULL; }
     if (!strcmp(values[i], "fail_prepare")) made->prepare = refuse;
   }
   return made;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +19,6 @@ from firmware_py.contracts.errors import BundleRuntimeError, DelegateError, Grap
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.seams import Tensors
 from firmware_py.testing.runner_contract import PATIENT_S, Bench, RunnerContract, feeds
-
-HERE = Path(__file__).parent
 
 
 def cpu_runner(unpacked: Unpacked, budget_bytes: int = 2**30) -> ModelCache:
@@ -145,18 +141,6 @@ def test_the_scripted_runtime_needs_none(tiny: Unpacked) -> None:
 
 
 # --- delegates --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def double(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The delegate test double, compiled here."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler: the delegate test double cannot be built")
-    library = tmp_path_factory.mktemp("delegate") / "libdouble.so"
-    source = HERE / "delegate_double.c"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
-    return library
 
 
 def delegate_runner(unpacked: Unpacked, library: Path, act: str) -> ModelCache:

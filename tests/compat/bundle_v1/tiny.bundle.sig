@@ -1,0 +1,1 @@
+{"v": 1, "key": "d4d3973f691a346b", "bytes": 2292, "sha256": "007dc09062d8ce50bc9134d1e4b8ddea8194a514b83635ca5e0d63175a268060", "signature": "h1ZQ9ag9SVU3PhuRto0WohnUGlZ0qp937yI1I51PVztyYM3Tzz/5kTnU8NkOS5otQ1IViWDO5tSpDQra4C7pAQ=="}

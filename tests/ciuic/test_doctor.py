@@ -15,7 +15,6 @@ from mqtt_bridge.transport.base import Message
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import encode_payload
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

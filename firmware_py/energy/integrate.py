@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 
 from firmware_py.contracts.errors import SensorBusError, SensorRangeError
 from firmware_py.energy.meters.base import Accuracy, Cadence, Sample
@@ -20,6 +20,7 @@ from firmware_py.energy.uncertainty import Part, effective_dof, half_width95
 MIN_SAMPLES = 6
 MIN_COVERAGE = 0.6  # of the window's length; below, the host slept through too much of it
 MAX_RELATIVE_U95 = 0.20
+_SHORTEST_LOAD_S = 5e-4  # no stage of a shipped model, nor a scheduler's burst, is shorter than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def integrate(cycles: Cycles, spans: Sequence[Span], cadence: Cadence, accuracy:
         SensorRangeError: a sample within was at full scale: its value is unknown.
         SensorBusError: insufficient samples: too few, too sparse, or the interval is wider than 20 %.
     """
-    powers: list[float] = []
+    seen: list[Sample] = []
     weights: list[float] = []
     weighted_v = weighted_a = 0.0
     for sample, end_s in zip(cycles.samples, cycles.ends_s, strict=True):
@@ -143,18 +144,21 @@ def integrate(cycles: Cycles, spans: Sequence[Span], cadence: Cadence, accuracy:
         if sample.over_range:
             msg = "a sample of the window stands at full scale"
             raise SensorRangeError(msg)
-        powers.append(sample.voltage_v * sample.current_a)
+        seen.append(sample)
         weights.append(weight)
         weighted_v += weight * sample.voltage_v
         weighted_a += weight * sample.current_a
     seen_s, length_s = math.fsum(weights), math.fsum(span.length_s for span in spans)
     coverage = seen_s / length_s
-    if len(powers) < MIN_SAMPLES or coverage < MIN_COVERAGE:
-        msg = f"insufficient samples: {len(powers)} cover {coverage:.0%} of {length_s:.2f} s"
+    if len(seen) < MIN_SAMPLES or coverage < MIN_COVERAGE:
+        msg = f"insufficient samples: {len(seen)} cover {coverage:.0%} of {length_s:.2f} s"
         raise SensorBusError(msg)
-    power_w = math.fsum(w * p for w, p in zip(weights, powers, strict=True)) / seen_s
+    power_w = math.fsum(w * s.voltage_v * s.current_a for w, s in zip(weights, seen, strict=True)) / seen_s
     means = _Means(power_w, weighted_v / seen_s, weighted_a / seen_s)
-    rows = _budget(means, powers, cadence.duty * min(1.0, coverage), accuracy)
+    unseen = max(0.0, 1.0 - cadence.duty * min(1.0, coverage))
+    # What the samples do not show counts by how much of a load pulse the gap between them can hide.
+    gap_s = unseen * cycles.period_s
+    rows = _budget(means, seen, unseen * min(1.0, gap_s / _SHORTEST_LOAD_S), accuracy)
     parts = tuple(Part(row.name, row.size * length_s, row.rectangular, row.dof) for row in rows)
     energy_j = power_w * length_s
     u95_j = half_width95(parts)
@@ -162,9 +166,7 @@ def integrate(cycles: Cycles, spans: Sequence[Span], cadence: Cadence, accuracy:
         msg = f"insufficient samples: the 95 % interval is +-{u95_j / max(abs(energy_j), 1e-12):.0%} wide"
         raise SensorBusError(msg)
     whole = Span(spans[0].begin_s, spans[-1].end_s)
-    return EnergyEstimate(
-        whole, length_s, energy_j, u95_j, parts, 1.0 / cycles.period_s, len(powers), coverage
-    )
+    return EnergyEstimate(whole, length_s, energy_j, u95_j, parts, 1.0 / cycles.period_s, len(seen), coverage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +176,22 @@ class _Means:
     current_a: float
 
 
-def _budget(means: _Means, powers: Sequence[float], observed: float, accuracy: Accuracy) -> list[Part]:
+def _budget(means: _Means, samples: Sequence[Sample], unseen: float, accuracy: Accuracy) -> list[Part]:
     """Rows in watt.
 
-    Type A: the samples are a systematic sample of the window, of which the share `observed` was seen.
-    Its variance follows from successive differences with the finite population correction (Wolter,
-    Introduction to Variance Estimation, 2nd ed., section 8.2, estimator v2): batch means would count a
-    burst as error although it was seen whole. Differences of one lag count each sample twice, hence
-    2(n-1)/3 degrees of freedom (von Neumann 1941).
+    Type A: the samples are a systematic sample of the window. Its variance follows from successive
+    differences with the finite population correction, here `unseen` (Wolter, Introduction to Variance
+    Estimation, 2nd ed., section 8.2, estimator v2): batch means would count a burst as error although
+    it was seen whole. Differences of one lag count each sample twice, hence 2(n-1)/3 degrees of freedom
+    (von Neumann 1941). The correction holds for a load that is white below the gap between samples; one
+    with pulses longer than the gap is seen better, by gap over pulse: `integrate` counts with the shortest.
     """
-    count = len(powers)
+    count = len(samples)
+    powers = [sample.voltage_v * sample.current_a for sample in samples]
     differences = math.fsum((b - a) ** 2 for a, b in pairwise(powers))
-    variance = differences / (2.0 * (count - 1)) / count * max(0.0, 1.0 - observed)
-    step_w = 0.5 * (accuracy.step_v * means.current_a + accuracy.step_a * means.voltage_v)
+    variance = differences / (2.0 * (count - 1)) / count * unseen
+    step_w = means.current_a * _rounding([sample.voltage_v for sample in samples], accuracy.step_v)
+    step_w += means.voltage_v * _rounding([sample.current_a for sample in samples], accuracy.step_a)
     power_w = abs(means.power_w)
     return [
         Part("samples", math.sqrt(variance), dof=max(1.0, 2.0 * (count - 1) / 3.0)),
@@ -196,3 +201,18 @@ def _budget(means: _Means, powers: Sequence[float], observed: float, accuracy: A
         Part("resolution", abs(step_w), rectangular=True),
         Part("time base", accuracy.time_base * power_w, rectangular=True),
     ]
+
+
+def _rounding(values: Sequence[float], step: float) -> float:
+    """The most by which rounding to a step can shift a mean of many values.
+
+    Half a step when all are alike; scatter of r steps (one standard deviation) shrinks it by
+    exp(-2 pi² r²), the fundamental of the rounding error's characteristic function (Widrow and Kollár,
+    Quantization Noise, 2008, chapter 4). The scatter of rounding itself is taken off first.
+    """
+    if step <= 0.0:
+        return 0.0
+    mean = fmean(values)
+    variance = math.fsum((value - mean) ** 2 for value in values) / len(values)
+    scatter2 = max(0.0, variance / step**2 - 1.0 / 12.0)
+    return 0.5 * step * math.exp(-2.0 * math.pi**2 * scatter2)

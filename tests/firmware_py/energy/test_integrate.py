@@ -10,7 +10,7 @@ import pytest
 
 from firmware_py.contracts.errors import SensorBusError, SensorRangeError
 from firmware_py.energy.baseline import Baseline, Idle, net_of
-from firmware_py.energy.integrate import EnergyEstimate, Span, align, integrate, regress_ends
+from firmware_py.energy.integrate import EnergyEstimate, Span, _rounding, align, integrate, regress_ends
 from firmware_py.energy.meters.base import Accuracy, Cadence, Sample
 
 CADENCE = Cadence(0.0025, 0.9)
@@ -140,7 +140,7 @@ def test_gain_of_volt_and_ampere_add_linearly() -> None:
     }
 
 
-@pytest.mark.parametrize(("pulse_s", "low", "high"), [(2.5e-4, 0.6, 1.4), (1.5e-3, 0.0, 1.0)])
+@pytest.mark.parametrize(("pulse_s", "low", "high"), [(5e-4, 0.5, 1.4), (1.5e-3, 0.0, 1.0)])
 def test_the_sampling_error_is_of_the_size_that_is_claimed(pulse_s: float, low: float, high: float) -> None:
     """Pulses seen 90 % of the time: type A fits the shortest, and is on the safe side for longer ones."""
     errors, claims = [], []
@@ -157,6 +157,16 @@ def test_the_sampling_error_is_of_the_size_that_is_claimed(pulse_s: float, low: 
         claims.append(found.type_a_j)
     actual = math.sqrt(sum(error**2 for error in errors) / len(errors))
     assert low < actual / (sum(claims) / len(claims)) < high
+
+
+def test_rounding_shifts_a_mean_unless_scatter_hides_it() -> None:
+    rng = random.Random(0)
+    assert _rounding([0.5] * 50, 0.008) == pytest.approx(0.004)
+    for true_v in (0.5011, 0.5033, 0.5057):
+        rounded = [round(rng.gauss(true_v, 0.004) / 0.008) * 0.008 for _ in range(4000)]
+        assert abs(sum(rounded) / 4000 - true_v) <= _rounding(rounded, 0.008) + 4 * 0.0045 / 4000**0.5
+    assert _rounding(rounded, 0.008) < 2e-4
+    assert _rounding([1.0, 2.0], 0.0) == 0.0
 
 
 def test_idle_draw_is_the_mean_of_its_neighbourhood() -> None:

@@ -126,6 +126,7 @@ class Figures:
         default_factory=lambda: {(many, qos): Trips() for many in (True, False) for qos in _QOS}
     )
     hits: dict[int, list[float]] = field(default_factory=lambda: {qos: [] for qos in _QOS})
+    queued: dict[int, list[float]] = field(default_factory=lambda: {qos: [] for qos in _QOS})
     starts_s: list[float] = field(default_factory=list)
     cold_start_s: float | None = None
     resident: int = 0
@@ -227,6 +228,9 @@ def _measure(args: argparse.Namespace) -> Figures:
             bench, texts = _Bench(probe, bare, task), sentences(args.n)
             _trips(figures, bench, texts, args.turn)
             _trips(figures, bench, texts[: args.n // 3], 1)
+        with running([*bare_node.command("bench-node"), "--inline-s", "0"]) as node:
+            wait_ready(node, "node ")
+            _queued(figures, probe, task)
         with running(spec.command("bench-node")) as node:
             wait_ready(node, "node ")
             _hits(figures, probe, task)
@@ -297,6 +301,13 @@ def _one_turn(trips: Trips, bench: _Bench, texts: list[str], names: tuple[int, s
     trips.bare += [bench.bare.run_s(text, reply) for text, reply, _size in replies]
 
 
+def _queued(figures: Figures, probe: Probe, task: str) -> None:
+    """The same node, never inline: what running on the socket's thread saves."""
+    for number, text in enumerate(sentences(_HITS)):
+        for qos in _QOS:
+            figures.queued[qos].append(_ask(probe, task, text, qos, f"queued-{number}-{qos}")[0])
+
+
 def _hits(figures: Figures, probe: Probe, task: str) -> None:
     texts = sentences(_HITS)
     for number, text in enumerate(texts):
@@ -335,6 +346,7 @@ def _report(figures: Figures, args: argparse.Namespace) -> Measurement:
             ("echo", trips.echo),
             ("bare", trips.bare),
             ("hit", figures.hits[qos] if many else []),
+            ("queued", figures.queued[qos] if many else []),
         ):
             if values:
                 extra = {"exit_share": _shares(trips.exits)} if name == "request" else {}

@@ -29,7 +29,7 @@ def test_a_short_run_writes_every_row(tmp_path: Path, monkeypatch: pytest.Monkey
     found = json.loads((tmp_path / "request.json").read_text())
     names = {row["config"] for row in found["rows"]}
     for qos in (0, 1):
-        assert {f"{name}/q{qos}" for name in ("request", "floor", "echo", "bare", "hit")} <= names
+        assert {f"{name}/q{qos}" for name in ("request", "floor", "echo", "bare", "hit", "queued")} <= names
         assert f"request/q{qos}/alternating" in names
     assert "node/start" in names
     assert len(found["checks"]) == 7

@@ -143,6 +143,7 @@ class CiuicNode:
         self._wake = threading.Condition()
         self._closing = False
         self._mean_run_s = 0.0
+        self._mean_first_s = 0.0
         self._counts = dict.fromkeys(("ok", "out_of_scope", "refused", "failed"), 0)
         self._workers = [
             threading.Thread(target=self._work, args=(slot,), name=f"slot-{number}", daemon=True)
@@ -190,7 +191,7 @@ class CiuicNode:
             try:
                 if self._closing:
                     raise _stopping()
-                check_deadline(request.due_s - self._now(), wait_s, self._mean_run_s)
+                check_deadline(request.due_s - self._now(), wait_s, self._mean_first_s)
                 after_s = retry_after_s(len(self._queue) * self._mean_run_s)
                 _, dropped = self._queue.push(found, request.qos.priority, request.due_s, after_s)
             except (BusyError, RequestError) as error:
@@ -260,12 +261,19 @@ class CiuicNode:
             if parts.results is not None and outcome.accepted:
                 wanted = key(request.task, encoded.text, job.rule, job.served.model.sha256)
                 parts.results.put(wanted, reply)
-            self._mean_run_s += (
-                _RUN_RATE * (record.run_s - self._mean_run_s) if self._mean_run_s else record.run_s
-            )
+            self._learn_time(record)
             return self._count(reply)
         except CiuicError as error:
             return self._refuse(request, error)
+
+    def _learn_time(self, record: RunRecord) -> None:
+        """Means of a run and of its shortest form, exit 1; a slow first run (graphs loading) fades fast."""
+        first_s = record.run_s - sum(stage.run_s for stage in record.stages[1:])
+        if not self._mean_run_s:
+            self._mean_run_s, self._mean_first_s = record.run_s, first_s
+        rate = _RUN_RATE if record.run_s > self._mean_run_s else 4.0 * _RUN_RATE
+        self._mean_run_s += rate * (record.run_s - self._mean_run_s)
+        self._mean_first_s += rate * (first_s - self._mean_first_s)
 
     def _route(self, outcome: Outcome, stages: int) -> Route:
         record = outcome.record

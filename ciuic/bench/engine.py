@@ -39,7 +39,7 @@ from firmware_py.contracts.measurement import Check, Measurement, Row
 from firmware_py.contracts.request import Request
 from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.costs import CostModel
-from firmware_py.inference.engine import Engine, Weights
+from firmware_py.inference.engine import Engine, Outcome, Weights
 from firmware_py.inference.tensors import bias, position_tables
 from firmware_py.tasks.intent import Encoded, IntentTask
 from firmware_py.testing.metrics import quantile
@@ -172,16 +172,16 @@ def measure(config: AgentConfig, texts: Sequence[str]) -> Figures:
         with Progress("engine", len(texts)) as progress:
             for begin in range(0, len(texts), _TURN):
                 block = encoded[begin : begin + _TURN]
-                records = [rig.run(each) for each in block]  # which stages the bare loop runs; not timed
+                outcomes = [rig.run(each) for each in block]  # which stages the bare loop runs; not timed
                 ways: list[tuple[list[float], Sequence[Callable[[], object]]]] = [
                     (figures.engine_s, [partial(rig.run, each) for each in block]),
-                    (figures.bare_s, [rig.bare(*pair) for pair in zip(block, records, strict=True)]),
+                    (figures.bare_s, [rig.bare(*pair) for pair in zip(block, outcomes, strict=True)]),
                     (figures.node_s, [partial(ask, text) for text in texts[begin : begin + _TURN]]),
                 ]
                 first = begin // _TURN % 3
                 for seconds, actions in ways[first:] + ways[:first]:
                     _time(actions, seconds)
-                figures.records += records
+                figures.records += [outcome.record for outcome in outcomes]
                 progress(begin)
     return figures
 
@@ -221,17 +221,18 @@ class _Rig:
     def __exit__(self, *_exc: object) -> None:
         self._engine.close()
 
-    def run(self, encoded: Encoded) -> RunRecord:
+    def run(self, encoded: Encoded) -> Outcome:
         """One run through the engine under the bundle's default rule."""
         limits = Limits(time.monotonic() + _PATIENT_S, self._weights.manifest.default_rule)
-        return self._engine.run(encoded, limits).record
+        return self._engine.run(encoded, limits)
 
-    def bare(self, encoded: Encoded, record: RunRecord) -> Callable[[], None]:
-        """The stages of a record without an engine: set, invoke, get, head; the last one's tags.
+    def bare(self, encoded: Encoded, outcome: Outcome) -> Callable[[], None]:
+        """The stages of an outcome without an engine: set, invoke, get, head; the last one's tags.
 
         What is returned holds everything that could be prepared: rows, tables, tensor indices.
         """
-        weights, n = self._weights, encoded.tokens
+        weights, n, record = self._weights, encoded.tokens, outcome.record
+        tagged = not outcome.verdict.out_of_scope
         bucket = record.stages[0].graph.bucket
         way = self._engine.graph.path(n)
         cos, sin = position_tables(bucket, way.position_dims)
@@ -252,7 +253,8 @@ class _Rig:
                 graph.invoke()
                 h = graph.get_tensor(h_out)
                 head.intent(h, n)
-            head.tags(h, n)
+            if tagged:
+                head.tags(h, n)
 
         return loop
 

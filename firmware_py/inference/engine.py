@@ -4,7 +4,7 @@
 
 A rung that fails is taken out and the next one repeats the same stage from the same rows. When the
 limits end before an exit accepted, the deepest exit so far answers. Only the answering exit's tag
-head runs. One engine serves one interpreter slot: one thread at a time.
+head runs, and only in scope. One engine serves one interpreter slot: one thread at a time.
 """
 
 from __future__ import annotations
@@ -148,7 +148,9 @@ class Engine:
             at = len(walk.runs)
             accepted = at == self.graph.stages or accepts(walk.verdict, thresholds[at - 1])
         at = len(walk.runs)
-        tags = self.weights.heads[at - 1].tags(walk.h, encoded.tokens)
+        tags: Any = ()
+        if not walk.verdict.out_of_scope:  # nothing is answered, so nothing is tagged
+            tags = self.weights.heads[at - 1].tags(walk.h, encoded.tokens)
         record = RunRecord(
             bundle_sha256=self.weights.sha256,
             configuration=self._configuration(path, walk.rung, limits.rule),

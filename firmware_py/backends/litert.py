@@ -96,7 +96,9 @@ class LiteRtDelegate:
             raise DelegateError(msg) from error
         except (ValueError, RuntimeError) as error:
             # The plug-in's own message comes as the ValueError's text: no user text is in it.
-            msg = f"{name}: the delegate refused to start: {' '.join(str(error).split()) or 'no reason given'}"
+            msg = (
+                f"{name}: the delegate refused to start: {' '.join(str(error).split()) or 'no reason given'}"
+            )
             raise DelegateError(msg) from error
 
 

@@ -114,9 +114,7 @@ class IntentTask:
         }
 
 
-def spans_of(
-    tags: Sequence[int], pieces: Pieces, continues: frozenset[int]
-) -> list[tuple[int, int, int]]:
+def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> list[tuple[int, int, int]]:
     """BIO tags as (slot, start, end) in code points.
 
     A continuation without its beginning begins a slot of its own, so no tag sequence is illegal.

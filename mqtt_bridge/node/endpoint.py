@@ -176,8 +176,14 @@ class Endpoint:
         self._send(asker, error_reply(request_id, error, node=self._identity.node), DEFAULT_DEADLINE_S)
 
     def _send(self, asker: Asker, reply: Reply, deadline_s: float) -> None:
-        expiry_s = math.ceil(deadline_s) + 1
-        self._transport.publish(asker.reply(encode_reply(reply, asker.content_type), expiry_s))
+        try:
+            payload = encode_reply(reply, asker.content_type)
+        except (ValueError, TypeError):  # a figure that is no number: a defect of ours, but still one answer
+            _log.error("a reply could not be encoded")
+            error = InternalError("the node made a reply that cannot be sent")
+            failed = error_reply(reply.id, error, node=self._identity.node, status="failed")
+            payload = encode_reply(failed, asker.content_type)
+        self._transport.publish(asker.reply(payload, math.ceil(deadline_s) + 1))
 
 
 @dataclass(slots=True)

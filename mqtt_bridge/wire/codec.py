@@ -22,6 +22,8 @@ from firmware_py.contracts.errors import (
 )
 from firmware_py.contracts.reply import Reply, parse_reply
 from firmware_py.contracts.request import MAX_ID_CHARS, MAX_PAYLOAD_BYTES, Request, parse_request
+from mqtt_bridge.wire.reply_json import encode as _encode_json
+from mqtt_bridge.wire.reply_json import reply_json
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -36,7 +38,6 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _decode_json = json.JSONDecoder(parse_constant=_no_constant).decode
-_encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def media_type(content_type: str | None) -> str:
@@ -107,13 +108,9 @@ def decode_reply(payload: bytes, content_type: str | None = None) -> Reply:
 
 def encode_reply(reply: Reply, content_type: str | None = None) -> bytes:
     """A reply as it goes on the wire; an unknown content type is answered in JSON."""
-    data = reply.to_dict()
-    if content_type is None or content_type == JSON:
-        return _encode_json(data).encode("utf-8")
-    try:
-        return encode_payload(data, content_type)
-    except MalformedError:
-        return encode_payload(data)
+    if reply_content_type(content_type) == JSON:
+        return reply_json(reply).encode("utf-8")
+    return encode_payload(reply.to_dict(), content_type)
 
 
 def reply_content_type(content_type: str | None) -> str:

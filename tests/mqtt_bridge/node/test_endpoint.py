@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgpack
 import pytest
 
+from firmware_py.contracts.reply import Energy
 from mqtt_bridge.transport.base import Message
 
 Make = Callable[..., dict[str, Any]]
@@ -242,3 +244,12 @@ def test_a_fresh_stamp_and_a_stamp_from_the_future_are_served(desk: Any, request
 def test_a_stopping_node_refuses(desk: Any, request_data: Make) -> None:
     desk.endpoint._closing = True
     assert desk.ask(request_data())[0]["error"]["code"] == "shutting_down"
+
+
+def test_a_reply_that_cannot_be_encoded_is_still_one_answer(desk: Any, request_data: Make) -> None:
+    honest = desk.agent.answer
+    desk.agent.answer = lambda request: replace(honest(request), energy=Energy(float("nan")))
+    data, _message = desk.ask(request_data())
+    assert (data["status"], data["id"], data["error"]["code"]) == ("failed", "r1", "internal")
+    desk.agent.answer = honest
+    assert desk.ask(request_data(id="after"))[0]["status"] == "ok"

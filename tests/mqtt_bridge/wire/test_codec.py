@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_py.contracts.errors import MalformedError, RequestError, TooLargeError
-from firmware_py.contracts.reply import Energy, ModelRef, Reply, Route, Timing
+from firmware_py.contracts.reply import Energy, ErrorInfo, ModelRef, Reply, Route, Timing
 from firmware_py.contracts.request import Qos, Request, Session
 from mqtt_bridge.wire import codec
 
@@ -102,3 +102,37 @@ def test_errors_do_not_quote_the_payload() -> None:
             codec.decode_request(payload)
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+NUMBERS = st.none() | st.floats(0, 1e9) | st.integers(0, 10**6)
+
+
+@given(
+    request_id=st.none() | TEXT,
+    result=st.none() | st.dictionaries(TEXT, PLAIN, max_size=3),
+    texts=st.tuples(TEXT, TEXT, TEXT),
+    numbers=st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
+    failed=st.booleans(),
+)
+def test_the_lean_encoder_writes_what_the_plain_one_would(
+    request_id: str | None, result: Any, texts: Any, numbers: Any, failed: bool
+) -> None:
+    route = Route(texts[0], 1, 3, (4, 2), texts[1], None, texts[2], over_budget=failed)
+    reply = Reply(
+        request_id,
+        "failed" if failed else "ok",
+        route,
+        result,
+        None if failed else ModelRef(*texts),
+        Timing(numbers[0], numbers[1]),
+        Energy(numbers[2], numbers[3], source=texts[0], simulated=failed, rate_hz=numbers[4], samples=7),
+        ErrorInfo("internal", texts[0], texts[1], numbers[0]) if failed else None,
+    )
+    plain = json.dumps(reply.to_dict(), separators=(",", ":"), ensure_ascii=False).encode()
+    assert codec.encode_reply(reply) == plain
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_figure_that_is_no_number_is_never_sent(value: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        codec.encode_reply(Reply("r", "ok", Route("n"), energy=Energy(value)))

@@ -9,7 +9,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -191,11 +191,15 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
         raise ConfigError(msg, hint="Give one bundle per task.")
     reader = StateReader(ROOT, ground.profile.thermal_zones, ground.clock)
     policy = Policy(power_limit_w=config.power_limit_w or None)
+    unknown, metered = BoardState(), policy.power_limit_w is not None
 
     def limits(ask: Ask, stages: int) -> Limits:
         # A simulated board has no heat of its own; this machine's is not its business.
-        state = BoardState() if ground.simulated else reader.state()
-        return decide(replace(state, power_w=ground.energy.power_w()), ask, policy, stages)
+        state = unknown if ground.simulated else reader.state()
+        power_w = ground.energy.power_w() if metered else None
+        if power_w is not None:
+            state = BoardState(state.temperature_c, state.memory_available_bytes, power_w)
+        return decide(state, ask, policy, stages)
 
     return Assembly(
         ground=ground,

@@ -25,7 +25,8 @@ from firmware_py.contracts.errors import (
     GoldenTestError,
 )
 from firmware_py.contracts.golden import parse_golden, write_golden
-from firmware_py.contracts.request import Request
+from firmware_py.contracts.request import Qos, Request
+from firmware_py.resources.governor import Ask
 from firmware_py.testing.tiny_bundle import tiny_files, write_tiny_bundle
 
 CLOCK = SystemClock()
@@ -170,3 +171,16 @@ def test_the_agent_imports_no_training_broker_or_bus_library() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_over_the_power_limit_only_the_first_exit_runs(config: AgentConfig) -> None:
+    """The rail's power reaches the governor; a limit of a milliwatt is passed by any board."""
+    with assembled(replace(config, meter="auto", power_limit_w=0.001)) as assembly:
+        ask_ = Ask(Qos(), CLOCK.now_s() + 60.0, "balanced")
+        for _ in range(200):
+            if assembly.ground.energy.power_w() is not None:
+                break
+            threading.Event().wait(0.05)
+        assert assembly.limits(ask_, 3).max_stages == 1
+    with assembled(config) as assembly:
+        assert assembly.limits(ask_, 3).max_stages is None

@@ -26,11 +26,19 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="model_verb", required=True, metavar="build|report|show")
     build = verbs.add_parser("build", help="train, convert, check, bundle and sign a model")
     build.add_argument("name", choices=MODELS)
-    build.add_argument("--seed", type=int, default=0, help="of split, draws and training (default 0, what ships)")
+    build.add_argument(
+        "--seed", type=int, default=0, help="of split, draws and training (default 0, what ships)"
+    )
     build.add_argument("--epochs", type=int, help="fewer than the default for a quick look")
-    build.add_argument("--data", type=Path, help="folder of the public sets (else CIUIC_DATA, else ../shared/data)")
-    build.add_argument("--out", type=Path, help="folder for the bundles (default models/; build folder for seeds > 0)")
-    build.add_argument("--build-dir", type=Path, help="where steps are kept (default .ciuic/build/<name>-<seed>)")
+    build.add_argument(
+        "--data", type=Path, help="folder of the public sets (else CIUIC_DATA, else ../shared/data)"
+    )
+    build.add_argument(
+        "--out", type=Path, help="folder for the bundles (default models/; build folder for seeds > 0)"
+    )
+    build.add_argument(
+        "--build-dir", type=Path, help="where steps are kept (default .ciuic/build/<name>-<seed>)"
+    )
     report = verbs.add_parser("report", help="join the seeds' reports into docs/measurements")
     report.add_argument("name", choices=MODELS)
     report.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -127,7 +135,8 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from firmware_py.bundles.read import Trust, read_bundle
+    from firmware_py.bundles.read import read_bundle
+    from firmware_py.bundles.verify import Trust
 
     trust = args.trust or ROOT / "models" / "trust"
     bundle = read_bundle(args.bundle, Trust(trust if trust.is_dir() else None, args.allow_unsigned))
@@ -144,7 +153,9 @@ def _show(args: argparse.Namespace) -> int:
         "labels": f"{len(manifest.labels)} intents, {len(manifest.slots)} slots",
         "lengths": ", ".join(map(str, manifest.buckets)),
         "exits": " ".join(f"{value:.1%}" for value in manifest.accuracy_by_exit),
-        "rules": "; ".join(f"{name} {' '.join(f'{v:g}' for v in row)}" for name, row in manifest.exit_rules.items()),
+        "rules": "; ".join(
+            f"{name} {' '.join(f'{v:g}' for v in row)}" for name, row in manifest.exit_rules.items()
+        ),
         "graphs": f"{len(manifest.graphs)}, {sum(g.file.size_bytes for g in manifest.graphs) / 1e6:.2f} MB unpacked",
     }
     for name, value in rows.items():
@@ -185,7 +196,9 @@ def _publisher_key() -> Path:
         public.write_bytes(mine)
     elif public.read_bytes() != mine:
         msg = f"{public} is another key than {private}"
-        raise ConfigError(msg, hint="Sign with the key that is trusted, or replace the trusted one on purpose.")
+        raise ConfigError(
+            msg, hint="Sign with the key that is trusted, or replace the trusted one on purpose."
+        )
     return private
 
 

@@ -28,12 +28,18 @@ from conversion.data.templates import load_grammar
 from conversion.data.vocabulary import common_words, cut
 from conversion.data.workbench import Workbench
 from conversion.export.bundle import Contents, bundle
-from conversion.export.files import convert_stages, embedding_bytes, export_stages, graph_paths, quantise_stages
+from conversion.export.files import (
+    convert_stages,
+    embedding_bytes,
+    export_stages,
+    graph_paths,
+    quantise_stages,
+)
 from conversion.export.quantise import GATE_RUNTIME
 from conversion.nets.student import Student
 from conversion.train.batches import encode
 from conversion.train.distil import Settings
-from conversion.train.store import load_lesson, load_student, new_student, train_student, write_lesson
+from conversion.train.store import Course, load_student, new_student, train_student, write_lesson
 from conversion.train.teacher import model_folder, read_vocabulary
 from firmware_py.bundles.sign import sign_file
 from firmware_py.tasks.text import WordPiece
@@ -88,7 +94,7 @@ def build(job: Job, bench: Workbench) -> dict[str, Any]:
     lesson = bench.step("teacher", "lesson.npz",
         lambda path, tell: write_lesson(path, texts, side, len(data.labels), tell), data=fingerprint(data))  # fmt: skip
     weights = bench.step("distil", "student.pt",
-        lambda path, tell: train_student(student, path, side, load_lesson(lesson), settings, tell),
+        lambda path, tell: train_student(student, path, Course(side, lesson, settings), tell),
         settings=asdict(settings))  # fmt: skip
     load_student(student, weights)
     onnx = bench.step("onnx", "onnx", lambda path, tell: export_stages(student.trunk, BUCKETS, path, tell))
@@ -105,7 +111,8 @@ def build(job: Job, bench: Workbench) -> dict[str, Any]:
         "recipes": {recipe: _release(recipe, built, job, bench) for recipe in job.outputs},
         "baselines": _baselines(data, settings.seed),
     }
-    return json.loads(json.dumps(report))  # type: ignore[no-any-return]
+    plain: dict[str, Any] = json.loads(json.dumps(report))
+    return plain
 
 
 def _release(recipe: str, built: Built, job: Job, bench: Workbench) -> dict[str, Any]:
@@ -145,7 +152,9 @@ def _release(recipe: str, built: Built, job: Job, bench: Workbench) -> dict[str,
     strangers = figures.predictions(foreign, [row.text for row in data.foreign_evaluation], rules, names)
     by_rule = {}
     for rule, threshold in PRESETS.items():
-        at = Rules(found.temperatures, (threshold,) * (len(thresholds) - 1) + (0.0,), found.scope_threshold, scope)
+        at = Rules(
+            found.temperatures, (threshold,) * (len(thresholds) - 1) + (0.0,), found.scope_threshold, scope
+        )
         said = figures.predictions(evaluation, [row.text for row in data.evaluation], at, names)
         by_rule[rule] = figures.measure(data.evaluation, said, strangers).to_dict()
         by_rule[rule]["exit_share"] = figures.exit_share(evaluation, at, data.evaluation)
@@ -168,8 +177,12 @@ def _release(recipe: str, built: Built, job: Job, bench: Workbench) -> dict[str,
         default_rule=DEFAULT,
         accuracy_by_exit=by_exit,
         scope_threshold=found.scope_threshold,
-        provenance={"settings": asdict(job.settings), "parity": parity.to_dict(), "figures": by_rule[DEFAULT],
-                    **describe(data)},  # fmt: skip
+        provenance={
+            "settings": asdict(job.settings),
+            "parity": parity.to_dict(),
+            "figures": by_rule[DEFAULT],
+            **describe(data),
+        },
     )
     target = job.outputs[recipe]
     sha256 = bundle(contents, target)
@@ -185,9 +198,13 @@ def _release(recipe: str, built: Built, job: Job, bench: Workbench) -> dict[str,
         "intent_by_exit": by_exit,
         "hand_written": {
             "rows": sum(map(in_scope, hand)),
-            "intent": sum(said.intent == row.intent for said, row in zip(spoken, hand, strict=True) if in_scope(row))
+            "intent": sum(
+                said.intent == row.intent for said, row in zip(spoken, hand, strict=True) if in_scope(row)
+            )
             / sum(map(in_scope, hand)),
-            "out_of_scope_recall": sum(said.intent is None for said, row in zip(spoken, hand, strict=True) if not in_scope(row))
+            "out_of_scope_recall": sum(
+                said.intent is None for said, row in zip(spoken, hand, strict=True) if not in_scope(row)
+            )
             / max(1, sum(not in_scope(row) for row in hand)),
         },
     }

@@ -48,7 +48,9 @@ class Stages:
         """Operators of each graph, `bucket/stage` to name and count; the delegate's own is left out."""
         out: dict[str, dict[str, int]] = {}
         for (bucket, stage), (made, _, _) in self._loaded.items():
-            details = getattr(made, "_get_ops_details", list)()  # no public name in either runtime
+            details: list[dict[str, Any]] = getattr(
+                made, "_get_ops_details", list
+            )()  # no public name in either runtime
             out[f"{bucket}/{stage}"] = dict(
                 sorted(Counter(str(op["op_name"]) for op in details if op["op_name"] != "DELEGATE").items())
             )

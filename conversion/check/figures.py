@@ -90,7 +90,9 @@ def measure(
         out_of_scope_rows=len(foreign),
         out_of_scope_auroc=auroc(scores, strange) if spread else None,
         out_of_scope_recall=float(np.mean([one.intent is None for one in foreign])) if foreign else None,
-        in_scope_rejected=float((np.array([one.intent is None for one in said]) * weight).sum() / weight.sum()),
+        in_scope_rejected=float(
+            (np.array([one.intent is None for one in said]) * weight).sum() / weight.sum()
+        ),
     )
 
 

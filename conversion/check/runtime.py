@@ -87,7 +87,13 @@ def run_recipe(recipe: Recipe, runtime: str, texts: Sequence[str], root: Path) -
         environment = {**os.environ, "PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1"}
         try:
             done = subprocess.run(
-                command, cwd=root, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+                command,
+                cwd=root,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             msg = f"the {recipe.name} graphs did not finish in {runtime} within {TIMEOUT_S:.0f} s"

@@ -18,10 +18,10 @@ from conversion.data.templates import Grammar, Template
 WORDED = 0.25  # share of numbers written in words
 _LIGHT_AFTER_NAME = re.compile(r"\{name\} <light>")
 _UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _COMMON = (1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 45, 50, 60, 70, 75, 80, 90, 100)
 
 _Piece = tuple[str, str | None, str]  # text, slot name, kind of the value
@@ -54,7 +54,9 @@ class Drawer:
         pieces = self._walk(template.expression, domain, random)
         text, slots = join(pieces)
         form, _ = join([("{" + kind + "}" if slot else value, None, "") for value, slot, kind in pieces])
-        values = tuple((kind, value) for value, slot, kind in pieces if slot and kind not in self._grammar.lists)
+        values = tuple(
+            (kind, value) for value, slot, kind in pieces if slot and kind not in self._grammar.lists
+        )
         return Drawn(Sentence(text, template.intent, slots, template.number), form, values)
 
     def _walk(self, node: Any, domain: str, random: Random) -> list[_Piece]:
@@ -76,7 +78,7 @@ class Drawer:
 
     def _value(self, name: str, domain: str, random: Random) -> tuple[str, str]:
         """A list's value and the group that it is of."""
-        values = self._grammar.lists.get(name)
+        values: Any = self._grammar.lists.get(name)
         kind = type(values).__name__
         if kind == "RangeSlotList":
             return _number(values, random), "number"
@@ -111,7 +113,7 @@ def number_words(number: int) -> str:
     if number < 20:
         return _UNITS[number]
     if number == 100:
-        return "one hundred" if number else ""
+        return "one hundred"
     tens, units = divmod(number, 10)
     return _TENS[tens] + (f" {_UNITS[units]}" if units else "")
 

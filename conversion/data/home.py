@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from conversion.data.draw import Drawer, Drawn
 from conversion.data.names import load_names
@@ -23,7 +24,7 @@ from conversion.data.sentence import Sentence
 from conversion.data.templates import Grammar, Split, load_grammar, split_templates
 from firmware_py.tasks.intent import OUT_OF_SCOPE
 
-PER_TEMPLATE = {"train": 32, "calibration": 16, "evaluation": 16}
+PER_TEMPLATE = {"train": 40, "calibration": 16, "evaluation": 16}
 PER_INTENT = 160  # a small intent's templates are drawn more often, to at least this many in training
 POLITE = 0.15  # share of training sentences with one of the package's own skip words around them
 _BEFORE = ("please", "can you", "could you", "would you", "i'd like to", "i want to")
@@ -92,18 +93,31 @@ def save(data: HomeData, path: Path) -> None:
 
 def load(path: Path) -> HomeData:
     """Read what `save` wrote."""
-    raw = json.loads(path.read_text("utf-8"))
-    sides = ("train", "calibration", "evaluation", "foreign_evaluation")
-    for side in sides:
-        raw[side] = tuple(
-            Sentence(**{**row, "slots": tuple((start, end, name) for start, end, name in row["slots"])})
-            for row in raw[side]
-        )
+    raw: dict[str, Any] = json.loads(path.read_text("utf-8"))
     split = raw["split"]
-    raw["split"] = Split(
-        *(frozenset(split[side]) for side in ("train", "calibration", "evaluation")), tuple(split["train_only"])
+
+    def side(name: str) -> tuple[Sentence, ...]:
+        return tuple(
+            Sentence(**{**row, "slots": tuple((start, end, slot) for start, end, slot in row["slots"])})
+            for row in raw[name]
+        )
+
+    return HomeData(
+        train=side("train"),
+        calibration=side("calibration"),
+        evaluation=side("evaluation"),
+        foreign_evaluation=side("foreign_evaluation"),
+        labels=tuple(raw["labels"]),
+        slots=tuple(raw["slots"]),
+        split=Split(
+            frozenset(split["train"]),
+            frozenset(split["calibration"]),
+            frozenset(split["evaluation"]),
+            tuple(split["train_only"]),
+        ),
+        sources=tuple(raw["sources"]),
+        removed=int(raw["removed"]),
     )
-    return HomeData(**{key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()})
 
 
 class _Ambiguous:

@@ -1,7 +1,8 @@
 """Values for open lists: our own names, split into those for training and those for evaluation.
 
 Training also invents values (a modifier with a domain's noun, or random words where anything may
-stand), so that a slot is known by its place and not by heart.
+stand), so that a slot is known by its place and not by heart. Where an area and a name can stand in the same place
+("the … timer", "the … light") only areas are invented: an unknown word there is more often a room.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Literal
 Side = Literal["train", "eval"]
 
 INVENTED = 0.45  # share of training values that are made up
-FREE = ("item", "task", "message", "search_query", "timer_name", "todo", "zone", "person")  # anything may stand
+FREE = ("item", "task", "message", "search_query", "todo", "zone", "person")  # anything may stand
+AS_LISTED = (
+    "floor",
+    "command",
+    "weather",
+    "light_modifier",
+    "timer_name",
+)  # an invented one would be an area's
 _MODIFIERS = (
     "new", "old", "big", "small", "left", "right", "blue", "green", "black", "white", "round", "tall", "second",
     "smart", "wooden", "tom's", "anna's", "dad's", "kids", "cheap", "silver", "front", "rear", "tiny", "spare",
@@ -46,11 +54,11 @@ class Names:
             if not self.words:
                 return value
             return " ".join(random.choice(self.words) for _ in range(random.randint(1, 3)))
-        if key in ("floor", "command", "weather", "light_modifier"):
+        if key in AS_LISTED:
             return value
         word = random.choice(self.words or _MODIFIERS)
         if key == "area":
-            return random.choice((value, f"{word} room", f"{word} {value}", f"{value} {word}"))
+            return random.choice((word, value, f"{word} room", f"{word} {value}"))
         return f"{word} {value.split()[-1]}"
 
 

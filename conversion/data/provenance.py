@@ -35,7 +35,8 @@ def describe(data: HomeData) -> dict[str, Any]:
     """Versions, processor and data of a build."""
     split = data.split
     return {
-        "versions": {name: metadata.version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "versions": {name: metadata.version(name) for name in _PACKAGES}
+        | {"python": platform.python_version()},
         "cpu": {"machine": platform.machine(), "model": _cpu_model(), "flags": _cpu_flags()},
         "licences": LICENCES,
         "data": {
@@ -64,7 +65,9 @@ def _cpu_lines() -> list[str]:
 
 
 def _cpu_model() -> str:
-    return next((line.split(":", 1)[1].strip() for line in _cpu_lines() if line.startswith("model name")), "unknown")
+    return next(
+        (line.split(":", 1)[1].strip() for line in _cpu_lines() if line.startswith("model name")), "unknown"
+    )
 
 
 def _cpu_flags() -> list[str]:

@@ -24,7 +24,11 @@ def cut(vocabulary: list[str], texts: Iterable[str], size: int = SIZE) -> list[s
     """
     tokenizer = WordPiece(vocabulary)
     used = {piece for text in texts for piece in tokenizer.encode(text).ids}
-    keep = {number for number, piece in enumerate(vocabulary) if _plain(piece) and len(piece.removeprefix("##")) == 1}
+    keep = {
+        number
+        for number, piece in enumerate(vocabulary)
+        if _plain(piece) and len(piece.removeprefix("##")) == 1
+    }
     keep |= used - {vocabulary.index(UNKNOWN)}
     for number in range(_FIRST_WORD, len(vocabulary)):
         if len(keep) >= size - 2:

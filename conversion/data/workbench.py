@@ -31,7 +31,9 @@ class Workbench:
     _key: str = ""
     _done_s: float = 0.0
 
-    def step(self, name: str, made: str, work: Callable[[Path, Callable[[float], None]], None], **on: Any) -> Path:
+    def step(
+        self, name: str, made: str, work: Callable[[Path, Callable[[float], None]], None], **on: Any
+    ) -> Path:
         """Make `made` (a file or folder below the build folder) unless it is there from the same inputs.
 
         Args:
@@ -70,6 +72,8 @@ class Workbench:
             # The step's own pace once it shows, the usual one before that.
             left = passed / share * (1 - share) if share > 0.02 else usual * (1 - share)
             minutes = (left + after * (passed / share / usual if share > 0.1 and usual else 1.0)) / 60
-            self.say(f"[{number}/{len(order)}] {name:<8} {share:4.0%}  about {max(minutes, 0.1):.1f} min left")
+            self.say(
+                f"[{number}/{len(order)}] {name:<8} {share:4.0%}  about {max(minutes, 0.1):.1f} min left"
+            )
 
         return tell

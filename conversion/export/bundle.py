@@ -50,10 +50,16 @@ def manifest_of(contents: Contents, files: Mapping[str, bytes]) -> Manifest:
     dims = contents.dims
     stages = dims.stages
     graphs = [
-        _graph(key, dims, contents.ops.get(key, {}), files[graph_name(key)]) for key in sorted(contents.graphs)
+        _graph(key, dims, contents.ops.get(key, {}), files[graph_name(key)])
+        for key in sorted(contents.graphs)
     ]
     heads = [
-        Head("home", exit_, contents.temperatures[exit_ - 1], member(f"head-{exit_}.npz", files[f"head-{exit_}.npz"]))
+        Head(
+            "home",
+            exit_,
+            contents.temperatures[exit_ - 1],
+            member(f"head-{exit_}.npz", files[f"head-{exit_}.npz"]),
+        )
         for exit_ in range(1, stages + 1)
     ]
     return Manifest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def example(model: DeepSeekLite, bucket: int) -> tuple[torch.Tensor, ...]:
 def export_stage(model: DeepSeekLite, key: GraphKey, path: Path) -> None:
     """Write one stage graph."""
     graph = StageGraph(model, key.stage, min(key.width, GROUPS)).eval()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names every optional package it misses
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns about itself
         torch.onnx.export(

@@ -57,7 +57,7 @@ class Head(nn.Module):
 def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
     """An uncompressed `.npz`; numpy stamps its members 1980-01-01, so equal arrays give equal bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 

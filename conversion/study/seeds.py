@@ -33,12 +33,24 @@ def join(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     rows = [{"system": name, **_summary(figures)} for name, figures in systems.items()]
     ours, svm = rows[0], next(row for row in rows if row["system"] == "linear_svm")
     checks = [
-        {"name": name, "value": ours[name]["mean"], "bound": bound, "unit": "share", "ok": ours[name]["mean"] >= bound}
+        {
+            "name": name,
+            "value": ours[name]["mean"],
+            "bound": bound,
+            "unit": "share",
+            "ok": ours[name]["mean"] >= bound,
+        }
         for name, bound in GOALS.items()
     ]
     margin = ours["intent"]["mean"] - svm["intent"]["mean"]
     checks.append(
-        {"name": "over_linear_svm", "value": round(margin, 5), "bound": MARGIN, "unit": "share", "ok": margin >= MARGIN}
+        {
+            "name": "over_linear_svm",
+            "value": round(margin, 5),
+            "bound": MARGIN,
+            "unit": "share",
+            "ok": margin >= MARGIN,
+        }
     )
     return {
         "name": reports[0]["name"],
@@ -54,7 +66,10 @@ def join(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 "cpu": report["cpu"],
                 "data": report["data"],
                 "recipes": {
-                    name: {key: part[key] for key in ("sha256", "bytes", "parity", "intent_by_exit", "hand_written")}
+                    name: {
+                        key: part[key]
+                        for key in ("sha256", "bytes", "parity", "intent_by_exit", "hand_written")
+                    }
                     | {"exit_share": part["evaluation"]["balanced"]["exit_share"]}
                     for name, part in report["recipes"].items()
                 },
@@ -127,7 +142,9 @@ def to_markdown(joined: dict[str, Any]) -> str:
         + ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in first["data"]["rows"].items())
         + ".",
         "",
-        "Intents with fewer than five templates train only: " + ", ".join(first["data"]["train_only_intents"]) + ".",
+        "Intents with fewer than five templates train only: "
+        + ", ".join(first["data"]["train_only_intents"])
+        + ".",
         "",
     ]
     return "\n".join(lines)

@@ -78,3 +78,31 @@ def batches(side: Encoded, size: int, generator: torch.Generator | None = None) 
         longest = int(side.lengths[index].max())
         mask = (torch.arange(longest)[None] < side.lengths[index][:, None]).float()
         yield Batch(side.ids[index, :longest], side.tags[index, :longest], mask, side.labels[index], index)
+
+
+def perturb(batch: Batch, share: float, generator: torch.Generator) -> Batch:
+    """Sometimes lose a word that is in no slot, or say the second part first: templates are narrow.
+
+    Args:
+        batch: left as it is.
+        share: of rows that lose one word; half as many are turned around at a word outside of slots.
+        generator: of the choice.
+    """
+    ids, tags, mask = batch.ids.clone(), batch.tags.clone(), batch.mask.clone()
+    chance = torch.rand(len(ids), 2, generator=generator)
+    for row in torch.nonzero(chance[:, 0] < 1.5 * share)[:, 0].tolist():
+        length = int(mask[row].sum())
+        places = torch.nonzero(tags[row, :length] == 0)[:, 0]
+        # A cut or a loss inside a word would leave pieces that no text has.
+        whole = [place for place in places.tolist() if place + 1 == length or tags[row, place + 1] != IGNORED]
+        if length < 4 or not whole:
+            continue
+        at = whole[int(chance[row, 1] * len(whole))]
+        if chance[row, 0] < share:
+            order = [*range(at), *range(at + 1, length)]
+        else:
+            order = [*range(at + 1, length), *range(at + 1)]
+        keep = len(order)
+        ids[row, :keep], tags[row, :keep] = ids[row, order], tags[row, order]
+        ids[row, keep:], tags[row, keep:], mask[row, keep:] = 0, IGNORED, 0.0
+    return Batch(ids, tags, mask, batch.labels, batch.index)

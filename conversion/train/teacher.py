@@ -20,7 +20,8 @@ from firmware_py.tasks.text import UNKNOWN, WordPiece
 UPPER = 2  # of MiniLM's six layers
 EPOCHS = 3
 BATCH = 96
-RATE = 2e-4
+RATE = 3e-4  # of the upper layers
+HEAD_RATE = 5e-3  # of the classifier, which starts from nothing
 WIDTH = 384
 MAX_TOKENS = 40
 
@@ -69,7 +70,9 @@ class Teacher(nn.Module):
             index = order[at : at + BATCH]
             longest = len(coded[index[-1]])
             ids = torch.tensor([coded[n] + [0] * (longest - len(coded[n])) for n in index])
-            mask = (torch.arange(longest)[None] < torch.tensor([len(coded[n]) for n in index])[:, None]).float()
+            mask = (
+                torch.arange(longest)[None] < torch.tensor([len(coded[n]) for n in index])[:, None]
+            ).float()
             with torch.no_grad(), _fast():
                 hidden = _run(self.lower, self.embeddings(ids), mask)
             out.append(Rows(hidden.to(torch.bfloat16), mask, torch.tensor(index)))
@@ -115,14 +118,14 @@ def start_embeddings(folder: Path, pieces: Sequence[str], width: int) -> Tensor:
     return start
 
 
-def teach(folder: Path, texts: Sequence[str], targets: Tensor, labels: int, seed: int, tell: Tell) -> Lesson:
+def teach(teacher: Teacher, texts: Sequence[str], targets: Tensor, seed: int, tell: Tell) -> Lesson:
     """Tune the teacher on the training sentences and write down what it says of each."""
-    torch.manual_seed(seed)
-    teacher = Teacher(folder, labels)
     rows = teacher.start(texts, lambda done: tell(0.25 * done))
-    trained: list[nn.Parameter] = [*teacher.upper.parameters(), *teacher.classify.parameters()]
-    optimiser = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, EPOCHS * len(rows), pct_start=0.1)
+    groups = [{"params": teacher.upper.parameters()}, {"params": teacher.classify.parameters()}]
+    optimiser = torch.optim.AdamW(groups, lr=RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [RATE, HEAD_RATE], EPOCHS * len(rows), pct_start=0.1
+    )
     generator = torch.Generator().manual_seed(seed)
     teacher.train()
     done = 0
@@ -137,6 +140,7 @@ def teach(folder: Path, texts: Sequence[str], targets: Tensor, labels: int, seed
             done += 1
             tell(0.25 + 0.7 * done / (EPOCHS * len(rows)))
     teacher.eval()
+    labels = teacher.classify.out_features
     logits_out, embeddings_out = torch.zeros(len(texts), labels), torch.zeros(len(texts), WIDTH)
     with torch.no_grad():
         for batch in rows:

@@ -1,0 +1,129 @@
+"""The gate refuses what is wrong; figures weigh templates, not rows; calibration finds what was put in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conversion.check.calibrate import calibrate, calibration_error, fit_temperature, softmax
+from conversion.check.figures import Prediction, auroc, measure
+from conversion.check.parity import Rules, chosen_exits, compare, gate
+from conversion.check.runtime import Answers
+from conversion.data.sentence import Sentence
+from conversion.study.seeds import join, to_markdown
+from firmware_py.contracts.errors import ConversionError
+
+RULES = Rules((1.0, 1.0, 1.0), (0.8, 0.8, 0.0), 0.5, None)
+
+
+def answers(seed: int = 0, rows: int = 200) -> Answers:
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(rows, 3, 5)).astype(np.float32) * 4
+    tags = random.integers(0, 7, (rows, 3, 8)).astype(np.int16)
+    tags[:, :, 6:] = -1
+    return Answers(logits, tags)
+
+
+def test_the_gate_lets_rounding_pass() -> None:
+    torch = answers()
+    noise = np.random.default_rng(1).normal(size=torch.logits.shape).astype(np.float32) * 0.01
+    parity = compare("dyn8", "here", replace(torch, logits=torch.logits + noise), torch, RULES)
+    gate(parity)
+    assert parity.same_tags == 1.0
+    assert parity.max_logit_error < 0.06
+
+
+@pytest.mark.parametrize("fault", ["permuted", "scaled", "tags", "nan"])
+def test_the_gate_refuses_what_runs_and_is_wrong(fault: str) -> None:
+    torch = answers()
+    logits, tags = torch.logits.copy(), torch.tags.copy()
+    if fault == "permuted":
+        logits = np.roll(logits, 1, axis=-1)
+    elif fault == "scaled":
+        logits = logits * 0.5
+    elif fault == "tags":
+        tags[:, 2] = np.where(tags[:, 2] > 0, 0, tags[:, 2])
+    else:
+        logits[:] = np.nan
+    with pytest.raises(ConversionError):
+        gate(compare("dyn8", "here", Answers(logits, tags), torch, RULES))
+
+
+def test_the_first_confident_exit_answers_and_the_last_always() -> None:
+    sure, unsure = [9.0, 0.0, 0.0], [0.1, 0.0, 0.0]
+    logits = np.array([[sure, sure, sure], [unsure, sure, sure], [unsure, unsure, unsure]], np.float32)
+    assert chosen_exits(logits, RULES) == [0, 1, 2]
+
+
+def test_every_template_weighs_the_same() -> None:
+    rows = [Sentence("a", "x", template=1)] * 9 + [Sentence("b", "y", template=2)]
+    said = [Prediction("x")] * 9 + [Prediction("x")]
+    assert measure(rows, said, []).intent == pytest.approx(0.5)
+
+
+def test_a_rejected_row_is_wrong_and_slots_count_by_exact_span() -> None:
+    rows = [Sentence("go home", "x", ((3, 7, "zone"),), 1), Sentence("go far", "x", ((3, 6, "zone"),), 2)]
+    said = [Prediction(None, ((3, 7, "zone"),), 0.9), Prediction("x", ((2, 6, "zone"),), 0.1)]
+    figures = measure(rows, said, [Prediction(None, (), 0.8), Prediction("x", (), 0.2)])
+    assert figures.intent == pytest.approx(0.5)
+    assert figures.slot_f1 == pytest.approx(0.5)
+    assert figures.out_of_scope_recall == pytest.approx(0.5)
+    assert figures.in_scope_rejected == pytest.approx(0.5)
+
+
+def test_auroc_counts_ties_half() -> None:
+    assert auroc(np.array([0.1, 0.2]), np.array([0.3, 0.4])) == 1.0
+    assert auroc(np.array([0.5, 0.5]), np.array([0.5, 0.5])) == 0.5
+    assert auroc(np.array([0.9]), np.array([0.1])) == 0.0
+
+
+def test_a_hidden_temperature_is_found_and_lowers_the_error() -> None:
+    random = np.random.default_rng(4)
+    true = random.normal(size=(4000, 6)) * 2
+    targets = np.array([random.choice(6, p=row) for row in softmax(true)])
+    found = fit_temperature(true * 2.5, targets)
+    assert found == pytest.approx(2.5, rel=0.1)
+    assert calibration_error(true * 2.5, targets, found) < calibration_error(true * 2.5, targets, 1.0)
+
+
+def test_the_scope_threshold_turns_away_few_of_ours() -> None:
+    random = np.random.default_rng(5)
+    ours = np.concatenate([random.normal(4, 1, (1000, 2)), random.normal(-1, 1.5, (1000, 1))], axis=1)
+    strange = np.concatenate([random.normal(0, 1, (300, 2)), random.normal(6, 1, (300, 1))], axis=1)
+    logits = np.concatenate([ours, strange])[:, None].repeat(3, 1)
+    targets = np.concatenate([ours[:, :2].argmax(1), np.full(300, 2)])
+    found = calibrate(logits, targets, 2)
+    scores = softmax(logits[:, -1] / found.temperatures[-1])[:, 2]
+    assert (scores[:1000] >= found.scope_threshold).mean() <= 0.005
+    assert (scores[1000:] >= found.scope_threshold).mean() > 0.9
+
+
+def report(seed: int, intent: float) -> dict[str, object]:
+    """A build's report with one figure that varies."""
+    figures = {
+        "intent": intent, "macro_f1": 0.95, "slot_f1": 0.94, "out_of_scope_auroc": 0.99,
+        "out_of_scope_recall": 0.9, "in_scope_rejected": 0.0, "exit_share": [0.9, 0.05, 0.05],
+    }  # fmt: skip
+    recipe = {
+        "evaluation": dict.fromkeys(("balanced", "thrifty", "careful"), figures), "sha256": "0" * 64, "bytes": 1,
+        "parity": {"agreement": 1.0, "max_logit_error": 0.1}, "intent_by_exit": [0.9, 0.9, 0.9],
+        "hand_written": {"intent": 0.9},
+    }  # fmt: skip
+    return {
+        "name": "home-en", "settings": {"seed": seed}, "seconds": {"distil": 60.0}, "versions": {},
+        "cpu": {"model": "x", "machine": "y", "flags": []},
+        "data": {"rows": {"train": 1}, "train_only_intents": ["A"]},
+        "recipes": {"dyn8": recipe}, "baselines": {"linear_svm": {**figures, "intent": 0.96, "slot_f1": None}},
+    }  # fmt: skip
+
+
+def test_seeds_are_joined_with_mean_and_checks() -> None:
+    joined = join([report(0, 0.98), report(1, 0.97)])
+    assert joined["rows"][0]["intent"]["mean"] == pytest.approx(0.975)
+    checks = {check["name"]: check["ok"] for check in joined["checks"]}
+    assert checks == {"intent": True, "macro_f1": True, "slot_f1": True, "over_linear_svm": True}
+    page = to_markdown(joined)
+    assert "| linear_svm | 96.00% (96.0% 96.0%)" in page
+    assert "not met" not in page

@@ -1,0 +1,103 @@
+"""What is exported is what was trained: folded graphs, heads, attention tables, embedding rows."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip(
+    "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
+)
+
+from conversion.export.files import embedding_bytes
+from conversion.export.stage_graph import StageGraph
+from conversion.nets.deepseek_lite import GROUPS, DeepSeekLite, Dims
+from conversion.nets.heads import Head
+from conversion.nets.student import attention_bias, positions
+from firmware_py.inference.heads import ExitHead
+from firmware_py.inference.tensors import Embedding, bias, position_tables
+
+
+def trained_like(layers: int) -> DeepSeekLite:
+    """A model in which every foldable parameter matters."""
+    torch.manual_seed(3)
+    model = DeepSeekLite(Dims(50, layers=layers)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn_like(parameter), alpha=0.2)
+        model.gates += torch.randn_like(model.gates) * 0.3
+    return model
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("width", range(1, GROUPS + 1))
+def test_folded_stages_say_what_the_model_says(layers: int, width: int) -> None:
+    """At every width, padded to a bucket, on the device's own bias and tables."""
+    model, n, bucket = trained_like(layers), 11, 16
+    ids = torch.randint(1, 50, (1, n))
+    with torch.no_grad():
+        expected = model(ids, attention_bias(torch.ones(1, n)), positions(n, model.dims.rope), width)
+        h = torch.zeros(bucket, model.dims.d)
+        h[:n] = model.embedding(ids)[0]
+        cos, sin = (torch.from_numpy(table.copy()) for table in position_tables(bucket, model.dims.rope))
+        for stage, wanted in enumerate(expected, 1):
+            h, state = StageGraph(model, stage, width)(h, torch.from_numpy(bias(n, bucket).copy()), cos, sin)
+            assert state.shape == (bucket, model.dims.state)
+            torch.testing.assert_close(h[:n], wanted[0], atol=2e-5, rtol=1e-4)
+
+
+def test_the_trunk_is_causal() -> None:
+    """A longer text leaves the rows of its beginning as they were: what incremental inference rests on."""
+    model = trained_like(1)
+    ids = torch.randint(1, 50, (1, 12))
+    with torch.no_grad():
+        long = model(ids, attention_bias(torch.ones(1, 12)), positions(12, 16))[-1]
+        short = model(ids[:, :7], attention_bias(torch.ones(1, 7)), positions(7, 16))[-1]
+    torch.testing.assert_close(long[:, :7], short, atol=1e-5, rtol=1e-4)
+
+
+def test_there_are_twelve_gates() -> None:
+    assert DeepSeekLite(Dims(10)).gates.numel() == 12
+
+
+def test_batched_bias_is_the_devices() -> None:
+    mask = torch.tensor([[1.0] * 5 + [0.0] * 3])
+    assert np.array_equal(attention_bias(mask)[0, 0].numpy(), bias(5, 8))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 9, 16])
+def test_the_numpy_head_is_the_torch_head(n: int) -> None:
+    torch.manual_seed(n)
+    head = Head(128, 43, 49).eval()
+    with torch.no_grad():
+        for name in ("intent_b1", "intent_b2", "tag_b1", "tag_b2"):
+            getattr(head, name).normal_()
+        for parameter in head.parameters():
+            parameter.copy_(parameter.half().float())  # the member stores float16
+        h, mask = torch.randn(1, 16, 128) * 3, torch.zeros(1, 16)
+        mask[:, :n] = 1
+        logits, tags, _ = head(h, mask)
+    device = ExitHead.from_bytes(head.to_bytes(), 1.0)
+    np.testing.assert_allclose(device.intent(h[0].numpy(), n), logits[0].numpy(), atol=2e-4, rtol=1e-4)
+    np.testing.assert_allclose(device.tag_logits(h[0].numpy(), n), tags[0, :n].numpy(), atol=2e-4, rtol=1e-4)
+
+
+def test_int8_embedding_rows_are_within_half_a_step() -> None:
+    model = trained_like(1)
+    table = model.embedding.weight.detach().numpy()
+    device = Embedding.from_bytes(embedding_bytes(model))
+    rows = device.lookup([1, 7, 49], 8)
+    step = np.abs(table[[1, 7, 49]]).max(1, keepdims=True) / 127
+    assert (np.abs(rows[:3] - table[[1, 7, 49]]) <= step / 2 + 1e-7).all()
+    assert not rows[3:].any()
+
+
+def test_equal_weights_make_equal_bytes() -> None:
+    torch.manual_seed(0)
+    head = Head(128, 5, 3)
+    assert head.to_bytes() == head.to_bytes()
+    with np.load(io.BytesIO(head.to_bytes())) as file:
+        assert {array.dtype for array in file.values()} == {np.dtype(np.float16)}

@@ -15,6 +15,7 @@ worker per slot and whoever calls; they meet in the queue, in a slot's lock and 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ from firmware_py.contracts.errors import (
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.node_state import CostLine, ServedTask
-from firmware_py.contracts.reply import Energy, ModelRef, Reply, Route, Status, Timing, error_reply
+from firmware_py.contracts.reply import Energy, Method, ModelRef, Reply, Route, Status, Timing, error_reply
 from firmware_py.contracts.request import Request
 from firmware_py.contracts.run import RunRecord
 from firmware_py.inference.engine import Engine, Outcome
@@ -78,13 +79,18 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What a node says of its board. `power_w` is the rail's power now, None when unknown."""
+    """What a node says of its board.
+
+    `power_w` is the rail's power now, None when unknown; `energy_method` is how joules are known at
+    this moment.
+    """
 
     profile: str
     simulated: bool
     power_source: str
     power_w: Callable[[], float | None]
     cost_lines: Callable[[], tuple[CostLine, ...]]
+    energy_method: Callable[[], Method]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ class NodeParts:
     ageing_s: float = 0.5
     inline_s: float = 0.005
     results: ResultCache | None = None
+    calibrate: Callable[[Slot], float] = lambda _: math.inf
     closing: Callable[[], None] = lambda: None
 
 
@@ -304,22 +311,30 @@ class CiuicNode:
     # --- workers -----------------------------------------------------------------------------------
 
     def _work(self, slot: Slot) -> None:
+        rest_s = IDLE_TICK_S
         while True:
             with self._wake:
                 job, dropped = self._queue.pop()
                 if job is None and not dropped:
                     if self._closing:
                         return
-                    self._wake.wait(IDLE_TICK_S)
+                    if rest_s > 0.0:
+                        self._wake.wait(min(rest_s, IDLE_TICK_S))
                     job, dropped = self._queue.pop()
                     dropped += self._queue.expired()
             self._drop(dropped)
             if job is None:
                 _survive("a delegate's re-test", lambda: self._parts.heal(slot))
+                found_s = _survive("a calibration row", lambda: self._calibrate(slot))
+                rest_s = IDLE_TICK_S if found_s is None else found_s
                 continue
             with slot.lock:
                 reply = self._run(job, slot)
             _deliver(job.on_reply, reply)
+
+    def _calibrate(self, slot: Slot) -> float:
+        with slot.lock:
+            return self._parts.calibrate(slot)
 
     def _drop(self, dropped: Sequence[Dropped[_Job]]) -> None:
         for gone in dropped:

@@ -36,6 +36,7 @@ from firmware_py.energy.ledger import Ledger
 from firmware_py.energy.open import SimulatedBoard, open_meter, start_plant
 from firmware_py.energy.plant_link import PlantClient
 from firmware_py.energy.watch import EnergyWatch
+from firmware_py.inference.calibration import Calibration
 from firmware_py.inference.engine import Engine, Weights
 from firmware_py.inference.golden import check_rows, load_rows, self_test
 from firmware_py.resources.governor import Ask, Policy, decide
@@ -131,6 +132,7 @@ class Assembly:
     slots: tuple[Slot, ...]
     limits: Callable[[Ask, int], Limits]
     heal: Callable[[Slot], None]
+    calibrate: Callable[[Slot], float]
 
 
 @contextmanager
@@ -166,6 +168,7 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
                 power_source=energy.ledger.source,
                 power_w=energy.power_w,
                 cost_lines=ground.costs.lines,
+                energy_method=lambda: energy.ledger.method,
             ),
             served=made.served,
             slots=made.slots,
@@ -173,6 +176,7 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
             charge=energy.ledger.charge,
             learn=ground.costs.learn,
             heal=made.heal,
+            calibrate=made.calibrate,
             queue_bound=config.queue_bound,
             ageing_s=config.ageing_s,
             inline_s=config.inline_s,
@@ -207,6 +211,7 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
         slots=tuple(_slot(models, ground, stack) for _ in range(config.slots)),
         limits=limits,
         heal=lambda slot: _heal(slot, models, ground),
+        calibrate=_calibration(models[0], ground),
     )
 
 
@@ -319,6 +324,16 @@ def _runner(model: _Model, spec: DelegateSpec, budget_bytes: int, ground: _Groun
         return runner
     factor = ground.profile.simulation.speed_factor or 1.0
     return SimulatedRunner(runner, factor, ground.clock, ground.energy.listener)
+
+
+def _calibration(model: _Model, ground: _Ground) -> Callable[[Slot], float]:
+    """Rows to learn this board's watts from; without a meter there is nothing to learn."""
+    task, ledger = model.served.task, ground.energy.ledger
+    limit_s = ground.config.calibrate_s if ground.energy.watch is not None else 0.0
+    rows = [task.encode({"text": row.text}) for row in load_rows(model.unpacked)] if limit_s else []
+    calibration = Calibration(rows, ledger.charge, limit_s)
+    name = model.served.manifest.task.name
+    return lambda slot: calibration.step(slot.engines[name])
 
 
 def _heal(slot: Slot, models: list[_Model], ground: _Ground) -> None:

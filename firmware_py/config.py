@@ -83,6 +83,8 @@ AGENT: tuple[Setting, ...] = (
             low=0.0),
     Setting("meter", "text", "auto", "read the profile's power sensor, or leave joules unknown",
             choices=("auto", "off")),
+    Setting("calibrate_s", "number", 15.0, "seconds that the bundle's own sentences may run after the start, "
+            "while nothing waits, until joules are known from the meter; 0: never", low=0.0),
 )  # fmt: skip
 
 
@@ -106,6 +108,7 @@ class AgentConfig:
     cache_bytes: int = 4 * 2**20
     power_limit_w: float = 0.0
     meter: str = "auto"
+    calibrate_s: float = 15.0
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> AgentConfig:

@@ -130,6 +130,7 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
             power_w=board.power_w(),
             power_source=board.power_source,
             simulated=board.simulated,
+            energy_method=board.energy_method(),
             costs=board.cost_lines(),
         )
 

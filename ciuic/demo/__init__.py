@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ciuic.demo.nodes import Roll
     from ciuic.demo.sentences import Question
     from ciuic.demo.summary import Answered
     from mqtt_bridge.broker.process import BrokerProcess
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[2]
 _MESH = "demo"
 _READY_TIMEOUT_S = 30.0
+_CALIBRATE_S = 12.0
+_LOOK_S = 0.1
 _COUNT = 200
 _LEGACY = 20
 _KILL_AT = 120
@@ -94,16 +97,19 @@ def _play(
     args: argparse.Namespace, broker: BrokerProcess, questions: Sequence[Question], say: Callable[[str], None]
 ) -> tuple[list[Answered], int]:
     """Start the nodes, ask everything, kill one node; the answers and how many repeats were dropped."""
-    from ciuic.demo.nodes import BOARDS, Nodes, Readiness
+    from ciuic.demo.nodes import BOARDS, Nodes, Roll
     from ciuic.demo.play import Asker, Pace
     from ciuic.demo.screen import HEADER, answer_line
+    from firmware_py.contracts.errors import NoReplyError
 
     kill_at = max(1, _KILL_AT * args.count // _COUNT)
     answers: list[Answered] = []
     with ExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ciuic-demo-")))
         transports = {5: _link(broker, "demo-v5", 5), 4: _link(broker, "demo-v311", 4)}
-        ready = Readiness(transports[5], _MESH, [board.node for board in BOARDS])
+        names = [board.node for board in BOARDS]
+        ready = Roll(transports[5], "state", _MESH, names)
+        metered = Roll(transports[5], "heartbeat", _MESH, names)
         for transport in transports.values():
             stack.enter_context(transport)
         options = [
@@ -119,9 +125,14 @@ def _play(
         nodes = stack.enter_context(Nodes(BOARDS, options, logs))
         for board in BOARDS:
             say(f"node         {board.node}: {board.title}, simulated, a process of its own")
-        ready.wait(_READY_TIMEOUT_S, nodes)
+        if not ready.wait(_READY_TIMEOUT_S):
+            msg = (
+                f"not ready within {_READY_TIMEOUT_S:g} s: {', '.join(ready.missing)} ({nodes.last_words()})"
+            )
+            raise NoReplyError(msg)
         for transport in transports.values():
             transport.wait_up(_READY_TIMEOUT_S)
+        _calibrate(metered)
         say(f"\n{HEADER}")
 
         def kill() -> None:
@@ -133,6 +144,17 @@ def _play(
             answers.append(answer)
             say(answer_line(answer))
         return answers, asker.repeats
+
+
+def _calibrate(metered: Roll) -> None:
+    """Give each node's meter time to learn what an answer costs; the demo goes on without it, too."""
+    from ciuic.progress import Progress
+
+    with Progress("metering what an answer costs", round(_CALIBRATE_S / _LOOK_S)) as show:
+        for look in range(round(_CALIBRATE_S / _LOOK_S)):
+            if metered.wait(_LOOK_S):
+                break
+            show(look)
 
 
 def _print(line: str) -> None:

@@ -10,7 +10,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from firmware_py.contracts.errors import NoReplyError
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import decode_payload
 
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
     from mqtt_bridge.transport.base import Message, Transport
 
 _STOP_TIMEOUT_S = 5.0
+_SAYS: dict[str, dict[str, str]] = {
+    "state": {"state": "ready"},
+    "heartbeat": {"energy_method": "predicted"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +90,30 @@ class Nodes:
         return "; ".join(out)
 
 
-class Readiness:
-    """Hears the nodes' retained states and waits until all are ready."""
+class Roll:
+    """Waits until every node has said the same of itself on a topic of a kind."""
 
-    def __init__(self, transport: Transport, mesh: str, nodes: Sequence[str]) -> None:
+    def __init__(self, transport: Transport, kind: topics.Kind, mesh: str, nodes: Sequence[str]) -> None:
         self._missing = set(nodes)
         self._all = threading.Event()
-        transport.subscribe(topics.build_filter("state", mesh), self._heard)
+        self._wanted: dict[str, str] = _SAYS[kind]
+        transport.subscribe(topics.build_filter(kind, mesh), self._heard)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Nodes that have not said it yet."""
+        return tuple(sorted(self._missing))
 
     def _heard(self, message: Message) -> None:
         address = topics.parse(message.topic)
         if address is None or not message.payload:
             return
         data = decode_payload(message.payload, message.content_type)
-        if isinstance(data, dict) and data.get("state") == "ready":
+        if isinstance(data, dict) and self._wanted.items() <= data.items():
             self._missing.discard(address.node)
             if not self._missing:
                 self._all.set()
 
-    def wait(self, timeout_s: float, nodes: Nodes) -> None:
-        """Wait for all.
-
-        Raises:
-            NoReplyError: some node was not ready in time; its last log line is in the message.
-        """
-        if not self._all.wait(timeout_s):
-            silent = ", ".join(sorted(self._missing))
-            msg = f"not ready within {timeout_s:g} s: {silent} ({nodes.last_words()})"
-            raise NoReplyError(msg)
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for all of them; False when some were missing after `timeout_s` seconds."""
+        return self._all.wait(timeout_s)

@@ -72,9 +72,10 @@ def summary_lines(figures: dict[str, Any], verdicts: Iterable[Check]) -> list[st
         if node["energy_j"] is not None:
             energy = f"{si(node['energy_j'], 'J')} ± {si(node['u95_j'] or 0.0, 'J')} an answer above idle"
         methods = ", ".join(f"{count} {method}" for method, count in sorted(node["methods"].items()))
+        sources = " and ".join(name for name in sorted(node["sources"]) if name != "none") or "none"
         tag = ", simulated board" if node["simulated"] else ""
         lines.append(
-            f"joules       {name}: {node['answers']} answers, {energy} ({methods}; source {node['source']}{tag})"
+            f"joules       {name}: {node['answers']} answers, {energy} ({methods}; source {sources}{tag})"
         )
     lines.append("")
     lines += [

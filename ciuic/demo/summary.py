@@ -55,7 +55,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def energy_by_node(answers: Iterable[Answered]) -> dict[str, dict[str, Any]]:
-    """Per node: answers, those with known joules, their mean and mean U95, method, source, simulated."""
+    """Per node: answers, those with known joules, their mean and mean U95, methods, sources, simulated."""
     out: dict[str, dict[str, Any]] = {}
     groups: dict[str, list[Reply]] = {}
     for answer in answers:
@@ -70,7 +70,7 @@ def energy_by_node(answers: Iterable[Answered]) -> dict[str, dict[str, Any]]:
             "energy_j": fmean(e.energy_j for e in known if e.energy_j is not None) if known else None,
             "u95_j": fmean(e.u95_j for e in known if e.u95_j is not None) if known else None,
             "methods": dict(methods),
-            "source": known[-1].source if known else "none",
+            "sources": dict(Counter(e.source for e in known)),
             "simulated": any(r.route.simulated for r in replies),
         }
     return out

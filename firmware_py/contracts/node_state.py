@@ -67,7 +67,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Twice a second, not retained: load, power and cost lines."""
+    """Twice a second, not retained: load, power and cost lines.
+
+    `energy_method` is how joules are known at this moment, as in a reply.
+    """
 
     node: str
     epoch: int
@@ -78,6 +81,7 @@ class Heartbeat:
     power_w: float | None
     power_source: str
     simulated: bool
+    energy_method: str = "none"
     costs: tuple[CostLine, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from firmware_py.contracts.errors import SensorBusError, SensorRangeError
-from firmware_py.contracts.reply import Energy
+from firmware_py.contracts.reply import Energy, Method
 from firmware_py.contracts.run import RunRecord
 from firmware_py.costs import HOST, CostModel, Equation, Slot
 from firmware_py.energy.baseline import Baseline, net_of
@@ -94,6 +94,7 @@ class Ledger:
         self._metered_j = self._charged_j = 0.0
         self._longest_s = 0.0
         self._last_charge_s = -math.inf
+        self._method: Method = "none"
         # Of the windows that the figures rest on.
         self._systematic95 = 0.0
         self._rate_hz: float | None = None
@@ -103,6 +104,11 @@ class Ledger:
     def source(self) -> str:
         """Name of the meter behind the windows."""
         return self._source
+
+    @property
+    def method(self) -> Method:
+        """How the newest charge was known; `none` before the first."""
+        return self._method
 
     @property
     def last_charge_s(self) -> float:
@@ -115,6 +121,11 @@ class Ledger:
         `predicted` once this board's windows taught the model enough, `estimated` before; unknown
         is null.
         """
+        energy = self._price(run)
+        self._method = energy.method
+        return energy
+
+    def _price(self, run: RunRecord) -> Energy:
         charge = self._costs.charge(run)
         self._runs.append(_Run(run, 0.0 if charge is None else charge.energy_j))
         self._last_charge_s = max(self._last_charge_s, run.end_s)

@@ -178,6 +178,7 @@ HEARTBEAT: Schema = _object(
     power_w=_nullable(_number()),
     power_source=_text(),
     simulated=_FLAG,
+    energy_method=_choice(METHODS),
     costs={
         "type": "array",
         "items": _object(

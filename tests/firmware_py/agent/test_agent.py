@@ -86,7 +86,7 @@ def make(tiny: Unpacked) -> Iterator[Make]:
         task = IntentTask(tiny.manifest, tiny.read(tiny.manifest.tokenizer.name))
         given: dict[str, Any] = {
             "clock": CLOCK,
-            "board": Board("simulated", False, "none", lambda: None, tuple),
+            "board": Board("simulated", False, "none", lambda: None, tuple, lambda: "none"),
             "served": {"home": Served(tiny.manifest, ModelRef("tiny-en", "0.0.1", tiny.sha256), task)},
             "slots": [slot() for _ in range(slots)],
             "limits": lambda a, stages: Limits(a.due_s, a.rule, None, a.qos.energy_j),

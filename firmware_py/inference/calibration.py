@@ -1,0 +1,67 @@
+"""Teaches the cost model this board's watts: the bundle's own sentences, back to back, while nothing waits.
+
+A command takes milliseconds and the meter's window a second, so a few commands among much idle time say
+little of what one costs. A few windows full of work say it within some percent. The rows run on a
+slot that is free, one at a time, so a request waits for one row at most; seconds and joules of the
+rows are charged like a request's, but they are no answers and change no published exit share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from firmware_py.contracts.limits import Limits
+from firmware_py.contracts.reply import Energy
+from firmware_py.contracts.run import RunRecord
+from firmware_py.inference.engine import Engine
+from firmware_py.tasks.intent import Encoded
+
+BURST_S = 1.0  # as long as a meter window
+REST_S = 0.25  # long enough to see the idle draw at the meter's slower pace
+
+
+class Calibration:
+    """One board's; `step` runs one row and says when it wants the slot again.
+
+    Ends when charges are `predicted` - the ledger has reconciled enough windows of this board - or
+    `limit_s` seconds after the first row, and then stays ended.
+    """
+
+    def __init__(
+        self, rows: Sequence[Encoded], charge: Callable[[RunRecord], Energy], limit_s: float
+    ) -> None:
+        self._rows = rows
+        self._charge = charge
+        self._limit_s = limit_s
+        self._from_s = self._burst_s = -math.inf
+        self._at = 0
+        self._resting = True
+        self.ended = not rows or limit_s <= 0.0
+
+    def step(self, engine: Engine) -> float:
+        """Run the next row on an engine whose slot the caller holds.
+
+        Returns seconds to rest before the next step: 0 within a burst, infinite when it has ended.
+
+        Raises:
+            GraphError: stage 1 failed on every rung.
+        """
+        if self.ended:
+            return math.inf
+        now_s = engine.now_s()
+        if self._at == 0:
+            self._from_s = now_s
+        if self._resting:
+            self._burst_s, self._resting = now_s, False
+        row = self._rows[self._at % len(self._rows)]
+        self._at += 1
+        # The most careful rule walks deepest, so that every stage is seen.
+        rules = engine.weights.manifest.exit_rules
+        rule = max(rules, key=lambda name: (sum(rules[name]), name))
+        energy = self._charge(engine.run(row, Limits(due_s=math.inf, rule=rule)).record)
+        self.ended = energy.method == "predicted" or now_s - self._from_s >= self._limit_s
+        self._resting = now_s - self._burst_s >= BURST_S
+        if self.ended:
+            return math.inf
+        return REST_S if self._resting else 0.0

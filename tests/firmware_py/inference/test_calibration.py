@@ -50,7 +50,7 @@ class Rig:
 
     def play(self, most: int = 10_000) -> list[float]:
         """Step until it ends; the rests it asked for."""
-        rests = []
+        rests: list[float] = []
         while len(rests) < most:
             rest_s = self.calibration.step(self.engine)
             rests.append(rest_s)

@@ -24,7 +24,7 @@ from conversion.data.sentence import Sentence
 from conversion.data.templates import Grammar, Split, load_grammar, split_templates
 from firmware_py.tasks.intent import OUT_OF_SCOPE
 
-PER_TEMPLATE = {"train": 40, "calibration": 16, "evaluation": 16}
+PER_TEMPLATE = {"train": 32, "calibration": 16, "evaluation": 16}
 PER_INTENT = 160  # a small intent's templates are drawn more often, to at least this many in training
 POLITE = 0.15  # share of training sentences with one of the package's own skip words around them
 _BEFORE = ("please", "can you", "could you", "would you", "i'd like to", "i want to")

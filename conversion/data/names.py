@@ -15,6 +15,7 @@ from typing import Literal
 
 Side = Literal["train", "eval"]
 
+COMPOUND = 0.35  # share of invented words that are no dictionary's
 INVENTED = 0.45  # share of training values that are made up
 FREE = ("item", "task", "message", "search_query", "todo", "zone", "person")  # anything may stand
 AS_LISTED = (
@@ -53,13 +54,20 @@ class Names:
         if key in FREE:
             if not self.words:
                 return value
-            return " ".join(random.choice(self.words) for _ in range(random.randint(1, 3)))
+            return " ".join(self._word(random) for _ in range(random.randint(1, 3)))
         if key in AS_LISTED:
             return value
-        word = random.choice(self.words or _MODIFIERS)
+        word = self._word(random)
         if key == "area":
             return random.choice((word, value, f"{word} room", f"{word} {value}"))
         return f"{word} {value.split()[-1]}"
+
+    def _word(self, random: Random) -> str:
+        """A frequent word, or two run together as in "carport": a word that the vocabulary has to spell."""
+        if not self.words:
+            return random.choice(_MODIFIERS)
+        word = random.choice(self.words)
+        return word if random.random() > COMPOUND else word[:5] + random.choice(self.words)[:4]
 
 
 def load_names(side: Side, words: tuple[str, ...] = ()) -> Names:

@@ -39,7 +39,7 @@ class Settings:
     warm_up_steps: int = 150
     kl: float = 0.7
     cosine: float = 0.5
-    perturbed: float = 0.2  # share of rows that lose a word
+    perturbed: float = 0.08  # share of rows that lose a word
 
 
 def distil(

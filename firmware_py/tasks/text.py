@@ -3,7 +3,7 @@
 A text is folded character by character - compatibility decomposition (NFKD), lower case, combining
 marks dropped - and each folded character remembers the code point it came from, so that spans stay
 right where folding changes the length (`İ`, `ﬁ`, `é` as one or two code points). Words are runs of
-letters or of digits (`20c` is a number and its unit); punctuation, symbols and CJK ideographs stand
+letters or of digits (`20c` is a number and its unit, but `3rd` one word); punctuation, symbols and CJK ideographs stand
 alone. Words are then cut greedily,
 longest piece first, as in BERT (Devlin et al. 2018, WordPiece). ASCII texts take a shorter way to
 the same result.
@@ -25,11 +25,14 @@ PADDING = "[PAD]"
 ALONE = "alone"  # the kind of a character that is a word by itself
 MAX_WORD_CHARS = 100  # BERT's own bound; a longer word is one unknown token
 _CACHE_WORDS = 4096  # about 1 MB; the cache is dropped whole when it is full
-_ASCII_WORD = re.compile(r"[a-z]+|[0-9]+|[^\sa-z0-9\x00-\x1f\x7f]")
+_ASCII_WORD = re.compile(r"[a-z]+|[0-9]+(?:st|nd|rd|th)(?![a-z0-9])|[0-9]+|[^\sa-z0-9\x00-\x1f\x7f]")
 
 # The CJK blocks that BERT sets apart: unified ideographs, extension A, compatibility, the other planes.
 _IDEOGRAPHS = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 
+_ORDINAL_ENDS = frozenset({"st", "nd", "rd", "th"})
+
+_Word = tuple[str, list[tuple[int, int]]]  # folded letters, and for each its span in the text
 _Piece = tuple[int, int, int]  # id, start and end within the folded word
 
 
@@ -130,9 +133,9 @@ class WordPiece:
         return tuple(pieces)
 
 
-def _words(text: str) -> list[tuple[str, list[tuple[int, int]]]]:
+def _words(text: str) -> list[_Word]:
     """Folded words, each with the source span of each of its characters."""
-    words: list[tuple[str, list[tuple[int, int]]]] = []
+    words: list[_Word] = []
     letters: list[str] = []
     sources: list[tuple[int, int]] = []
     open_kind = ""
@@ -158,7 +161,21 @@ def _words(text: str) -> list[tuple[str, list[tuple[int, int]]]]:
             letters.append(letter)
             sources.append((position, position + 1))
     close()
-    return words
+    return _join_ordinals(words)
+
+
+def _join_ordinals(words: list[_Word]) -> list[_Word]:
+    """Make `3` `rd` one word again, as the short way's expression does."""
+    out: list[_Word] = []
+    for number, (word, sources) in enumerate(words):
+        if word in _ORDINAL_ENDS and out and out[-1][0].isascii() and out[-1][0].isdigit():
+            follows = words[number + 1] if number + 1 < len(words) else None
+            free = follows is None or follows[1][0][0] >= sources[-1][1] + 1 or not follows[0][0].isnumeric()
+            if out[-1][1][-1][1] == sources[0][0] and free:
+                out[-1] = (out[-1][0] + word, out[-1][1] + sources)
+                continue
+        out.append((word, sources))
+    return out
 
 
 def _is_mark(char: str) -> bool:

@@ -14,7 +14,7 @@ from firmware_py.tasks.text import MAX_WORD_CHARS, WordPiece
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = [
     "[PAD]", "[UNK]", *LETTERS, *"0123456789.,-%°!?'", *("##" + c for c in LETTERS + "0123456789"),
-    "turn", "on", "the", "kitchen", "light", "##s", "20",
+    "turn", "on", "the", "kitchen", "light", "##s", "20", "3rd",
 ]  # fmt: skip
 VOCABULARY = list(dict.fromkeys(VOCABULARY))
 
@@ -38,6 +38,10 @@ def test_longest_piece_first_with_spans_in_the_original_case(tokenizer: WordPiec
 
 def test_a_number_and_its_unit_are_two_words(tokenizer: WordPiece) -> None:
     assert pieces(tokenizer, "20on") == [("20", "20"), ("on", "on")]
+    assert pieces(tokenizer, "3rd") == [("3rd", "3rd")]
+    assert pieces(tokenizer, "3rd é")[0] == ("3rd", "3rd")
+    assert [piece for piece, _ in pieces(tokenizer, "3rds é")] == ["3", "r", "##d", "##s", "e"]
+    assert [piece for piece, _ in pieces(tokenizer, "3rd20 é")] == ["3", "r", "##d", "20", "e"]
     assert pieces(tokenizer, "on20°") == [("on", "on"), ("20", "20"), ("°", "°")]
 
 

@@ -113,7 +113,9 @@ def test_what_a_node_says_fits() -> None:
         (ServedTask("home", "intent", ("en",), "m", "1", "0"),),
         "2026-01-01T00:00:00Z",
     )
-    beat = Heartbeat("n", 1, 0, 1, 2, 3, None, "none", True, (CostLine("16/w4/balanced/dyn8", 0.1, 0.01),))
+    beat = Heartbeat(
+        "n", 1, 0, 1, 2, 3, None, "none", True, costs=(CostLine("16/w4/balanced/dyn8", 0.1, 0.01),)
+    )
     reply = error_reply(None, QueueFullError("full", retry_after_s=0.5), node="n")
     for name, value in (
         ("birth", birth.to_dict()),

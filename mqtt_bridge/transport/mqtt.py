@@ -371,7 +371,7 @@ class MqttTransport(Transport):
             self._retry_s = 0.0
         else:  # a link that does not hold: two clients with one id would take it from each other for ever
             self._back_off()
-        self._tell("down")
+        self._jobs.append(lambda: self._tell("down"))  # behind an `up` that was not told yet
 
     # --- paho's callbacks, all on this thread ----------------------------------------------------
 

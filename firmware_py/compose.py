@@ -331,6 +331,8 @@ def _calibration(model: _Model, ground: _Ground) -> Callable[[Slot], float]:
     task, ledger = model.served.task, ground.energy.ledger
     limit_s = ground.config.calibrate_s if ground.energy.watch is not None else 0.0
     rows = [task.encode({"text": row.text}) for row in load_rows(model.unpacked)] if limit_s else []
+    # Only what is loaded ahead: graphs for longer texts would stay in memory and nobody asked for them.
+    rows = [row for row in rows if row.tokens <= _COMMAND_TOKENS]
     calibration = Calibration(rows, ledger.charge, limit_s)
     name = model.served.manifest.task.name
     return lambda slot: calibration.step(slot.engines[name])

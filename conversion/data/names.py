@@ -2,7 +2,8 @@
 
 Training also invents values (a modifier with a domain's noun, or random words where anything may
 stand), so that a slot is known by its place and not by heart. Where an area and a name can stand in the same place
-("the … timer", "the … light") only areas are invented: an unknown word there is more often a room.
+("the … timer", "the … light") no bare word is made up for either: what a word means must decide, and its
+embedding knows more of that than a coin.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ AS_LISTED = (
     "weather",
     "light_modifier",
     "timer_name",
-)  # an invented one would be an area's
+)  # what these are is in the word itself
 _MODIFIERS = (
     "new", "old", "big", "small", "left", "right", "blue", "green", "black", "white", "round", "tall", "second",
     "smart", "wooden", "tom's", "anna's", "dad's", "kids", "cheap", "silver", "front", "rear", "tiny", "spare",
@@ -59,7 +60,7 @@ class Names:
             return value
         word = self._word(random)
         if key == "area":
-            return random.choice((word, value, f"{word} room", f"{word} {value}"))
+            return random.choice((value, f"{word} room", f"{word} {value}"))
         return f"{word} {value.split()[-1]}"
 
     def _word(self, random: Random) -> str:

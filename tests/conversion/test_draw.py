@@ -5,10 +5,8 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from conversion.data.draw import Drawer, Drawn, join, number_words
+from conversion.data.draw import Drawer, Drawn, number_words
 from conversion.data.home import ambiguous
 from conversion.data.names import load_names
 from conversion.data.sentence import Sentence
@@ -103,15 +101,6 @@ def test_equal_forms_of_two_intents_are_removed_even_when_texts_differ() -> None
     ]
     bad = ambiguous(rows)
     assert [bad(row) for row in rows] == [True, True, True, True, False]
-
-
-@given(st.lists(st.tuples(st.text(alphabet="ab ", max_size=6), st.booleans()), max_size=8))
-def test_joined_pieces_have_single_spaces_and_exact_slots(pieces: list[tuple[str, bool]]) -> None:
-    text, slots = join([(value, "slot" if slot else None, "") for value, slot in pieces])
-    assert "  " not in text
-    assert text == text.strip()
-    wanted = [" ".join(value.split()) for value, slot in pieces if slot and value.strip()]
-    assert [text[start:end] for start, end, _ in slots] == wanted
 
 
 def test_numbers_in_words() -> None:

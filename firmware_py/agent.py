@@ -20,6 +20,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -162,20 +163,17 @@ class CiuicNode:
     # --- the life of a request -------------------------------------------------------------------
 
     def answer(self, request: Request) -> Reply:
-        """Answer on the calling thread, waiting for a slot until the deadline. Never raises."""
+        """Answer on the calling thread if a slot is free, else wait for the queue's reply. Never raises."""
         found = self._accept(request, _ignore)
         if isinstance(found, Reply):
             return found
         reply = self._run_on_free_slot(found)
-        if reply is None:
-            slot = self._parts.slots[0]
-            if not slot.lock.acquire(timeout=max(0.0, request.due_s - self._now())):
-                return self._refuse(request, DeadlinePassedError("no slot became free before the deadline"))
-            try:
-                reply = self._run(found, slot)
-            finally:
-                slot.lock.release()
-        return reply
+        if reply is not None:
+            return reply
+        # Not by waiting for the lock: a worker that lets go of it takes it again before we wake.
+        queued: SimpleQueue[Reply] = SimpleQueue()
+        self.submit(request, queued.put)
+        return queued.get()
 
     def try_inline(self, request: Request) -> Reply | None:
         """Answer on the calling thread if that is quick; None when the request must be queued.

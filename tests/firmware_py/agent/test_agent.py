@@ -421,3 +421,43 @@ def test_what_the_node_says_of_itself(make: Make) -> None:
     assert (load.queue, load.answered, load.refused, load.failed) == (0, 2, 1, 0)
     (task,) = node.tasks()
     assert (task.name, task.kind, task.model) == ("home", "intent", "tiny-en")
+
+
+def test_idle_work_holds_up_neither_callers_nor_closing(make: Make) -> None:
+    """Calibration takes the slot again and again; who asks meanwhile waits for one row at most."""
+    rows = threading.Semaphore(0)
+
+    def calibrate(slot: Slot) -> float:
+        assert slot.lock.locked()
+        rows.release()
+        threading.Event().wait(0.002)
+        return 0.0
+
+    node, inbox = make(calibrate=calibrate), Inbox()
+    assert rows.acquire(timeout=WAIT_S)
+    for number in range(20):
+        assert node.answer(ask(number=number, deadline_s=1.0)).status == "ok"
+    node.submit(ask(number=99), inbox)
+    assert inbox.wait(1)[0].status == "ok"
+    closing = threading.Thread(target=node.close)
+    closing.start()
+    closing.join(WAIT_S)
+    assert not closing.is_alive()
+
+
+def test_who_waits_for_a_slot_while_the_node_closes_is_told(make: Make) -> None:
+    gate, inbox = Gate(), Inbox()
+    node = make(gate)
+    node.submit(ask(number=0), inbox)
+    assert gate.entered.wait(WAIT_S)
+    caller = threading.Thread(target=lambda: inbox(node.answer(ask(number=1, deadline_s=WAIT_S))))
+    caller.start()
+    while not node.load().queue:
+        threading.Event().wait(0.001)
+    closing = threading.Thread(target=node.close)
+    closing.start()
+    assert code(inbox.wait(1)[0]) == "shutting_down"
+    gate.open.set()
+    closing.join(WAIT_S)
+    caller.join(WAIT_S)
+    assert [reply.id for reply in inbox.wait(2)] == ["1", "0"]

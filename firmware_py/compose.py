@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import socket
 import threading
@@ -30,6 +31,7 @@ from firmware_py.contracts.clock import Clock, SystemClock
 from firmware_py.contracts.errors import CiuicError, ConfigError, GoldenTestError, SensorAbsentError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.reply import ModelRef
+from firmware_py.contracts.request import Qos
 from firmware_py.contracts.seams import Runner
 from firmware_py.costs import CostModel
 from firmware_py.energy.ledger import Ledger
@@ -189,6 +191,9 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
 def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
     ground = _ground(config, clock, stack)
     models = [_model(Path(path), ground) for path in config.model]
+    if not models:
+        msg = "no bundle to serve"
+        raise ConfigError(msg, hint="Name one with --model.")
     served = {model.served.manifest.task.name: model.served for model in models}
     if len(served) != len(models):
         msg = "two bundles serve the same task"
@@ -205,13 +210,16 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
             state = BoardState(state.temperature_c, state.memory_available_bytes, power_w)
         return decide(state, ask, policy, stages)
 
+    slots = tuple(_slot(models, ground, stack) for _ in range(config.slots))
+    learn = _calibration(models[0], ground, limits)
     return Assembly(
         ground=ground,
         served=served,
-        slots=tuple(_slot(models, ground, stack) for _ in range(config.slots)),
+        slots=slots,
         limits=limits,
         heal=lambda slot: _heal(slot, models, ground),
-        calibrate=_calibration(models[0], ground),
+        # One slot's worker only: others would work through its rests, and all learn the same watts.
+        calibrate=lambda slot: learn(slot) if slot is slots[0] else math.inf,
     )
 
 
@@ -326,16 +334,21 @@ def _runner(model: _Model, spec: DelegateSpec, budget_bytes: int, ground: _Groun
     return SimulatedRunner(runner, factor, ground.clock, ground.energy.listener)
 
 
-def _calibration(model: _Model, ground: _Ground) -> Callable[[Slot], float]:
+def _calibration(
+    model: _Model, ground: _Ground, limits: Callable[[Ask, int], Limits]
+) -> Callable[[Slot], float]:
     """Rows to learn this board's watts from; without a meter there is nothing to learn."""
     task, ledger = model.served.task, ground.energy.ledger
+    manifest = model.served.manifest
+    anything = Ask(Qos(), math.inf, manifest.default_rule)
     limit_s = ground.config.calibrate_s if ground.energy.watch is not None else 0.0
     rows = [task.encode({"text": row.text}) for row in load_rows(model.unpacked)] if limit_s else []
     # Only what is loaded ahead: graphs for longer texts would stay in memory and nobody asked for them.
     rows = [row for row in rows if row.tokens <= _COMMAND_TOKENS]
-    calibration = Calibration(rows, ledger.charge, limit_s)
-    name = model.served.manifest.task.name
-    return lambda slot: calibration.step(slot.engines[name])
+    calibration = Calibration(
+        rows, ledger.charge, limit_s, lambda: limits(anything, manifest.stages).max_stages is None
+    )
+    return lambda slot: calibration.step(slot.engines[manifest.task.name])
 
 
 def _heal(slot: Slot, models: list[_Model], ground: _Ground) -> None:

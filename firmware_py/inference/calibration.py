@@ -3,7 +3,8 @@
 A command takes milliseconds and the meter's window a second, so a few commands among much idle time say
 little of what one costs. A few windows full of work say it within some percent. The rows run on a
 slot that is free, one at a time, so a request waits for one row at most; seconds and joules of the
-rows are charged like a request's, but they are no answers and change no published exit share.
+rows are charged like a request's, but they are no answers and change no published exit share. A board
+that is warm or over its power limit is left alone until it is not.
 """
 
 from __future__ import annotations
@@ -19,21 +20,28 @@ from firmware_py.tasks.intent import Encoded
 
 BURST_S = 1.0  # as long as a meter window
 REST_S = 0.25  # long enough to see the idle draw at the meter's slower pace
+STRAINED_S = 1.0  # how often a board without heat or power to spare is looked at
 
 
 class Calibration:
     """One board's; `step` runs one row and says when it wants the slot again.
 
-    Ends when charges are `predicted` - the ledger has reconciled enough windows of this board - or
-    `limit_s` seconds after the first row, and then stays ended.
+    Ends when charges are `predicted` - the ledger has reconciled enough windows of this board - when a
+    row fails, or `limit_s` seconds after the first row, and then stays ended. One thread at a time.
+    `spare` tells whether the board has heat and power for work that nobody asked for.
     """
 
     def __init__(
-        self, rows: Sequence[Encoded], charge: Callable[[RunRecord], Energy], limit_s: float
+        self,
+        rows: Sequence[Encoded],
+        charge: Callable[[RunRecord], Energy],
+        limit_s: float,
+        spare: Callable[[], bool] = lambda: True,
     ) -> None:
         self._rows = rows
         self._charge = charge
         self._limit_s = limit_s
+        self._spare = spare
         self._from_s = self._burst_s = -math.inf
         self._at = 0
         self._resting = True
@@ -52,6 +60,12 @@ class Calibration:
         now_s = engine.now_s()
         if self._at == 0:
             self._from_s = now_s
+        if now_s - self._from_s >= self._limit_s:
+            self.ended = True
+            return math.inf
+        if not self._spare():
+            self._resting = True
+            return STRAINED_S
         if self._resting:
             self._burst_s, self._resting = now_s, False
         row = self._rows[self._at % len(self._rows)]
@@ -59,8 +73,9 @@ class Calibration:
         # The most careful rule walks deepest, so that every stage is seen.
         rules = engine.weights.manifest.exit_rules
         rule = max(rules, key=lambda name: (sum(rules[name]), name))
+        self.ended = True  # should the row raise: a board that fails is said once and not asked again
         energy = self._charge(engine.run(row, Limits(due_s=math.inf, rule=rule)).record)
-        self.ended = energy.method == "predicted" or now_s - self._from_s >= self._limit_s
+        self.ended = energy.method == "predicted"
         self._resting = now_s - self._burst_s >= BURST_S
         if self.ended:
             return math.inf

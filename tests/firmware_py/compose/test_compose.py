@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import subprocess
 import sys
 import threading
@@ -11,21 +12,26 @@ from pathlib import Path
 
 import pytest
 
-from device_profiles.profile import ProfileError
+from device_profiles.profile import PowerRail, ProfileError
 from firmware_py.bundles import sign
 from firmware_py.bundles.write import member, write_bundle
 from firmware_py.compose import assembled, board_of, build_node, node_name, profile_values
 from firmware_py.config import AgentConfig
-from firmware_py.contracts.clock import SystemClock
+from firmware_py.contracts.clock import Clock, SystemClock
 from firmware_py.contracts.errors import (
+    BundleError,
     BundleMissingError,
     BundleUnsignedError,
     BundleUntrustedError,
     ConfigError,
     GoldenTestError,
+    SensorAbsentError,
+    SensorBusError,
 )
 from firmware_py.contracts.golden import parse_golden, write_golden
 from firmware_py.contracts.request import Qos, Request
+from firmware_py.energy.meters.base import Meter
+from firmware_py.energy.open import SimulatedBoard, open_meter
 from firmware_py.resources.governor import Ask
 from firmware_py.testing.tiny_bundle import tiny_files, write_tiny_bundle
 
@@ -184,3 +190,80 @@ def test_over_the_power_limit_only_the_first_exit_runs(config: AgentConfig) -> N
         assert assembly.limits(ask_, 3).max_stages == 1
     with assembled(config) as assembly:
         assert assembly.limits(ask_, 3).max_stages is None
+
+
+@pytest.mark.parametrize("fault", ["absent at the start", "I2C error", "stuck bus"])
+def test_answers_go_on_whatever_the_sensor_does(
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """Said once with what it means; no joules are claimed as measured."""
+    said, reads = threading.Event(), 0
+
+    def opened(rail: PowerRail, clock: Clock, board: SimulatedBoard | None) -> Meter | None:
+        if fault == "absent at the start":
+            raise SensorAbsentError(fault)
+        meter = open_meter(rail, clock, board)
+        assert meter is not None
+
+        def read() -> None:
+            nonlocal reads
+            reads += 1
+            if reads > 1:
+                said.set()
+            raise SensorAbsentError(fault) if fault == "stuck bus" else SensorBusError(fault)
+
+        monkeypatch.setattr(meter, "read", read)
+        return meter
+
+    monkeypatch.setattr("firmware_py.compose.open_meter", opened)
+    with build_node(replace(config, meter="auto")) as node:
+        assert fault == "absent at the start" or said.wait(10.0)
+        reply = node.answer(ask())
+        assert (reply.status, reply.energy.method, reply.energy.source) == ("ok", "estimated", "none")
+        assert node.board.power_w() is None
+    assert len([record for record in caplog.records if fault in record.getMessage()]) == 1
+
+
+def test_one_slots_worker_calibrates(config: AgentConfig) -> None:
+    """Another would work through its rests, and two at a time would share its state."""
+    with assembled(replace(config, meter="auto", slots=2)) as assembly:
+        first, second = assembly.slots
+        assert math.isinf(assembly.calibrate(second))
+        assert math.isfinite(assembly.calibrate(first))
+
+
+def test_a_bundle_whose_graph_kills_its_interpreter_is_refused_at_start(
+    config: AgentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child dies of it, this process hears which signal it was."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import firmware_py.backends.scripted as s, os\n"
+        "s.ScriptedGraph.run = lambda *_: os.kill(os.getpid(), 11)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[3]}")
+    with pytest.raises(GoldenTestError, match="SIGSEGV") as caught:
+        build_node(config)
+    assert caught.value.code == "golden_failed"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("damage", ["corrupt", "truncated"])
+def test_a_damaged_bundle_is_refused_at_start(config: AgentConfig, tmp_path: Path, damage: str) -> None:
+    data = Path(config.model[0]).read_bytes()
+    middle = len(data) // 2
+    bad = (
+        data[:middle]
+        if damage == "truncated"
+        else data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
+    )
+    (tmp_path / "bad.bundle").write_bytes(bad)
+    with pytest.raises(BundleError) as caught:
+        build_node(replace(config, model=(str(tmp_path / "bad.bundle"),)))
+    assert caught.value.code.startswith("bundle_")
+    assert caught.value.hint
+
+
+def test_no_bundle_is_a_setting_at_fault(config: AgentConfig) -> None:
+    with pytest.raises(ConfigError, match="no bundle"):
+        build_node(replace(config, model=()))

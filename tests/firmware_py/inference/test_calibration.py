@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import pytest
+
 from firmware_py.backends.health import DelegateHealth
 from firmware_py.backends.scripted import ScriptedGraph, pass_through
 from firmware_py.caches.models import ModelCache
 from firmware_py.contracts.clock import VirtualClock
+from firmware_py.contracts.errors import GraphError
 from firmware_py.contracts.reply import Energy, Method
-from firmware_py.inference.calibration import BURST_S, REST_S, Calibration
+from firmware_py.inference.calibration import BURST_S, REST_S, STRAINED_S, Calibration
 from firmware_py.inference.engine import Engine, Weights
 from firmware_py.tasks.intent import IntentTask
 
@@ -19,9 +22,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from firmware_py.bundles.read import Unpacked
+    from firmware_py.contracts.limits import Limits
     from firmware_py.contracts.manifest import Graph
     from firmware_py.contracts.run import RunRecord
     from firmware_py.contracts.seams import Tensors
+    from firmware_py.inference.engine import Outcome
+    from firmware_py.tasks.intent import Encoded
 
 STAGE_S = 0.010
 
@@ -94,3 +100,28 @@ def test_walks_by_the_most_careful_rule(tiny: Unpacked) -> None:
     rig.play()
     assert {record.exit for record in rig.records} >= {3}
     assert all("/careful/" in record.configuration for record in rig.records)
+
+
+def test_a_row_that_fails_ends_it(tiny: Unpacked) -> None:
+    """A graph that fails on every rung is said once, not once a second."""
+    rig = Rig(tiny, known_after=5)
+
+    def broken(encoded: Encoded, limits: Limits, start_s: float | None = None) -> Outcome:
+        raise GraphError("stage 1 failed on every rung")
+
+    rig.engine.run = broken  # type: ignore[method-assign]
+    with pytest.raises(GraphError):
+        rig.calibration.step(rig.engine)
+    assert math.isinf(rig.calibration.step(rig.engine))
+
+
+def test_a_strained_board_is_left_alone(tiny: Unpacked) -> None:
+    """No row runs while the board is hot; once it has cooled, rows run."""
+    rig, hot = Rig(tiny, known_after=5), [True]
+    row = IntentTask(tiny.manifest, tiny.read(tiny.manifest.tokenizer.name)).encode({"text": "on"})
+    calibration = Calibration([row], rig._charge, 60.0, lambda: not hot[0])
+    assert [calibration.step(rig.engine) for _ in range(3)] == [STRAINED_S] * 3
+    assert rig.records == []
+    hot[0] = False
+    assert calibration.step(rig.engine) == 0.0
+    assert len(rig.records) == 1

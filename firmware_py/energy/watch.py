@@ -92,11 +92,9 @@ class EnergyWatch:
             self._drop(error)
             self._begin()
         except HardwareError as error:
-            self._drop(error)
-            self._pace = None
-            self._failures += 1
-            pause_s = min(_PAUSE_S * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE_S)
-            self._resume_s = self._clock.now_s() + pause_s
+            self._pause(error)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not end the metering for good
+            self._pause(SensorBusError(f"the meter's thread met {type(error).__name__}"))
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -120,6 +118,14 @@ class EnergyWatch:
         if self._builder.add(sample):
             self._meter.check()
             self._finish(self._builder.close)
+
+    def _pause(self, error: HardwareError) -> None:
+        """Drop the window and leave the meter alone for a while; the next turn sets it up again."""
+        self._drop(error)
+        self._pace = None
+        self._failures += 1
+        pause_s = min(_PAUSE_S * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE_S)
+        self._resume_s = self._clock.now_s() + pause_s
 
     def _wanted(self) -> Pace:
         return Pace.BUSY if self._clock.now_s() - self._ledger.last_charge_s < _LINGER_S else Pace.IDLE

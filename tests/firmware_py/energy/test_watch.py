@@ -144,3 +144,20 @@ def test_the_thread_starts_stops_and_powers_the_sensor_down(new_board: Callable[
         watch.start()
     watch.close()
     assert board.bus._config.mode == 0
+
+
+def test_a_defect_in_a_driver_ends_no_metering(
+    board: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise KeyError
+
+    board.play(3.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(board.meter, "read", broken)
+        board.play(10.0)
+        assert board.watch.power_w() is None
+    board.play(20.0)
+    assert board.watch.power_w() is not None
+    assert "KeyError" in said(caplog)[0]
+    assert "reads again" in said(caplog)[-1]

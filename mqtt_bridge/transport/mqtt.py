@@ -186,14 +186,29 @@ class MqttTransport(Transport):
     def _run(self) -> None:
         try:
             while not self._stopping:
-                self._turn()
+                self._survive_turn()
             if not self._killed:
                 self._say_goodbye()
             self._close_socket()
         finally:
             self._up.clear()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
+            # A late `call_soon` must not write into whatever gets these numbers next.
+            wakes, self._wake_write = (self._wake_read, self._wake_write), -1
+            for wake in wakes:
+                os.close(wake)
+
+    def _survive_turn(self) -> None:
+        """One turn; what paho or we could not handle costs the connection, never the thread.
+
+        paho raises on properties that it cannot read (an unknown one, bytes that are no UTF-8), which a
+        lax broker passes on from any client.
+        """
+        try:
+            self._turn()
+        except Exception as error:  # noqa: BLE001 - see above
+            _log.error("the link met %s; connecting anew", type(error).__name__)
+            self._lost("what came could not be read")
+            self._back_off()
 
     def _turn(self) -> None:
         now_s = time.monotonic()
@@ -415,6 +430,7 @@ class MqttTransport(Transport):
             topic = message.topic
         except UnicodeDecodeError:
             self._dropped += 1
+            self._client.ack(message.mid, message.qos)  # else it holds a place of the receive maximum
             return
         properties = message.properties
         if properties is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from paho.mqtt.client import MQTTMessage
 
 from firmware_py.contracts.errors import BrokerUnreachableError, ConfigError, ToolMissingError
 from mqtt_bridge.broker import mosquitto
@@ -209,3 +210,59 @@ def test_two_clients_with_one_id_do_not_storm_the_broker(broker: BrokerProcess) 
     for twin in twins:
         twin.close()
     assert ups.messages.qsize() < 80
+
+
+def test_what_cannot_be_read_costs_the_connection_and_not_the_thread(
+    broker: BrokerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """paho raises on properties that it does not know, and a lax broker passes them on."""
+    inbox, events, link = Inbox(), Inbox(), _link(broker, "reader")
+    link.subscribe("t", inbox)
+    link.watch(lambda event: events(Message(event, b"")))
+    with link:
+        link.wait_up(WAIT_S)
+        honest, faults = (
+            link._client.loop_read,
+            [KeyError(99), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x")],
+        )
+
+        def loop_read() -> int:
+            if faults:
+                raise faults.pop()
+            return int(honest())
+
+        monkeypatch.setattr(link._client, "loop_read", loop_read)
+        link.publish(Message("t", b"one", 1))
+        while faults or not link.connected:
+            threading.Event().wait(0.01)
+        link.publish(Message("t", b"two", 1))
+        while inbox.take().payload != b"two":
+            pass
+        assert [events.take().topic for _ in range(3)] == ["up", "down", "up"]
+
+
+def test_a_topic_that_is_no_text_is_acknowledged_and_dropped(broker: BrokerProcess) -> None:
+    """Else it would hold a place of the receive maximum for as long as the link lives."""
+    link = _link(broker, "reader")
+    with link:
+        link.wait_up(WAIT_S)
+        acknowledged: list[tuple[int, int]] = []
+        link._client.ack = lambda mid, qos: acknowledged.append((mid, qos))  # type: ignore[method-assign,assignment,return-value]
+        message = MQTTMessage(7, b"\xff")
+        message.qos = 1
+        link._on_message(link._client, None, message)
+        assert (acknowledged, link.dropped) == ([(7, 1)], 1)
+
+
+def test_a_job_for_a_closed_link_writes_nowhere(broker: BrokerProcess) -> None:
+    """The numbers of its wake pipe belong to somebody else by then."""
+    link = _link(broker, "gone")
+    with link:
+        link.wait_up(WAIT_S)
+    pipes = [os.pipe2(os.O_NONBLOCK) for _ in range(8)]
+    link.call_soon(lambda: None)
+    for read, write in pipes:
+        with pytest.raises(BlockingIOError):
+            os.read(read, 1)
+        os.close(read)
+        os.close(write)

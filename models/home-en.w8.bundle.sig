@@ -1,0 +1,1 @@
+{"v": 1, "key": "79426d4b335b2e19", "bytes": 3654728, "sha256": "e63cbdd5d3b3274111535201e8b58320f6eb42e5e440282b40972f4c15b7bbc0", "signature": "NQUwLvjo1Z8eet3DErf9JmD0whKUTVBKpRFlT/RE9905lunny6FwMDX8rcFpfWIgKVJpcPeV/EwMkGRYRuMpDw=="}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -33,7 +34,6 @@ _COUNT = 200
 _LEGACY = 20
 _KILL_AT = 120
 _VICTIM = "pi5"
-_RULE = "-" * 30
 
 
 def configure_demo(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sentences", type=Path, default=_ROOT / "examples" / "home_en.jsonl", help="rows to ask"
     )
-    parser.add_argument("--count", type=int, default=_COUNT, help="how many to ask (default: %(default)s)")
+    parser.add_argument("--count", type=_count, default=_COUNT, help="how many to ask (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="choice and order of the sentences")
     parser.add_argument(
         "--interval",
@@ -68,7 +68,7 @@ def run_demo(args: argparse.Namespace) -> int:
     Raises:
         CiuicError: something it needs is missing, or a node does not come up.
     """
-    from ciuic.demo.screen import summary_lines
+    from ciuic.demo.screen import fold, summary_lines
     from ciuic.demo.sentences import load_sentences, plan_questions
     from ciuic.demo.summary import checks, summarise
     from firmware_py.contracts.errors import BundleMissingError
@@ -86,7 +86,7 @@ def run_demo(args: argparse.Namespace) -> int:
     figures = summarise(answers, repeats)
     verdicts = checks(figures)
     for line in summary_lines(figures, verdicts):
-        say(line)
+        say(fold(line, _width()))
     if args.json:
         table = [asdict(check) | {"ok": check.ok} for check in verdicts]
         print(json.dumps(figures | {"broker": broker.kind.name, "checks": table}, indent=1))
@@ -99,7 +99,7 @@ def _play(
     """Start the nodes, ask everything, kill one node; the answers and how many repeats were dropped."""
     from ciuic.demo.nodes import BOARDS, Nodes, Roll
     from ciuic.demo.play import Asker, Pace
-    from ciuic.demo.screen import HEADER, answer_line
+    from ciuic.demo.screen import answer_line, header
     from firmware_py.contracts.errors import NoReplyError
 
     kill_at = max(1, _KILL_AT * args.count // _COUNT)
@@ -133,16 +133,18 @@ def _play(
         for transport in transports.values():
             transport.wait_up(_READY_TIMEOUT_S)
         _calibrate(metered)
-        say(f"\n{HEADER}")
+        width = _width()
+        say(f"\n{header(width)}")
 
         def kill() -> None:
             pid = nodes.kill(_VICTIM)
-            say(f"{_RULE} request {kill_at}: node {_VICTIM} (process {pid}) killed with SIGKILL {_RULE}")
+            line = f" request {kill_at}: node {_VICTIM} (process {pid}) killed with SIGKILL "
+            say(line.center(min(width, 120), "-"))
 
         asker = Asker(transports, _MESH, qos=0 if broker.kind.delayed_qos1 else 1)
         for answer in asker.play(questions, Pace(args.interval, kill_at, kill)):
             answers.append(answer)
-            say(answer_line(answer))
+            say(answer_line(answer, width))
         return answers, asker.repeats
 
 
@@ -155,6 +157,21 @@ def _calibrate(metered: Roll) -> None:
             if metered.wait(_LOOK_S):
                 break
             show(look)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        msg = "at least 1"
+        raise argparse.ArgumentTypeError(msg)
+    return count
+
+
+def _width() -> int:
+    """Columns of the terminal; wide where there is none."""
+    from ciuic.demo.screen import WIDE
+
+    return shutil.get_terminal_size((WIDE, 0)).columns
 
 
 def _print(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,36 @@ if TYPE_CHECKING:
     from firmware_py.contracts.measurement import Check
     from firmware_py.contracts.reply import Energy
 
-HEADER = f"{'#':>4} {'text':38} {'intent':26} {'slots':30} {'exit':4} {'node':9} {'time':>8}  joules"
+WIDE = 160  # where there is no terminal
+_SLOTS_FROM = 100  # narrower: no column of slots
+_SHORT = {"predicted": "pred.", "estimated": "est.", "measured": "meas."}
+
+
+def header(width: int = WIDE) -> str:
+    """The head of the live table."""
+    return _row("   #", " ", ("text", "intent", "slots"), ("exit", "node", "    time", "joules ± U95"), width)
+
+
+def _row(
+    number: str, mark: str, words: tuple[str, str, str], figures: tuple[str, str, str, str], width: int
+) -> str:
+    """One line: what is fixed keeps its width, text, intent and slots share the rest."""
+    exit_, node, time, joule = figures
+    end = f"{exit_:4} {clip(node, 7):7} {time:>8}  {joule}"
+    left = width - 5 - len("exit node___ 1234.5 ms  1.23 ± 0.12 mJ pred. sim") - 2
+    if width >= WIDE:
+        texts = (38, 26, 30)
+    elif width >= _SLOTS_FROM:
+        texts = (left * 2 // 5, left * 7 // 20, left // 4 - 1)
+    else:
+        texts = (max(8, left // 2), max(8, left - left // 2), 0)
+    cells = " ".join(f"{clip(word, most):{most}}" for word, most in zip(words, texts, strict=True) if most)
+    return f"{number:>4}{mark}{cells} {end}"
+
+
+def fold(line: str, width: int) -> str:
+    """A line of the summary, folded under its text."""
+    return textwrap.fill(line, max(40, width), subsequent_indent=" " * 13) if line else line
 
 
 def si(value: float, unit: str) -> str:
@@ -22,12 +52,26 @@ def si(value: float, unit: str) -> str:
     raise AssertionError
 
 
-def joules(energy: Energy) -> str:
-    """`1.23 mJ ± 0.31 mJ predicted`; unknown is said, never 0."""
+def spread(value: float, u95: float | None, unit: str) -> str:
+    """A figure and its bound in one unit and with the same digits: `1.23 ± 0.31 mJ`."""
+    if u95 is None:
+        return si(value, unit)
+    for factor, prefix in ((1.0, ""), (1e-3, "m"), (1e-6, "µ")):
+        if abs(value) >= factor or prefix == "µ":
+            shown = abs(value) / factor
+            digits = 2 if shown < 10 else 1 if shown < 100 else 0
+            return f"{value / factor:.{digits}f} ± {u95 / factor:.{digits}f} {prefix}{unit}"
+    raise AssertionError
+
+
+def joules(energy: Energy, width: int = WIDE) -> str:
+    """`1.23 ± 0.31 mJ predicted, simulated`, shorter in a narrow table; unknown is said, never 0."""
     if energy.energy_j is None:
         return "unknown"
-    spread = f" ± {si(energy.u95_j, 'J')}" if energy.u95_j is not None else ""
-    return f"{si(energy.energy_j, 'J')}{spread} {energy.method}{', simulated' if energy.simulated else ''}"
+    figure = spread(energy.energy_j, energy.u95_j, "J")
+    if width < WIDE:
+        return f"{figure:14} {_SHORT.get(energy.method, energy.method)}{' sim' if energy.simulated else ''}"
+    return f"{figure} {energy.method}{', simulated' if energy.simulated else ''}"
 
 
 def clip(text: str, width: int) -> str:
@@ -35,8 +79,8 @@ def clip(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def answer_line(answer: Answered) -> str:
-    """One row of the live table."""
+def answer_line(answer: Answered, width: int = WIDE) -> str:
+    """One row of the live table; a narrow one does not say which answers came over MQTT 3.1.1."""
     sentence, reply = answer.question.sentence, answer.reply
     number = answer.question.index + 1
     if reply is None:
@@ -46,11 +90,14 @@ def answer_line(answer: Answered) -> str:
     slots = " ".join(f"{s['name']}={s['text']}" for s in result.get("slots", ()))
     mark = " " if answer.right else "✗"
     depth = f"{reply.route.exit}/{reply.route.exits}" if reply.route.exit else "-"
-    protocol = "  (MQTT 3.1.1)" if answer.question.protocol == 4 else ""
-    return (
-        f"{number:4}{mark}{clip(sentence.text, 38):38} {clip(str(label), 26):26} {clip(slots, 30):30} {depth:4} "
-        f"{clip(reply.route.node, 9):9} {answer.latency_s * 1e3:5.1f} ms  {joules(reply.energy)}{protocol}"
+    protocol = "  (MQTT 3.1.1)" if answer.question.protocol == 4 and width >= WIDE else ""
+    figures = (
+        depth,
+        reply.route.node,
+        f"{answer.latency_s * 1e3:.1f} ms",
+        joules(reply.energy, width) + protocol,
     )
+    return _row(str(number), mark, (sentence.text, str(label), slots), figures, width)
 
 
 def summary_lines(figures: dict[str, Any], verdicts: Iterable[Check]) -> list[str]:
@@ -70,7 +117,7 @@ def summary_lines(figures: dict[str, Any], verdicts: Iterable[Check]) -> list[st
     for name, node in figures["nodes"].items():
         energy = "unknown"
         if node["energy_j"] is not None:
-            energy = f"{si(node['energy_j'], 'J')} ± {si(node['u95_j'] or 0.0, 'J')} an answer above idle"
+            energy = f"{spread(node['energy_j'], node['u95_j'], 'J')} an answer above idle"
         methods = ", ".join(f"{count} {method}" for method, count in sorted(node["methods"].items()))
         sources = " and ".join(name for name in sorted(node["sources"]) if name != "none") or "none"
         tag = ", simulated board" if node["simulated"] else ""

@@ -49,7 +49,7 @@ def load_sentences(path: Path) -> list[Sentence]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         msg = f"no sentences at {path}"
-        raise DataMissingError(msg) from error
+        raise DataMissingError(msg, hint="Give --sentences FILE.jsonl.") from error
     rows = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

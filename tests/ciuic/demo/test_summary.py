@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ciuic.demo.screen import answer_line, joules, si, summary_lines
+import pytest
+
+from ciuic.demo.screen import WIDE, answer_line, fold, header, joules, si, spread, summary_lines
 from ciuic.demo.sentences import Question, Sentence
 from ciuic.demo.summary import Answered, checks, percentile, summarise
 from firmware_py.contracts.reply import Energy, Reply, Route
@@ -41,7 +43,7 @@ def test_all_right_passes_and_the_summary_says_so() -> None:
     """Right answers pass every check; the lines give joules with their method and 'simulated'."""
     assert names_of_missed(GOOD) == []
     text = "\n".join(summary_lines(summarise(GOOD), checks(summarise(GOOD))))
-    assert "2.1 mJ ± 300 µJ an answer above idle (100 predicted; source ina219, simulated board)" in text
+    assert "2.10 ± 0.30 mJ an answer above idle (100 predicted; source ina219, simulated board)" in text
     assert "MISS" not in text
 
 
@@ -80,4 +82,25 @@ def test_units_and_percentiles() -> None:
     """SI prefixes and nearest ranks."""
     assert (si(1.5, "J"), si(0.0123, "J"), si(4.2e-7, "J")) == ("1.5 J", "12.3 mJ", "0.42 µJ")
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert percentile([float(number) for number in range(200)], 0.99) == 197.0
     assert percentile([], 0.5) is None
+
+
+def test_a_figure_and_its_bound_share_unit_and_digits() -> None:
+    """No reader should have to convert between the two."""
+    assert spread(0.00165, 0.000619, "J") == "1.65 ± 0.62 mJ"
+    assert spread(0.000674, 0.000337, "J") == "674 ± 337 µJ"
+    assert spread(0.0123, 0.0045, "J") == "12.3 ± 4.5 mJ"
+    assert spread(1.5, None, "J") == "1.5 J"
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 139])
+def test_the_table_fits_its_terminal(width: int) -> None:
+    """A narrow table clips words and never wraps; heads stand over their columns."""
+    long = replace(GOOD[0], question=Question(199, Sentence("a word " * 9, "HassTurnOn", "hand"), 4))
+    lines = [header(width), answer_line(long, width)]
+    assert max(map(len, lines)) <= width
+    assert lines[0].index("exit") == lines[1].index("1/3")
+    assert "2.10 ± 0.30 mJ pred. sim" in lines[1]
+    assert "(MQTT 3.1.1)" in answer_line(long, WIDE)
+    assert max(map(len, fold("joules       " + "word " * 60, width).splitlines())) <= width

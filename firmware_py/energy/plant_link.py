@@ -62,7 +62,7 @@ def serve(link: socket.socket, plant: Truth) -> None:
         except InterruptedError:
             continue
         except (KeyboardInterrupt, OSError):
-            return  # ^C reaches the whole process group: the node decides, and closes the socket
+            return
         if not frame:
             return
         kind = frame[0]
@@ -115,7 +115,10 @@ class PlantClient:
                 "--now-s", repr(clock.now_s()), "--idle-w", repr(setup.idle_w), "--busy-w", repr(setup.busy_w),
                 "--supply-v", repr(setup.supply_v), "--seed", str(setup.seed),
             ]  # fmt: skip
-            process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
+            # A process group of its own: ^C ends the node, which closes the link, which ends the plant.
+            process = subprocess.Popen(
+                command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, process_group=0
+            )
         return cls(ours, process)
 
     @property

@@ -141,3 +141,10 @@ def test_the_plant_ends_with_its_node() -> None:
     client.close()
     client.close()
     assert process.returncode == 0
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_node_only() -> None:
+    """A terminal interrupts the whole process group; a plant that ended first would be a lost sensor."""
+    with PlantClient.start(PlantSetup(3.0, 1.0, 5.0), SystemClock()) as client:
+        assert client.process_id is not None
+        assert os.getpgid(client.process_id) != os.getpgrp()

@@ -33,7 +33,8 @@ def run_key(args: argparse.Namespace) -> int:
             print(f"private  {private}  (keep it: whoever has it can publish as you)")
     else:
         path = Path(args.path).expanduser() if args.path else folder
-        files = sorted(path.glob("*.pub")) if path.is_dir() else [path]
+        absent = args.path is None and not folder.exists()  # nobody has made a key yet
+        files = sorted(path.glob("*.pub")) if absent or path.is_dir() else [path]
         keys = [_line(file) for file in files]
     if args.json:
         print(json.dumps({"keys": keys}, indent=1))
@@ -41,7 +42,7 @@ def run_key(args: argparse.Namespace) -> int:
         for key in keys:
             print(f"public   {key['file']}  id {key['id']}")
         if not keys:
-            print(f"no public keys in {folder}; make one with `ciuic key new NAME`")
+            print(f"no public keys in {path}; make one with `ciuic key new NAME`")
     return 0
 
 

@@ -140,10 +140,11 @@ def run_ask(args: argparse.Namespace) -> int:
     Raises:
         BrokerUnreachableError: no broker answers.
         NoReplyError: no node did.
+        SchemaError: a flag is out of range.
     """
     from firmware_py.config import AGENT, from_args
     from firmware_py.contracts.clock import SystemClock
-    from firmware_py.contracts.request import Qos, Request
+    from firmware_py.contracts.request import Qos, Request, parse_request
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_link, fresh_client
     from mqtt_bridge.transport.rpc import Client, ClientOptions, new_id
 
@@ -152,6 +153,7 @@ def run_ask(args: argparse.Namespace) -> int:
     inputs = {"text": args.text} | ({"lang": args.lang} if args.lang else {})
     qos = Qos(deadline_s=args.deadline, energy_j=args.energy, accuracy=args.accuracy)
     request = Request(new_id(), args.task, inputs, qos)
+    parse_request(request.to_dict())  # what no node takes is told here: it may not even fit MQTT's fields
     clock = SystemClock()
     link = build_link(config, name)
     client = Client(link, ClientOptions(name, config.mesh))
@@ -190,7 +192,8 @@ def spoken(reply: Reply, round_trip_s: float) -> list[str]:
         lines.append("energy unknown: no figure for this board")
     else:
         spread = "" if energy.u95_j is None else f" ± {energy.u95_j * 1e3:.3g}"
-        source = f"{energy.method}, {energy.source}" + (", simulated" if energy.simulated else "")
+        words = [energy.method, "" if energy.source == "none" else energy.source]
+        source = ", ".join(filter(None, [*words, "simulated" if energy.simulated else ""]))
         lines.append(f"{energy.energy_j * 1e3:.3g}{spread} mJ above idle ({source})")
     if route.fallback:
         lines.append(f"fell back: {route.fallback}")

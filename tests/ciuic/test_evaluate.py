@@ -111,6 +111,12 @@ def test_a_key_pair_is_made_and_shown(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "[key_invalid]" in capsys.readouterr().err
 
 
+def test_no_key_yet_is_said_with_the_next_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "show", "--folder", str(tmp_path / "none")]) == 0
+    assert "make one with `ciuic key new NAME`" in capsys.readouterr().out
+    assert main(["key", "show", str(tmp_path / "none.pub")]) == 2
+
+
 class Terminal(io.StringIO):
     """Says that it is one."""
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,14 @@ def test_nobody_there_is_told_with_a_hint() -> None:
         assert "[no_reply]" in silent.stderr
 
 
+@pytest.mark.parametrize("seconds", ["-5", "nan", "1e9"])
+def test_a_deadline_that_no_node_takes_is_told_before_it_is_sent(seconds: str) -> None:
+    found = _ciuic("ask", "hello", f"--deadline={seconds}", "--broker", "mqtt://127.0.0.1:1")
+    assert found.returncode == 1
+    assert "[schema_invalid]" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -113,6 +122,8 @@ def test_a_reply_is_spoken_with_its_joules_and_their_doubt() -> None:
     assert "area = kitchen" in text
     assert "exit 2 of 3 on pi5" in text
     assert "1.2 ± 0.3 mJ above idle (predicted, ina219, simulated)" in text
+    guess = replace(reply, energy=replace(energy, method="estimated", source="none"))
+    assert "mJ above idle (estimated, simulated)" in "\n".join(spoken(guess, 0.0021))
     assert "energy unknown" in "\n".join(spoken(Reply("r", "out_of_scope", route), 0.1))
 
 

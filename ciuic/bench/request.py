@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import itertools
 import json
-import math
 import os
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.measurement import Check, Measurement, Row
 from firmware_py.contracts.reply import Reply
 from firmware_py.contracts.request import Qos, Request
+from firmware_py.testing.metrics import quantile
 from mqtt_bridge.broker.process import start_broker
 from mqtt_bridge.transport.base import LinkOptions
 from mqtt_bridge.transport.mqtt import MqttTransport
@@ -182,12 +182,6 @@ def sentences(count: int) -> list[str]:
             raise ConfigError(msg)
         found[text] = None
     return list(found)
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def _measure(args: argparse.Namespace) -> Figures:
@@ -360,7 +354,7 @@ def _report(figures: Figures, args: argparse.Namespace) -> Measurement:
             checks += [
                 Check(
                     f"request p{share} over floor, QoS {qos}",
-                    percentile(trips.request, share / 100) / percentile(trips.floor, share / 100),
+                    quantile(trips.request, share / 100) / quantile(trips.floor, share / 100),
                     bound,
                     "",
                 )
@@ -370,7 +364,7 @@ def _report(figures: Figures, args: argparse.Namespace) -> Measurement:
                     memory_bytes=figures.resident, extra={"first_ever_s": figures.cold_start_s}))  # fmt: skip
     checks += [
         Check("node resident after the run", figures.resident / 1e6, 90.0, "MB"),
-        Check("start to first answer, median", percentile(figures.starts_s, 0.5), 1.5, "s"),
+        Check("start to first answer, median", quantile(figures.starts_s, 0.5), 1.5, "s"),
         Check("idle processor with 2 Hz heartbeat", (figures.idle_share or 0.0) * 100.0, 1.0, "% of a core"),
     ]
     notes = (
@@ -410,7 +404,7 @@ def _row(config: str, values: Sequence[float], extra: Mapping[str, object]) -> R
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {f"p{share}": percentile(values, share / 100) for share in (10, 50, 95, 99)}
+    return {f"p{share}": quantile(values, share / 100) for share in (10, 50, 95, 99)}
 
 
 def _shares(exits: Sequence[int]) -> dict[str, float]:

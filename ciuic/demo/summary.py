@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from firmware_py.contracts.measurement import Check
+from firmware_py.testing.metrics import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,10 +49,7 @@ def accuracy(answers: Iterable[Answered]) -> float | None:
 
 def percentile(values: Sequence[float], share: float) -> float | None:
     """The nearest-rank percentile; null without values."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+    return quantile(values, share) if values else None
 
 
 def energy_by_node(answers: Iterable[Answered]) -> dict[str, dict[str, Any]]:

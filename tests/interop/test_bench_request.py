@@ -47,9 +47,3 @@ def test_too_few_sentences_and_no_bundle_are_usage_errors(tmp_path: Path) -> Non
         bench.run(_args("-n", "10"))
     with pytest.raises(ConfigError):
         bench.run(_args("--bundle", str(tmp_path / "absent")))
-
-
-def test_percentiles_are_nearest_ranks() -> None:
-    values = [float(number) for number in range(1, 101)]
-    assert [bench.percentile(values, share) for share in (0.5, 0.95, 0.99, 1.0)] == [50.0, 95.0, 99.0, 100.0]
-    assert bench.percentile([3.0], 0.5) == 3.0

@@ -48,11 +48,13 @@ def running_node(
 
 
 class Asker:
-    """Our client, and every reply that its callbacks got."""
+    """A client, and every reply that its callbacks got; without `retry` it is as foreign ones are."""
 
-    def __init__(self, broker: BrokerProcess, *, retry: bool = True) -> None:
-        self.link = MqttTransport(LinkOptions("asker", (broker.url,)))
-        self.client = Client(self.link, ClientOptions("asker", retry=retry))
+    def __init__(
+        self, broker: BrokerProcess, name: str = "asker", *, retry: bool = True, qos: int = 1, keep_s: int = 0
+    ) -> None:
+        self.link = MqttTransport(LinkOptions(name, (broker.url,), session_expiry_s=keep_s))
+        self.client = Client(self.link, ClientOptions(name, retry=retry, qos=qos))
         self.answers: queue.Queue[tuple[str, Reply | None]] = queue.Queue()
 
     def send(self, deadline_s: float) -> str:
@@ -92,6 +94,39 @@ def test_a_broker_killed_and_restarted_in_a_run_loses_no_question(
         assert sorted(found for found, _reply in answers) == sorted(asked)
         assert all(reply is not None and reply.status in ("ok", "out_of_scope") for _id, reply in answers)
         assert asker.client.counts.lost == 0
+        assert node.poll() is None
+
+
+def test_an_outage_costs_foreign_clients_what_was_under_way_and_ours_nothing(
+    broker: BrokerProcess, tmp_path: Path
+) -> None:
+    """The three rows of docs/ref-topics.md: acknowledged and lost add up, and ours loses none."""
+    askers = {
+        "ours": Asker(broker, "ours"),
+        "foreign QoS 1, session kept": Asker(broker, "foreign1", retry=False, keep_s=60),
+        "foreign QoS 0": Asker(broker, "foreign0", retry=False, qos=0),
+    }
+    with running_node(broker, tmp_path, "n1") as node, contextlib.ExitStack() as links:
+        for asker in askers.values():
+            links.enter_context(asker.link).wait_up(WAIT_S)
+        pause = threading.Event()
+        for number in range(100):
+            for asker in askers.values():
+                asker.send(deadline_s=6.0)
+            if number == 40:
+                broker.kill()
+            if number == 60:
+                broker.start()
+            pause.wait(0.005)
+        rows = {}
+        for name, asker in askers.items():
+            replies = [reply for _id, reply in asker.collect(100)]
+            rows[name] = (sum(reply is not None for reply in replies), replies.count(None))
+            assert asker.client.counts.lost == rows[name][1]
+        sys.stdout.write(f"acknowledged, lost of 100 with {broker.kind.name} killed: {rows}\n")
+        assert rows["ours"] == (100, 0)
+        assert all(acknowledged + lost == 100 for acknowledged, lost in rows.values())
+        assert all(acknowledged >= 20 for acknowledged, _lost in rows.values())
         assert node.poll() is None
 
 

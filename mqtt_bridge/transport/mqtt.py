@@ -379,12 +379,14 @@ class MqttTransport(Transport):
         if not was_up:
             self._failed(broker, why)
             return
-        _log.warning("lost %s: %s", broker, why)
         self._preference = 0
         if time.monotonic() - self._up_s >= _STABLE_S:
+            _log.warning("lost %s: %s", broker, why)
             self._failures = 0
             self._retry_s = 0.0
         else:  # a link that does not hold: two clients with one id would take it from each other for ever
+            twin = f"does another client use the id {self.options.client_id}? (--node gives a node its own)"
+            _log.warning("lost %s: %s; %s", broker, why, twin)
             self._back_off()
         self._jobs.append(lambda: self._tell("down"))  # behind an `up` that was not told yet
 

@@ -199,8 +199,10 @@ def test_a_broker_that_takes_few_at_once_is_not_overrun(tmp_path: Path) -> None:
             assert events.nothing_more()
 
 
-def test_two_clients_with_one_id_do_not_storm_the_broker(broker: BrokerProcess) -> None:
-    """Each takes the link from the other; both back off instead of doing so hundreds of times a second."""
+def test_two_clients_with_one_id_do_not_storm_the_broker(
+    broker: BrokerProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each takes the link from the other; both back off, not hundreds of times a second, and say why."""
     ups = Inbox()
     twins = [_link(broker, "twin") for _ in range(2)]
     for twin in twins:
@@ -210,6 +212,7 @@ def test_two_clients_with_one_id_do_not_storm_the_broker(broker: BrokerProcess) 
     for twin in twins:
         twin.close()
     assert ups.messages.qsize() < 80
+    assert "does another client use the id twin? (--node" in caplog.text
 
 
 def test_what_cannot_be_read_costs_the_connection_and_not_the_thread(

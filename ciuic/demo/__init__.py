@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[2]
 _MESH = "demo"
 _READY_TIMEOUT_S = 30.0
-_CALIBRATE_S = 12.0
+_CALIBRATE_S = 8.0
 _LOOK_S = 0.1
 _COUNT = 200
 _LEGACY = 20

@@ -53,6 +53,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 OnReply = Callable[[Reply], None]
 IDLE_TICK_S = 1.0  # how often an idle worker looks for expired requests and delegates to re-test
+STALE_S = 1.0  # after so long without a run, what runs took is no ground to refuse: one is tried
 _RUN_RATE = 0.05  # weight of the newest run in the mean that admission and the inline bound use
 
 
@@ -152,6 +153,7 @@ class CiuicNode:
         self._closing = False
         self._mean_run_s = 0.0
         self._mean_first_s = 0.0
+        self._learned_s = -math.inf
         self._counts = dict.fromkeys(("ok", "out_of_scope", "refused", "failed"), 0)
         self._workers = [
             threading.Thread(target=self._work, args=(slot,), name=f"slot-{number}", daemon=True)
@@ -196,7 +198,10 @@ class CiuicNode:
             try:
                 if self._closing:
                     raise _stopping()
-                check_deadline(request.due_s - self._now(), wait_s, self._mean_first_s)
+                now_s = self._now()
+                # Else one slow second would have every short deadline refused for ever.
+                first_s = self._mean_first_s if now_s - self._learned_s < STALE_S else 0.0
+                check_deadline(request.due_s - now_s, wait_s, first_s)
                 after_s = retry_after_s(len(self._queue) * self._mean_run_s)
                 _, dropped = self._queue.push(found, request.qos.priority, request.due_s, after_s)
             except (BusyError, RequestError) as error:
@@ -273,6 +278,7 @@ class CiuicNode:
 
     def _learn_time(self, record: RunRecord) -> None:
         """Means of a run and of its shortest form, exit 1; a slow first run (graphs loading) fades fast."""
+        self._learned_s = record.end_s
         first_s = record.run_s - sum(stage.run_s for stage in record.stages[1:])
         if not self._mean_run_s:
             self._mean_run_s, self._mean_first_s = record.run_s, first_s

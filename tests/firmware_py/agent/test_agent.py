@@ -217,6 +217,25 @@ def test_an_unreachable_deadline_is_refused_at_once(make: Make) -> None:
     assert code(inbox.wait(1)[0]) == "deadline_unreachable"
 
 
+def test_after_one_slow_run_short_deadlines_are_tried_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refusals alone teach nothing: without a trial the node would refuse for ever."""
+    pauses, slow = [0.5], threading.Event()
+
+    def script(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+        slow.wait(pauses.pop() if pauses else 0.0)
+        return pass_through(graph, tensors)
+
+    node, inbox = make(script), Inbox()
+    assert node.answer(ask()).status == "ok"
+    node.submit(ask(deadline_s=0.3), inbox)
+    assert code(inbox.wait(1)[0]) == "deadline_unreachable"
+    monkeypatch.setattr("firmware_py.agent.STALE_S", 0.0)
+    node.submit(ask(deadline_s=0.3), inbox)
+    assert inbox.wait(2)[1].status == "ok"
+
+
 def test_inline_only_when_nothing_waits_and_runs_are_short(make: Make) -> None:
     gate, inbox = Gate(), Inbox()
     node = make(gate)

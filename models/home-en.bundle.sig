@@ -1,1 +1,1 @@
-{"v": 1, "key": "79426d4b335b2e19", "bytes": 3654568, "sha256": "be1db7e38dddd2828d81a568825d1b86f03747de145699bb26ea33a75e3ecde6", "signature": "IRZpbWHTsAAN0S3CmbtU/3tUxh2l1L+MIZWcM6jjdy97FnvVvWF8SZbvHwqWDmp37Jq02+y9lYEZDfsb2voxDw=="}
+{"v": 1, "key": "79426d4b335b2e19", "bytes": 3654788, "sha256": "7c60e82b533f8026212937312527e909aeaa8048ad2f65ec85c79f2471b5c76e", "signature": "4i7hV+rwknViYD4+6w2LyGetotrkarRj404IClR7AHFfY+bNsXVl2R6PqA43DhFwe3qot+STAPa+S72FyTx7Cw=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "79426d4b335b2e19", "bytes": 3654728, "sha256": "e63cbdd5d3b3274111535201e8b58320f6eb42e5e440282b40972f4c15b7bbc0", "signature": "NQUwLvjo1Z8eet3DErf9JmD0whKUTVBKpRFlT/RE9905lunny6FwMDX8rcFpfWIgKVJpcPeV/EwMkGRYRuMpDw=="}
+{"v": 1, "key": "79426d4b335b2e19", "bytes": 3655328, "sha256": "97af938ec9798f58756dec6aebda2f6ba16e4ae22c34c01224b0a9a1a4c94605", "signature": "m5rLElPIZOG/KxotuCSeIJhx5UjSlswTG5qOLB2yMZ3FG5o9LVQz+Tixc5ulCzpYYZ+oZVOA8AHrzrO0Nx6iDA=="}

@@ -9,11 +9,13 @@ import pytest
 
 from conversion.check.calibrate import calibrate, calibration_error, fit_temperature, softmax
 from conversion.check.figures import Prediction, auroc, measure
+from conversion.check.golden import choose, of_each_length
 from conversion.check.parity import Rules, chosen_exits, compare, gate
 from conversion.check.runtime import Answers
 from conversion.data.sentence import Sentence
 from conversion.study.seeds import join, to_markdown
 from firmware_py.contracts.errors import ConversionError
+from firmware_py.tasks.text import WordPiece
 
 RULES = Rules((1.0, 1.0, 1.0), (0.8, 0.8, 0.0), 0.5, None)
 
@@ -127,3 +129,18 @@ def test_seeds_are_joined_with_mean_and_checks() -> None:
     page = to_markdown(joined)
     assert "| linear_svm | 96.00% (96.0% 96.0%)" in page
     assert "not met" not in page
+
+
+def test_probes_reach_every_length_and_golden_rows_every_intent() -> None:
+    """A graph that no probe reaches would ship untried."""
+    words = ["[PAD]", "[UNK]", *"abcdefgh"]
+    tokenizer, buckets = WordPiece(words), (8, 16, 32, 64)
+    rows = [Sentence(" ".join("abcdefgh"[: 3 + n % 6]), f"i{n % 5}", template=n) for n in range(40)]
+
+    def reached(texts: list[str]) -> set[int]:
+        return {next(b for b in buckets if b >= len(tokenizer.encode(text).ids)) for text in texts}
+
+    assert reached(of_each_length(rows, tokenizer, buckets, 0, 5)) == set(buckets)
+    chosen = choose(rows, tokenizer, buckets, 0)
+    assert reached(chosen) == set(buckets)
+    assert {row.intent for row in rows if row.text in chosen} == {row.intent for row in rows}

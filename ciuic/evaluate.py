@@ -67,7 +67,8 @@ def table(summary: dict[str, Any]) -> str:
     lines.append(
         "energy          unknown"
         if energy is None
-        else f"energy          {energy['mean'] * 1e3:.3f} mJ ± {energy['u95'] * 1e3:.3f} mJ ({energy['source']})"
+        else f"energy          {energy['mean'] * 1e3:.3f} mJ ± {energy['u95'] * 1e3:.3f} mJ "
+        f"({energy['source']}{', simulated' if energy['simulated'] else ''})"
     )
     return "\n".join(lines)
 

@@ -81,7 +81,7 @@ AGENT: tuple[Setting, ...] = (
     Setting("cache_bytes", "integer", 4 * 2**20, "bound of these answers in bytes", low=0),
     Setting("power_limit_w", "number", 0.0, "over this rail power only the first exit runs; 0: no limit",
             low=0.0),
-    Setting("meter", "text", "auto", "read the profile's power sensor, or leave joules unknown",
+    Setting("meter", "text", "auto", "read the profile's power sensor, or only estimate joules from the profile",
             choices=("auto", "off")),
     Setting("calibrate_s", "number", 15.0, "seconds that the bundle's own sentences may run after the start, "
             "while nothing waits, until joules are known from the meter; 0: never", low=0.0),

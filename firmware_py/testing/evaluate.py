@@ -165,6 +165,7 @@ def _answer(assembly: Assembly, served: Served, engine: Engine, row: Labelled) -
         energy_j=energy.energy_j,
         u95_j=energy.u95_j,
         source=energy.source if energy.method == "predicted" else energy.method,
+        simulated=energy.simulated,
     )
     return _Answered(encoded, scored)
 

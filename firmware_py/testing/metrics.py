@@ -34,6 +34,7 @@ class Scored:
     energy_j: float | None = None
     u95_j: float | None = None
     source: str = "none"
+    simulated: bool = False
 
 
 def summarise(rows: Sequence[Scored], exits: int) -> dict[str, Any]:
@@ -124,6 +125,7 @@ def _energy(rows: Sequence[Scored]) -> dict[str, Any] | None:
         "mean": _mean(row.energy_j for row in known if row.energy_j is not None),
         "u95": _mean(row.u95_j for row in known if row.u95_j is not None),
         "source": known[-1].source,
+        "simulated": any(row.simulated for row in known),
         "n": len(known),
     }
 

@@ -51,6 +51,7 @@ def test_the_json_has_the_keys_of_the_contract(tmp_path: Path, capsys: pytest.Ca
     assert summary["accuracy_by_exit"] == [0.75, 0.75, 0.75]
     assert summary["out_of_scope"] == {"n": 2, "auroc": 1.0, "recall": 1.0, "in_scope_accuracy": 0.75}
     assert summary["energy_j"]["source"] == "estimated"
+    assert summary["energy_j"]["simulated"] is True
     assert 0.0 < summary["latency_s"]["p50"] <= summary["latency_s"]["p99"]
 
 

@@ -37,7 +37,13 @@ def test_the_summary_counts_by_hand() -> None:
         # pairs that the stranger wins: 0.9 over all four, 0.2 over three of them
         "out_of_scope": {"n": 2, "auroc": 7 / 8, "recall": 0.5, "in_scope_accuracy": 0.5},
         "latency_s": {"p50": 0.010, "p99": 0.100, "mean": pytest.approx(0.160 / 6)},
-        "energy_j": {"mean": pytest.approx(0.003), "u95": pytest.approx(0.0005), "source": "ina219", "n": 2},
+        "energy_j": {
+            "mean": pytest.approx(0.003),
+            "u95": pytest.approx(0.0005),
+            "source": "ina219",
+            "simulated": False,
+            "n": 2,
+        },
     }
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firmware_py.contracts.clock import SystemClock
-from firmware_py.contracts.errors import ConfigError, DataMissingError, ToolMissingError
+from firmware_py.contracts.errors import DataMissingError, ToolMissingError
 
 if TYPE_CHECKING:
     from conversion.train.distil import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("home-en",)
-PUBLISHER = "ciuic-demo"  # the key pair that signs what this checkout builds
+PUBLISHER = "ciuic-demo"  # the key pair that signed what ships
+LOCAL = "local"  # the one that signs where the publisher's private key is not at hand
 
 
 def configure_model(parser: argparse.ArgumentParser) -> None:
@@ -182,23 +183,23 @@ def _enter_training_environment() -> None:
 
 
 def _publisher_key() -> Path:
-    """The private key of this checkout, made on first use; its public half goes to `models/trust`."""
+    """The private key that signs: the publisher's where this checkout has it, else one of its own.
+
+    The public half of its own key goes to `models/trust` (git ignores it), so that nodes of this
+    checkout trust what was built here, and said once.
+    """
     from firmware_py.bundles.sign import new_key
 
-    folder = ROOT / ".ciuic" / "keys"
-    private = folder / f"{PUBLISHER}.key"
+    folder, trust = ROOT / ".ciuic" / "keys", ROOT / "models" / "trust"
+    for name in (PUBLISHER, LOCAL):
+        private, mine, public = folder / f"{name}.key", folder / f"{name}.pub", trust / f"{name}.pub"
+        if private.exists() and public.exists() and public.read_bytes() == mine.read_bytes():
+            return private
     if not private.exists():
-        private = new_key(folder, PUBLISHER)
-    public = ROOT / "models" / "trust" / f"{PUBLISHER}.pub"
-    mine = (folder / f"{PUBLISHER}.pub").read_bytes()
-    if not public.exists():
-        public.parent.mkdir(parents=True, exist_ok=True)
-        public.write_bytes(mine)
-    elif public.read_bytes() != mine:
-        msg = f"{public} is another key than {private}"
-        raise ConfigError(
-            msg, hint="Sign with the key that is trusted, or replace the trusted one on purpose."
-        )
+        new_key(folder, LOCAL)
+    trust.mkdir(parents=True, exist_ok=True)
+    public.write_bytes(mine.read_bytes())
+    _progress(f"signing with this checkout's own key; nodes here trust it: {public}\n")
     return private
 
 

@@ -126,6 +126,9 @@ class Sources:
     profile: Mapping[str, Any]
 
 
+_METAVARS = {"model": "BUNDLE", "broker": "URL"}
+
+
 def add_flags(parser: argparse.ArgumentParser, table: Sequence[Setting]) -> None:
     """`--config` and one flag per row; absent flags stay None, so that the sources below are heard."""
     parser.add_argument("--config", metavar="FILE", help="TOML file of settings (CIUIC_CONFIG)")
@@ -134,7 +137,13 @@ def add_flags(parser: argparse.ArgumentParser, table: Sequence[Setting]) -> None
         if setting.kind == "flag":
             parser.add_argument(setting.flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         elif setting.kind == "list":
-            parser.add_argument(setting.flag, action="append", default=None, metavar="VALUE", help=text)
+            parser.add_argument(
+                setting.flag,
+                action="append",
+                default=None,
+                metavar=_METAVARS.get(setting.key, "VALUE"),
+                help=text,
+            )
         else:
             choices = setting.choices or None
             metavar = None if choices else setting.kind.upper()

@@ -121,7 +121,7 @@ def configure_ask(parser: argparse.ArgumentParser) -> None:
     from firmware_py.config import add_flags
     from mqtt_bridge.compose import BRIDGE
 
-    parser.add_argument("text", help="what to ask, in quotes")
+    parser.add_argument("text", nargs="+", help="what to ask")
     parser.add_argument("--task", default="home", help="the task to ask (default: %(default)s)")
     parser.add_argument("--lang", help="language of the text, such as en")
     parser.add_argument(
@@ -150,7 +150,7 @@ def run_ask(args: argparse.Namespace) -> int:
 
     config = BridgeConfig.of(from_args(args, (*AGENT, *BRIDGE)))  # one file may serve both
     name = fresh_client("ask")
-    inputs = {"text": args.text} | ({"lang": args.lang} if args.lang else {})
+    inputs = {"text": " ".join(args.text)} | ({"lang": args.lang} if args.lang else {})
     qos = Qos(deadline_s=args.deadline, energy_j=args.energy, accuracy=args.accuracy)
     request = Request(new_id(), args.task, inputs, qos)
     parse_request(request.to_dict())  # what no node takes is told here: it may not even fit MQTT's fields

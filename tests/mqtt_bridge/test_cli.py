@@ -63,7 +63,9 @@ def test_a_node_serves_is_asked_and_leaves_cleanly(tmp_path: Path, number: signa
             assert told.returncode == 0, told.stderr
             assert told.stdout.startswith("turn_on  (confidence")
             assert "on n1 (scripted" in told.stdout
-            raw = _ciuic("ask", "turn off the garden light", "--json", "--to", "n1", "--broker", broker.url)
+            raw = _ciuic(
+                "ask", "turn", "off", "the", "garden", "light", "--json", "--to", "n1", "--broker", broker.url
+            )
             reply = json.loads(raw.stdout)
             assert reply["result"]["label"] == "turn_off"
             assert reply["round_trip_s"] > 0

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from conversion.nets.student import Student
 from conversion.train.batches import IGNORED, Batch, Encoded, batches, perturb
+from conversion.train.precision import fast
 from conversion.train.teacher import Lesson
 
 EXIT_WEIGHTS = (1.0, 1.0, 1.0)  # the first answers nine of ten
@@ -53,7 +54,6 @@ def distil(
     groups = [{"params": rest, "scale": 1.0}, {"params": [embedding], "scale": settings.embedding_rate}]
     optimiser = torch.optim.AdamW(groups, lr=settings.rate, weight_decay=settings.decay)
     steps = settings.epochs * math.ceil(len(side) / settings.batch)
-    fast = torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - there is no public name for it
     student.train()
     step = 0
     for _ in range(settings.epochs):
@@ -62,7 +62,7 @@ def distil(
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["scale"]
             shown = perturb(batch, settings.perturbed, generator)
-            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            with fast():
                 loss = _loss(student, shown, lesson, settings)
             optimiser.zero_grad()
             loss.backward()

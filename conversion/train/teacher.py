@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from conversion.train.precision import fast
 from firmware_py.tasks.text import UNKNOWN, WordPiece
 
 UPPER = 2  # of MiniLM's six layers
@@ -73,7 +74,7 @@ class Teacher(nn.Module):
             mask = (
                 torch.arange(longest)[None] < torch.tensor([len(coded[n]) for n in index])[:, None]
             ).float()
-            with torch.no_grad(), _fast():
+            with torch.no_grad(), fast():
                 hidden = _run(self.lower, self.embeddings(ids), mask)
             out.append(Rows(hidden.to(torch.bfloat16), mask, torch.tensor(index)))
             tell((at + len(index)) / len(order))
@@ -81,7 +82,7 @@ class Teacher(nn.Module):
 
     def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Logits [B,C] and unit embeddings [B,384]."""
-        with _fast():
+        with fast():
             hidden = _run(self.upper, rows.hidden.float(), rows.mask)
         hidden = hidden.float() * rows.mask[..., None]
         pooled = hidden.sum(1) / rows.mask.sum(1, keepdim=True)
@@ -156,8 +157,3 @@ def _run(layers: Any, hidden: Tensor, mask: Tensor) -> Tensor:
         if isinstance(hidden, tuple):
             hidden = hidden[0]
     return hidden
-
-
-def _fast() -> Any:
-    """bfloat16 matrix products where the CPU has them; elsewhere they would be slower than float32."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001

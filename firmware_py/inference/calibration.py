@@ -1,10 +1,11 @@
 """Teaches the cost model this board's watts: the bundle's own sentences, back to back, while nothing waits.
 
-A command takes milliseconds and the meter's window a second, so a few commands among much idle time say
-little of what one costs. A few windows full of work say it within some percent. The rows run on a
-slot that is free, one at a time, so a request waits for one row at most; seconds and joules of the
-rows are charged like a request's, but they are no answers and change no published exit share. A board
-that is warm or over its power limit is left alone until it is not.
+A command takes milliseconds and the meter's window a second, so a few commands among much idle time
+say little of what one costs. Bursts of work say it within some percent; the rest between two bursts
+shows the idle draw that their joules stand above. The rows run on a slot that is free, one at a time,
+so a request waits for one row at most. They are charged like a request's run, but they are no answers
+and change no published exit share. A board that is warm or over its power limit is left alone until it
+is not.
 """
 
 from __future__ import annotations

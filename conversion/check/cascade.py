@@ -1,0 +1,249 @@
+"""What a way through the lattice would answer, from what every exit said: no graph is run again.
+
+A *prefix* is the widths of the stages run so far: `()` is the zeroth exit, `(4, 2)` the exit behind stage 2
+at these widths. Stages share prefixes, so 85 of them hold every one of the 64 width combinations, and a
+configuration (widths and a rule) is evaluated over thousands of rows by picking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from conversion.check.compute import GROUPS, Compute
+from conversion.check.risk import NEVER, Answered
+
+Array = npt.NDArray[Any]
+Prefix = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The score at or above which a row is out of scope, and where `oos` stands among the labels."""
+
+    threshold: float = 1.0
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """`firmware_py.inference.exits.Verdict` of N rows: label int [N], confidence, outside bool, score."""
+
+    label: Array
+    confidence: Array
+    outside: Array
+    score: Array
+
+
+def judge_rows(logits: Array, temperature: float, scope: Scope) -> Verdicts:
+    """Calibrate one exit's logits [N,C]; the same arithmetic as `exits.judge`, row by row."""
+    top = logits.max(-1, keepdims=True)
+    weights = np.exp((logits - top) * np.float32(1.0 / temperature))
+    chance = weights / weights.sum(-1, keepdims=True)
+    rows = np.arange(len(chance))
+    if scope.index is None:
+        label = chance.argmax(-1)
+        confidence = chance[rows, label]
+        score = 1.0 - confidence
+        return Verdicts(label, confidence, score >= scope.threshold, score)
+    score = chance[:, scope.index].copy()
+    chance[:, scope.index] = -1.0
+    label = chance.argmax(-1)
+    outside = score >= scope.threshold
+    return Verdicts(label, np.where(outside, score, chance[rows, label]), outside, score)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is asked of N rows.
+
+    target int [N]: the label's number, -1 for a foreign row. weight [N]: of a row in every share (one over
+    the size of its template's group; all equal for public sets). group int [N]: rows that a resampling
+    draws together.
+    """
+
+    target: Array
+    weight: Array
+    group: Array
+
+    @property
+    def inside(self) -> Array:
+        """Rows in scope, bool [N]."""
+        known: Array = self.target >= 0
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """A split of N rows, judged at every prefix.
+
+    `right`: in scope and the label is it, or foreign and turned away. `slots`: int [N,3] per prefix, spans
+    found, invented, missed; None without slots.
+    """
+
+    verdicts: Mapping[Prefix, Verdicts]
+    right: Mapping[Prefix, Array]
+    slots: Mapping[Prefix, Array] | None
+    compute: Compute
+    truth: Truth
+
+    @property
+    def depth(self) -> int:
+        """Stages."""
+        return self.compute.depth
+
+    def part(self, rows: Array) -> Lattice:
+        """Some of the rows."""
+        verdicts = {
+            prefix: Verdicts(v.label[rows], v.confidence[rows], v.outside[rows], v.score[rows])
+            for prefix, v in self.verdicts.items()
+        }
+        return Lattice(
+            verdicts,
+            {prefix: right[rows] for prefix, right in self.right.items()},
+            None if self.slots is None else {prefix: counts[rows] for prefix, counts in self.slots.items()},
+            Compute(self.compute.stages[..., rows], self.compute.intent, self.compute.tags[rows]),
+            Truth(self.truth.target[rows], self.truth.weight[rows], self.truth.group[rows]),
+        )
+
+
+def judged(
+    logits: Mapping[Prefix, Array],
+    temperatures: Mapping[Prefix, float],
+    scope: Scope,
+    rest: tuple[Truth, Compute, Mapping[Prefix, Array] | None],
+) -> Lattice:
+    """Judge every prefix's logits [N,C]; `rest` is truth, compute and slot counts of the same rows."""
+    truth, compute, slots = rest
+    verdicts = {prefix: judge_rows(one, temperatures[prefix], scope) for prefix, one in logits.items()}
+    right = {
+        prefix: np.where(truth.inside, ~v.outside & (v.label == truth.target), v.outside)
+        for prefix, v in verdicts.items()
+    }
+    return Lattice(verdicts, right, slots, compute, truth)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A threshold per exit 1 … S (the last accepts always) and, where the zeroth takes part, one for it."""
+
+    name: str
+    thresholds: tuple[float, ...]
+    zeroth: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A way to run: width of every stage, and when an exit may answer."""
+
+    widths: Prefix
+    rule: Rule
+
+    def __str__(self) -> str:
+        """As the tables write it: `w4-2-2 balanced`."""
+        return f"w{'-'.join(map(str, self.widths))} {self.rule.name}"
+
+    def prefixes(self) -> list[Prefix]:
+        """Of exits 0 … S."""
+        return [self.widths[:depth] for depth in range(len(self.widths) + 1)]
+
+
+def all_widths(stages: int, lattice: Mapping[int, Sequence[int]]) -> list[Prefix]:
+    """Every combination of the widths that the shortest bucket has, widest first."""
+    widths = sorted(lattice[min(lattice)], reverse=True)
+    return list(product(widths, repeat=stages))
+
+
+def all_prefixes(stages: int, widths: Sequence[int] = tuple(range(GROUPS, 0, -1))) -> list[Prefix]:
+    """`()` and every prefix of every combination: 85 for three stages of four widths."""
+    return [prefix for depth in range(stages + 1) for prefix in product(widths, repeat=depth)]
+
+
+def static(depth: int, stages: int) -> Rule:
+    """Exit `depth` answers everything; 0 is the zeroth."""
+    if depth == 0:
+        return Rule("exit-0", (NEVER,) * (stages - 1) + (0.0,), 0.0)
+    return Rule(f"exit-{depth}", (NEVER,) * (depth - 1) + (0.0,) * (stages - depth + 1))
+
+
+def shared(name: str, threshold: float, stages: int, zeroth: float | None = None) -> Rule:
+    """One threshold for every exit but the last."""
+    return Rule(name, (threshold,) * (stages - 1) + (0.0,), zeroth)
+
+
+def walk(lattice: Lattice, configuration: Configuration) -> Array:
+    """The exit 0 … S that answers each row, int [N]."""
+    rule = configuration.rule
+    asked = [NEVER if rule.zeroth is None else rule.zeroth, *rule.thresholds[:-1]]
+    at = np.full(len(lattice.truth.target), lattice.depth)
+    # Backwards, so that the first exit that accepts has the last word.
+    for number in range(lattice.depth - 1, -1, -1):
+        if asked[number] <= 1.0:
+            at[lattice.verdicts[configuration.widths[:number]].confidence >= asked[number]] = number
+    return at
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a configuration does with N rows.
+
+    exits int [N] (0 … S), right bool [N], rejected bool [N] (turned away as foreign), macs int64 [N], ratio
+    [N] (of full depth and width at the same bucket), score [N] of strangeness, slots int [N,3] or None.
+    """
+
+    exits: Array
+    right: Array
+    rejected: Array
+    macs: Array
+    ratio: Array
+    score: Array
+    slots: Array | None
+
+
+def run(lattice: Lattice, configuration: Configuration) -> Outcome:
+    """Pick what the answering exits said."""
+    at, prefixes = walk(lattice, configuration), configuration.prefixes()
+    rows = np.arange(len(at))
+    usable = [prefix if prefix in lattice.verdicts else prefixes[-1] for prefix in prefixes]
+
+    def pick(parts: Sequence[Array]) -> Array:
+        return np.choose(at, parts)
+
+    macs = lattice.compute.upto(configuration.widths, zeroth=configuration.rule.zeroth is not None)[at, rows]
+    counts = None
+    if lattice.slots is not None:
+        counts = np.stack([lattice.slots[prefix] for prefix in usable])[at, rows]
+    return Outcome(
+        exits=at,
+        right=pick([lattice.right[prefix] for prefix in usable]),
+        rejected=pick([lattice.verdicts[prefix].outside for prefix in usable]),
+        macs=macs,
+        ratio=macs / lattice.compute.full(),
+        score=pick([lattice.verdicts[prefix].score for prefix in usable]),
+        slots=counts,
+    )
+
+
+def answered(lattice: Lattice, widths: Prefix, *, zeroth: bool) -> Answered:
+    """The exits of one width combination as risk control takes them."""
+    prefixes = [widths[:depth] for depth in range(0 if zeroth else 1, len(widths) + 1)]
+    return Answered(
+        np.stack([lattice.verdicts[prefix].confidence for prefix in prefixes[:-1]]),
+        np.stack([lattice.right[prefix] for prefix in prefixes]),
+    )
+
+
+def slot_f1(counts: Array, weight: Array) -> float:
+    """Micro-F1 of exact spans from counts [N,3] (found, invented, missed), rows weighted."""
+    found, invented, missed = (counts * weight[:, None]).sum(0)
+    return float(2 * found / max(2 * found + invented + missed, 1e-12))
+
+
+def weighted(values: Array, weight: Array) -> float:
+    """Weighted mean."""
+    return float((values * weight).sum() / weight.sum())

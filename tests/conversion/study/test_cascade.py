@@ -1,0 +1,127 @@
+"""A configuration evaluated by picking says what the device's own judge and exits would say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from conversion.check.cascade import (
+    Configuration,
+    Lattice,
+    Rule,
+    Scope,
+    all_prefixes,
+    all_widths,
+    answered,
+    judge_rows,
+    run,
+    shared,
+    slot_f1,
+    static,
+)
+from conversion.check.risk import NEVER
+from firmware_py.inference.exits import accepts, judge
+
+
+@pytest.mark.parametrize("scope", [Scope(), Scope(0.6), Scope(0.4, 9), Scope(0.2, 0)])
+def test_rows_are_judged_as_the_device_judges_them_one_by_one(scope: Scope) -> None:
+    logits = (np.random.default_rng(1).normal(size=(300, 10)) * 3).astype(np.float32)
+    together = judge_rows(logits.copy(), 1.3, scope)
+    for row, one in enumerate(logits):
+        alone = judge(one.copy(), 1.3, scope.threshold, scope.index)
+        assert together.label[row] == alone.label_index
+        assert together.outside[row] == alone.out_of_scope
+        assert together.confidence[row] == pytest.approx(alone.confidence, abs=1e-5)
+        assert together.score[row] == pytest.approx(alone.out_of_scope_score, abs=1e-5)
+
+
+@pytest.mark.parametrize("zeroth", [None, 0.9])
+def test_a_walk_is_the_device_s_loop_over_exits(
+    lattice: Callable[..., Lattice], zeroth: float | None
+) -> None:
+    grid = lattice(200, slots=True)
+    configuration = Configuration((4, 2, 1), Rule("some", (0.8, 0.7, 0.0), zeroth))
+    outcome = run(grid, configuration)
+    for row in range(200):
+        exits = range(1, 4) if zeroth is None else range(4)
+        for number in exits:
+            prefix = configuration.widths[:number]
+            verdicts = grid.verdicts[prefix]
+            threshold = zeroth if number == 0 else configuration.rule.thresholds[number - 1]
+            verdict = judge(np.zeros(2, np.float32), 1.0)  # its form; the confidence is the lattice's
+            verdict = type(verdict)(0, float(verdicts.confidence[row]), False, 0.0)
+            if number == 3 or accepts(verdict, threshold or 0.0):
+                break
+        assert outcome.exits[row] == number
+        assert outcome.right[row] == grid.right[prefix][row]
+        assert grid.slots is not None
+        assert outcome.slots is not None
+        assert (outcome.slots[row] == grid.slots[prefix][row]).all()
+        stages = sum(int(grid.compute.stages[s, configuration.widths[s] - 1, row]) for s in range(number))
+        heads = (number + (zeroth is not None)) * grid.compute.intent
+        assert outcome.macs[row] == stages + heads + grid.compute.tags[row]
+
+
+def test_a_static_rule_answers_everything_at_its_depth_and_full_width_is_ratio_one(
+    lattice: Callable[..., Lattice],
+) -> None:
+    grid = lattice(50)
+    for depth in range(4):
+        assert set(run(grid, Configuration((4, 4, 4), static(depth, 3))).exits) == {depth}
+    full = run(grid, Configuration((4, 4, 4), static(3, 3)))
+    assert full.ratio == pytest.approx(1.0)
+    never = run(grid, Configuration((4, 4, 4), shared("never", NEVER, 3)))
+    assert (never.exits == 3).all()
+
+
+def test_a_foreign_row_is_right_when_it_is_turned_away(lattice: Callable[..., Lattice]) -> None:
+    grid = lattice(100, scope=Scope(0.3, 9))
+    foreign = ~grid.truth.inside
+    outcome = run(grid, Configuration((4, 4, 4), static(3, 3)))
+    assert (outcome.right[foreign] == outcome.rejected[foreign]).all()
+    assert not (outcome.right & outcome.rejected)[~foreign].any()
+
+
+def test_the_lattice_has_eighty_five_prefixes_and_sixty_four_ways(lattice: Callable[..., Lattice]) -> None:
+    assert len(all_prefixes(3)) == 85
+    assert len(all_widths(3, {8: (1, 2, 3, 4), 64: (4,)})) == 64
+    assert set(lattice(5).verdicts) == set(all_prefixes(3))
+
+
+def test_a_part_of_the_rows_is_that_part_of_every_answer(lattice: Callable[..., Lattice]) -> None:
+    grid = lattice(60, slots=True)
+    configuration = Configuration((3, 3, 2), shared("some", 0.8, 3, 0.95))
+    rows = np.arange(0, 60, 3)
+    whole, part = run(grid, configuration), run(grid.part(rows), configuration)
+    assert (whole.exits[rows] == part.exits).all()
+    assert (whole.macs[rows] == part.macs).all()
+    assert whole.slots is not None
+    assert part.slots is not None
+    assert (whole.slots[rows] == part.slots).all()
+
+
+def test_harm_is_seen_by_the_same_exits(lattice: Callable[..., Lattice]) -> None:
+    grid = lattice(300)
+    said = answered(grid, (4, 4, 2), zeroth=True)
+    rule = Rule("some", (0.7, 0.6, 0.0), 0.8)
+    assert (said.first((0.8, 0.7, 0.6)) == run(grid, Configuration((4, 4, 2), rule)).exits).all()
+    assert answered(grid, (4, 4, 2), zeroth=False).confidence.shape == (2, 300)
+
+
+def test_slot_f1_counts_spans_of_heavy_rows_more() -> None:
+    counts = np.array([[2, 0, 0], [0, 1, 2]])
+    assert slot_f1(counts, np.ones(2)) == pytest.approx(4 / 7)
+    assert slot_f1(counts, np.array([3.0, 1.0])) == pytest.approx(12 / 15)
+
+
+def test_thousands_of_configurations_over_thousands_of_rows_take_seconds(
+    lattice: Callable[..., Lattice],
+) -> None:
+    grid = lattice(3000)
+    begin_s = time.perf_counter()
+    for number in range(1000):
+        run(grid, Configuration((4, 1 + number % 4, 2), shared("some", number / 1000, 3)))
+    assert time.perf_counter() - begin_s < 10.0

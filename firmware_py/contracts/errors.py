@@ -367,6 +367,34 @@ class ConversionError(ConfigError):
     )
 
 
+class CheckpointIncompleteError(ConfigError):
+    """A checkpoint folder lacks a shard, a tensor, its configuration or its tokenizer."""
+
+    code = "checkpoint_incomplete"
+    default_hint = "Download or copy the checkpoint again, all shards and the tokenizer with it."
+
+
+class CheckpointInvalidError(ConfigError):
+    """A file of a checkpoint folder is not what its format says."""
+
+    code = "checkpoint_invalid"
+    default_hint = "Get the checkpoint from its publisher again; nothing of it was run."
+
+
+class CheckpointUnsupportedError(ConfigError):
+    """A checkpoint of an architecture or weight format that no reader is written for."""
+
+    code = "checkpoint_unsupported"
+    default_hint = "Read are DeepSeek-V2 and -V3, Qwen2, BERT, RoBERTa and XLM-RoBERTa, as safetensors."
+
+
+class ResourcesShortError(ConfigError):
+    """A build would need more memory or disk than this machine has free."""
+
+    code = "resources_short"
+    default_hint = "Free what the message names, or build on a larger machine; nothing was started."
+
+
 def all_codes() -> dict[str, type[CiuicError]]:
     """Every stable code with its class; the docs and the AsyncAPI document are checked against it."""
     found: dict[str, type[CiuicError]] = {CiuicError.code: InternalError}

@@ -24,10 +24,14 @@ Prefix = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The score at or above which a row is out of scope, and where `oos` stands among the labels."""
+    """The score at or above which a row is out of scope, and where `oos` stands among the labels.
+
+    The score is the probability of `oos`, or (`by_label` false) 1 minus that of the best label in scope.
+    """
 
     threshold: float = 1.0
     index: int | None = None
+    by_label: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,12 @@ def judge_rows(logits: Array, temperature: float, scope: Scope) -> Verdicts:
         confidence = chance[rows, label]
         score = 1.0 - confidence
         return Verdicts(label, confidence, score >= scope.threshold, score)
-    score = chance[:, scope.index].copy()
+    strange = chance[:, scope.index].copy()
     chance[:, scope.index] = -1.0
     label = chance.argmax(-1)
+    score = strange if scope.by_label else 1.0 - chance[rows, label]
     outside = score >= scope.threshold
-    return Verdicts(label, np.where(outside, score, chance[rows, label]), outside, score)
+    return Verdicts(label, np.where(outside, strange, chance[rows, label]), outside, score)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def logits_of(target: Array, labels: int, seed: int = 0) -> dict[tuple[int, ...]
     hard = random.normal(size=len(target))
     out = {}
     for prefix in all_prefixes(3):
-        strength = 1.5 + 1.5 * len(prefix) + 0.2 * sum(prefix)
+        strength = 2.5 + 0.9 * len(prefix) + 0.15 * sum(prefix)
         logits = random.normal(size=(len(target), labels)).astype(np.float32)
         logits[np.arange(len(target)), np.maximum(target, 0)] += (strength - 1.5 * hard).astype(np.float32)
         out[prefix] = logits

@@ -26,12 +26,14 @@ from conversion.check.risk import NEVER
 from firmware_py.inference.exits import accepts, judge
 
 
-@pytest.mark.parametrize("scope", [Scope(), Scope(0.6), Scope(0.4, 9), Scope(0.2, 0)])
+@pytest.mark.parametrize(
+    "scope", [Scope(), Scope(0.6), Scope(0.4, 9), Scope(0.2, 0), Scope(0.7, 9, by_label=False)]
+)
 def test_rows_are_judged_as_the_device_judges_them_one_by_one(scope: Scope) -> None:
     logits = (np.random.default_rng(1).normal(size=(300, 10)) * 3).astype(np.float32)
     together = judge_rows(logits.copy(), 1.3, scope)
     for row, one in enumerate(logits):
-        alone = judge(one.copy(), 1.3, scope.threshold, scope.index)
+        alone = judge(one.copy(), 1.3, scope.threshold, scope.index, score_by_label=scope.by_label)
         assert together.label[row] == alone.label_index
         assert together.outside[row] == alone.out_of_scope
         assert together.confidence[row] == pytest.approx(alone.confidence, abs=1e-5)

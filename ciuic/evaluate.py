@@ -10,7 +10,8 @@ from typing import Any
 from ciuic.progress import Progress
 from firmware_py.compose import assembled, profile_values
 from firmware_py.config import AGENT, AgentConfig, add_flags, from_args
-from firmware_py.testing.evaluate import evaluate, read_rows
+from firmware_py.contracts.configuration import parse_widths
+from firmware_py.testing.evaluate import How, evaluate, read_rows
 from firmware_py.testing.metrics import summarise
 
 _KEYS = ("profile", "store", "trust", "allow_unsigned", "self_test", "memory_bytes", "meter")
@@ -26,33 +27,49 @@ def configure_eval(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help='rows {"text", "intent", "slots"?: [[start, end, name]]}, one JSON object a line; intent oos = out of scope',
     )
+    parser.add_argument("--rule", help="exit rule of the bundle (default: the bundle's own)")
+    parser.add_argument(
+        "--widths", metavar="W-W-W", help="width groups 1 to 4 of each stage, such as 4-2-2 (default: full)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     add_flags(parser, TABLE)
 
 
 def run_eval(args: argparse.Namespace) -> int:
     """Evaluate and print."""
+    how = How(args.rule, None if args.widths is None else parse_widths(args.widths))
     rows = read_rows(args.data)
     values = from_args(args, TABLE, profile_values)
     config = AgentConfig.of({**values, "model": (str(args.bundle),)})
     with assembled(config) as assembly:
         (served,) = assembly.served.values()
         with Progress("evaluating", 2 * len(rows)) as progress:
-            scored = evaluate(assembly, rows, progress)
-    summary = summarise(scored, served.manifest.stages)
+            scored = evaluate(assembly, rows, progress, how)
+    manifest = served.manifest
+    asked = {"rule": how.rule or manifest.default_rule, "widths": list(how.widths or manifest.full_widths)}
+    summary = asked | summarise(scored, manifest.stages)
     print(json.dumps(summary, indent=1) if args.json else table(summary))
     return 0
 
 
 def table(summary: dict[str, Any]) -> str:
     """The same figures for people."""
+    zeroth = summary["zeroth"]
     lines = [
+        f"asked           rule {summary['rule']}, widths {'-'.join(map(str, summary['widths']))}",
         f"rows in scope   {summary['n']}",
         f"accuracy        {_share(summary['accuracy'])}",
         f"macro F1        {_share(summary['macro_f1'])}",
         f"slot F1         {_share(summary['slot_f1'])}",
         f"by exit         {'  '.join(map(_share, summary['accuracy_by_exit']))}  (each asked alone)",
         f"answered by     {'  '.join(map(_share, summary['exit_share']))}",
+        *(
+            []
+            if zeroth is None
+            else [
+                f"exit 0          {_share(zeroth['accuracy'])} asked alone, answered {_share(zeroth['exit_share'])}"
+            ]
+        ),
         f"mean depth      {_number(summary['mean_depth'])}",
     ]
     outside = summary["out_of_scope"]

@@ -277,14 +277,18 @@ class CiuicNode:
             return self._refuse(request, error)
 
     def _learn_time(self, record: RunRecord) -> None:
-        """Means of a run and of its shortest form, exit 1; a slow first run (graphs loading) fades fast."""
+        """Means of a run and of one up to exit 1; a slow first run (graphs loading) fades fast.
+
+        A run that exit 0 answered says nothing of exit 1, which the next text may need.
+        """
         self._learned_s = record.end_s
-        first_s = record.run_s - sum(stage.run_s for stage in record.stages[1:])
-        if not self._mean_run_s:
-            self._mean_run_s, self._mean_first_s = record.run_s, first_s
+        self._mean_run_s = self._mean_run_s or record.run_s
         rate = _RUN_RATE if record.run_s > self._mean_run_s else 4.0 * _RUN_RATE
         self._mean_run_s += rate * (record.run_s - self._mean_run_s)
-        self._mean_first_s += rate * (first_s - self._mean_first_s)
+        if record.stages:
+            first_s = record.run_s - sum(stage.run_s for stage in record.stages[1:])
+            self._mean_first_s = self._mean_first_s or first_s
+            self._mean_first_s += rate * (first_s - self._mean_first_s)
 
     def _route(self, outcome: Outcome, stages: int) -> Route:
         record = outcome.record

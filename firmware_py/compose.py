@@ -326,8 +326,10 @@ def _runner(model: _Model, spec: DelegateSpec, budget_bytes: int, ground: _Groun
     name, loader = open_loader(model.unpacked.folder, manifest, spec)
     runner = ModelCache(manifest.graphs, loader, name, budget_bytes)
     if spec is model.ladder[-1]:
-        # Loaded ahead: the first command must not pay for it. A longer text loads its own (some ms, once).
-        runner.load(graph.key for graph in manifest.graphs if graph.key.bucket <= _COMMAND_TOKENS)
+        # Loaded ahead: the first command must not pay for it. A longer text, or a narrower width, loads its
+        # own (some ms, once).
+        keys = (graph.key for graph in manifest.graphs if graph.key.bucket <= _COMMAND_TOKENS)
+        runner.load(key for key in keys if key.width == manifest.full_widths[0])
     if not ground.simulated:
         return runner
     factor = ground.profile.simulation.speed_factor or 1.0

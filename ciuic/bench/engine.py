@@ -212,6 +212,7 @@ class _Rig:
         self._cache = ModelCache(manifest.graphs, keep, name, 2**30)
         self._cache.load(graph.key for graph in manifest.graphs)
         self._weights = Weights.load(unpacked)
+        self._zeroth_rules = manifest.zeroth_rules
         clock = SystemClock()
         self._engine = Engine(self._weights, [self._cache], clock, DelegateHealth(clock), CostModel())
 
@@ -233,8 +234,8 @@ class _Rig:
         """
         weights, n, record = self._weights, encoded.tokens, outcome.record
         tagged = not outcome.verdict.out_of_scope
-        bucket = record.stages[0].graph.bucket
         way = self._engine.graph.path(n)
+        bucket = way.bucket
         cos, sin = position_tables(bucket, way.position_dims)
         given = {"bias": bias(n, bucket), "cos": cos, "sin": sin}
         steps = []
@@ -243,9 +244,12 @@ class _Rig:
             feeds = [(index, given[name]) for name, index in graph.feeds if name != "h"]
             steps.append((graph, feeds, dict(graph.feeds)["h"], graph.fetches["h_out"], weights.heads[at]))
         rows = weights.embedding.lookup(encoded.ids, bucket)
+        zeroth = weights.zeroth if record.configuration.split("/")[2] in self._zeroth_rules else None
 
         def loop() -> None:
-            h = rows
+            h, head = rows, zeroth
+            if head is not None:
+                head.intent(h, n)
             for graph, feeds, h_in, h_out, head in steps:
                 graph.set_tensor(h_in, h)
                 for index, tensor in feeds:
@@ -253,7 +257,7 @@ class _Rig:
                 graph.invoke()
                 h = graph.get_tensor(h_out)
                 head.intent(h, n)
-            if tagged:
+            if tagged and head is not None:
                 head.tags(h, n)
 
         return loop

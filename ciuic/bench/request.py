@@ -293,7 +293,7 @@ def _one_turn(trips: Trips, bench: _Bench, texts: list[str], names: tuple[int, s
     for number, text in enumerate(texts):
         spent_s, reply, size = _ask(bench.probe, bench.task, text, qos, f"{prefix}-{number}")
         trips.request.append(spent_s)
-        trips.exits.append(reply.route.exit or 0)
+        trips.exits.append(-1 if reply.route.exit is None else reply.route.exit)
         replies.append((text, reply, size))
     for number, (text, _reply, size) in enumerate(replies):
         payload = _payload(bench.task, text, f"{prefix}-{number}")

@@ -89,7 +89,7 @@ def answer_line(answer: Answered, width: int = WIDE) -> str:
     label = result.get("label") or (reply.error.code if reply.error else reply.status)
     slots = " ".join(f"{s['name']}={s['text']}" for s in result.get("slots", ()))
     mark = " " if answer.right else "✗"
-    depth = f"{reply.route.exit}/{reply.route.exits}" if reply.route.exit else "-"
+    depth = f"{reply.route.exit}/{reply.route.exits}" if reply.route.exit is not None else "-"
     protocol = "  (MQTT 3.1.1)" if answer.question.protocol == 4 and width >= WIDE else ""
     figures = (
         depth,

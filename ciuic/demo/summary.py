@@ -79,7 +79,8 @@ def summarise(answers: Sequence[Answered], repeats: int = 0) -> dict[str, Any]:
     inside = [a for a in answers if a.question.sentence.in_scope]
     ok = [a for a in answers if a.reply is not None]
     latencies = [a.latency_s for a in ok]
-    exits = Counter(a.reply.route.exit for a in ok if a.reply is not None and a.reply.route.exit)
+    taken = (a.reply.route.exit for a in ok if a.reply is not None)
+    exits = Counter(number for number in taken if number is not None)
     return {
         "asked": len(answers),
         "answered": len(ok),

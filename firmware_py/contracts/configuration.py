@@ -24,6 +24,18 @@ class Configuration:
         return f"{self.bucket}/w{'-'.join(map(str, self.widths))}/{self.rule}/{self.recipe}"
 
 
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Width groups per stage as a configuration writes them: `4-2-2`.
+
+    Raises:
+        ConfigError: the text has another form.
+    """
+    if re.fullmatch(r"[1-4](-[1-4]){0,15}", text) is None:
+        msg = f"{text!r} is not a width from 1 to 4 for each stage, such as 4-2-2"
+        raise ConfigError(msg)
+    return tuple(map(int, text.split("-")))
+
+
 def parse_configuration(text: str) -> Configuration:
     """Read the written form.
 

@@ -24,7 +24,8 @@ class GoldenRow:
 
     `ids` are the kept tokens. `logits` holds one row per exit, in the order of the manifest's labels,
     as the heads give them (before temperature). `tags` are the BIO tags of the last exit, one per
-    token; empty where the bundle has no slots.
+    token; empty where the bundle has no slots. `widths` are the width groups per stage that the row is of,
+    empty for full width. `zeroth` are exit 0's logits; empty where there is none or it is not tested.
     """
 
     text: str
@@ -32,16 +33,23 @@ class GoldenRow:
     logits: tuple[tuple[float, ...], ...]
     atol: float
     tags: tuple[int, ...] = ()
+    widths: tuple[int, ...] = ()
+    zeroth: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; logits rounded to what a tolerance can tell apart."""
-        return {
+        out: dict[str, Any] = {
             "text": self.text,
             "ids": list(self.ids),
             "logits": [[round(value, 4) for value in row] for row in self.logits],
             "atol": self.atol,
             "tags": list(self.tags),
         }
+        if self.widths:
+            out["widths"] = list(self.widths)
+        if self.zeroth:
+            out["zeroth"] = [round(value, 4) for value in self.zeroth]
+        return out
 
 
 def write_golden(rows: Iterable[GoldenRow]) -> bytes:
@@ -74,4 +82,6 @@ def _parse_row(data: Any) -> GoldenRow:
         logits=tuple(tuple(float(value) for value in exit_row) for exit_row in row.array("logits", limit=16)),
         atol=row.number("atol", low=0.0),
         tags=tuple(int(value) for value in row.array("tags", (), limit=4096)),
+        widths=row.integers("widths", (), high=4, limit=16),
+        zeroth=tuple(float(value) for value in row.array("zeroth", (), limit=4096)),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from firmware_py.contracts.check import Fields
@@ -17,6 +17,7 @@ from firmware_py.contracts.errors import BundleFormatError
 from firmware_py.contracts.run import GraphKey
 
 FORMAT = 1
+SCORES = ("label", "confidence")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEMBER = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
@@ -54,7 +55,10 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The small arrays of one exit, as one `.npz` member, and the exit's temperature."""
+    """The small arrays of one exit, as one `.npz` member, and the exit's temperature.
+
+    Exit 0, the zeroth, judges the embedded rows before any stage; it is optional.
+    """
 
     task: str
     exit: int
@@ -72,11 +76,30 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """A calibrated combination of widths other than full: one width per stage.
+
+    `temperatures` and the rows of `exit_rules` are of the exits 1 to the last, as the manifest's own are
+    for full width. `accuracy` (of the last exit, on the report split) and `macs` (multiply-accumulates of
+    the full depth) are null where unknown.
+    """
+
+    widths: tuple[int, ...]
+    temperatures: tuple[float, ...]
+    exit_rules: Mapping[str, tuple[float, ...]]
+    accuracy: float | None = None
+    macs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A bundle's description.
 
     `exit_rules` maps a rule's name to one confidence threshold per exit; the last exit accepts
-    always. `runtimes` maps a runtime package to its minimum version. `labels` and `slots` are in
+    always. `zeroth_rules` maps the rules that ask exit 0 to its threshold. `variants` are the
+    combinations of widths that have temperatures and thresholds of their own; any other runs with those
+    of full width. `out_of_scope_score` says what the threshold is held against: the probability of the
+    label `oos`, or 1 minus that of the best label in scope. `runtimes` maps a runtime package to its minimum version. `labels` and `slots` are in
     the heads' output order. `dims` holds the trunk's sizes (d_model, heads, rope, state …).
     `accuracy_by_exit` is of the report split. `provenance` is free form: data, licences, seeds,
     versions, the report's figures.
@@ -102,6 +125,14 @@ class Manifest:
     accuracy_by_exit: tuple[float, ...]
     out_of_scope_threshold: float
     provenance: Mapping[str, Any]
+    zeroth_rules: Mapping[str, float] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
+    out_of_scope_score: str = "label"
+
+    @property
+    def full_widths(self) -> tuple[int, ...]:
+        """The widest graphs in every stage: what runs unless narrower ones are asked for."""
+        return (max(graph.key.width for graph in self.graphs),) * self.stages
 
     def members(self) -> tuple[Member, ...]:
         """Every file of the archive but the manifest, each once, by name."""
@@ -145,11 +176,24 @@ class Manifest:
             "accuracy_by_exit": list(self.accuracy_by_exit),
             "out_of_scope_threshold": self.out_of_scope_threshold,
             "provenance": dict(self.provenance),
+            "zeroth_rules": dict(self.zeroth_rules),
+            "variants": [_variant_dict(variant) for variant in self.variants],
+            "out_of_scope_score": self.out_of_scope_score,
         }
 
 
 def _member_dict(member: Member) -> dict[str, Any]:
     return {"file": member.name, "bytes": member.size_bytes, "sha256": member.sha256}
+
+
+def _variant_dict(variant: Variant) -> dict[str, Any]:
+    return {
+        "widths": list(variant.widths),
+        "temperatures": list(variant.temperatures),
+        "exit_rules": {name: list(row) for name, row in variant.exit_rules.items()},
+        "accuracy": variant.accuracy,
+        "macs": variant.macs,
+    }
 
 
 def _graph_dict(graph: Graph) -> dict[str, Any]:
@@ -207,23 +251,60 @@ def parse_manifest(data: Any) -> Manifest:
         accuracy_by_exit=_floats(top, top.array("accuracy_by_exit"), stages),
         out_of_scope_threshold=top.number("out_of_scope_threshold"),
         provenance=dict(top.object("provenance")),
+        zeroth_rules=_zeroth_rules(top),
+        variants=tuple(_parse_variant(item, stages) for item in top.array("variants", (), limit=256)),
+        out_of_scope_score=top.choice("out_of_scope_score", SCORES, "label"),
     )
     _check_lattice(top, manifest)
+    _check_exits(top, manifest)
     return manifest
 
 
 def _check_lattice(top: Fields, manifest: Manifest) -> None:
-    """Every bucket has a full-width graph for every stage, and every exit has a head."""
+    """Every bucket has a full-width graph for every stage; each variant's widths have graphs somewhere."""
     keys = {graph.key for graph in manifest.graphs}
     full = max((key.width for key in keys), default=0)
     for bucket in manifest.buckets:
         for stage in range(1, manifest.stages + 1):
             if GraphKey(bucket, stage, full) not in keys:
                 top.fail(f"manifest.graphs lacks stage {stage} of length {bucket}")
-    if {head.exit for head in manifest.heads} != set(range(1, manifest.stages + 1)):
-        top.fail("manifest.heads lacks an exit")
+    there = {(key.stage, key.width) for key in keys}
+    for variant in manifest.variants:
+        if not there.issuperset(enumerate(variant.widths, start=1)):
+            top.fail("manifest.variants names widths that no graph has")
     if not manifest.labels or not manifest.buckets:
         top.fail("manifest has no labels or no length buckets")
+
+
+def _check_exits(top: Fields, manifest: Manifest) -> None:
+    """Each exit has one head; whoever has a rule of its own for an exit or a width has one that exists."""
+    exits = [head.exit for head in manifest.heads]
+    if sorted(set(exits) - {0}) != list(range(1, manifest.stages + 1)) or len(set(exits)) != len(exits):
+        top.fail("manifest.heads lacks an exit or has it twice")
+    if manifest.zeroth_rules and 0 not in exits:
+        top.fail("manifest.zeroth_rules are of an exit 0 that manifest.heads lacks")
+    named = [manifest.zeroth_rules, *(variant.exit_rules for variant in manifest.variants)]
+    if any(not rules.keys() <= manifest.exit_rules.keys() for rules in named):
+        top.fail("manifest.zeroth_rules or .variants name a rule that manifest.exit_rules lacks")
+    widths = [variant.widths for variant in manifest.variants]
+    if len(set(widths)) != len(widths):
+        top.fail("manifest.variants have the same widths twice")
+
+
+def _zeroth_rules(top: Fields) -> dict[str, float]:
+    rules: Mapping[str, Any] = top.object("zeroth_rules", {})
+    return {str(name): _floats(top, (value,), 1)[0] for name, value in rules.items()}
+
+
+def _parse_variant(data: Any, stages: int) -> Variant:
+    variant = Fields(data, "manifest.variant", BundleFormatError)
+    widths = variant.integers("widths", high=4, limit=16)
+    temperatures = _floats(variant, variant.array("temperatures", limit=16), stages)
+    if len(widths) != stages or 0 in widths or not all(1e-3 <= value <= 1e3 for value in temperatures):
+        variant.fail(f"manifest.variant has not {stages} widths, or a temperature is out of range")
+    rules = {str(name): _floats(variant, row, stages) for name, row in variant.object("exit_rules").items()}
+    accuracy = variant.number("accuracy", None, low=0.0, high=1.0)
+    return Variant(widths, temperatures, rules, accuracy, variant.integer("macs", None))
 
 
 def _parse_graph(data: Any) -> Graph:
@@ -256,7 +337,7 @@ def _parse_head(data: Any) -> Head:
     head = Fields(data, "manifest.head", BundleFormatError)
     return Head(
         task=head.text("task", limit=64),
-        exit=head.integer("exit", low=1, high=16),
+        exit=head.integer("exit", low=0, high=16),
         temperature=head.number("temperature", low=1e-3, high=1e3),
         file=_parse_member(head),
     )

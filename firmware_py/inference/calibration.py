@@ -72,8 +72,9 @@ class Calibration:
         row = self._rows[self._at % len(self._rows)]
         self._at += 1
         # The most careful rule walks deepest, so that every stage is seen.
-        rules = engine.weights.manifest.exit_rules
-        rule = max(rules, key=lambda name: (sum(rules[name]), name))
+        manifest = engine.weights.manifest
+        rules, zeroth = manifest.exit_rules, manifest.zeroth_rules
+        rule = max(rules, key=lambda name: (name not in zeroth, sum(rules[name]), name))
         self.ended = True  # should the row raise: a board that fails is said once and not asked again
         energy = self._charge(engine.run(row, Limits(due_s=math.inf, rule=rule)).record)
         self.ended = energy.method == "predicted"

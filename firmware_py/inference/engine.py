@@ -1,8 +1,9 @@
 """Walks the stages of one bundle until an exit accepts, the limits end it, or no rung is left.
 
-    embed -> stage 1 -> head -> exit? -> stage 2 -> head -> exit? -> …
+    embed -> [head 0 -> exit?] -> stage 1 -> head -> exit? -> stage 2 -> head -> exit? -> …
 
-A rung that fails is taken out and the next one repeats the same stage from the same rows. When the
+Exit 0, where the bundle has it and the asked rule uses it, judges the embedded rows: no stage runs, the
+work is the host's (tokenizer, head) and is charged as such. A rung that fails is taken out and the next one repeats the same stage from the same rows. When the
 limits end before an exit accepted, the deepest exit so far answers. Only the answering exit's tag
 head runs, and only in scope. One engine serves one interpreter slot: one thread at a time.
 """
@@ -11,22 +12,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 from typing import Any, Protocol
 
 from firmware_py.backends.health import DelegateHealth
 from firmware_py.bundles.read import Unpacked
 from firmware_py.contracts.clock import Clock
-from firmware_py.contracts.errors import DeadlinePassedError, DelegateError, GraphError, UnknownRuleError
+from firmware_py.contracts.errors import (
+    BundleFormatError,
+    DeadlinePassedError,
+    UnknownRuleError,
+)
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Manifest
-from firmware_py.contracts.run import GraphKey, RunRecord, StageRun
+from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.contracts.seams import Runner
+from firmware_py.costs import HOST
 from firmware_py.inference.exits import Verdict, accepts, judge
 from firmware_py.inference.graph import DynamicComputingGraph, Rung, Way
 from firmware_py.inference.heads import ExitHead
 from firmware_py.inference.tensors import Embedding, bias, position_tables
+from firmware_py.inference.walk import Walk
 from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded
+
+HOST_DELEGATE = HOST[1]  # who answers at exit 0: no graph runs
 
 
 class StageCosts(Protocol):
@@ -55,13 +64,17 @@ class NoCosts:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What of a bundle lives in numpy: embedding and one head per exit. Shared by all slots."""
+    """What of a bundle lives in numpy: embedding and one head per exit. Shared by all slots.
+
+    `heads` are of the exits 1 to the last; `zeroth` is exit 0's, which judges the embedded rows.
+    """
 
     manifest: Manifest
     sha256: str
     embedding: Embedding
     heads: tuple[ExitHead, ...]
     out_of_scope_index: int | None
+    zeroth: ExitHead | None = None
 
     @classmethod
     def load(cls, unpacked: Unpacked) -> Weights:
@@ -71,16 +84,22 @@ class Weights:
             BundleError: a member is gone or of another form.
         """
         manifest = unpacked.manifest
-        heads = sorted(manifest.heads, key=lambda head: head.exit)
+        heads = {
+            head.exit: ExitHead.from_bytes(unpacked.read(head.file.name), head.temperature)
+            for head in manifest.heads
+        }
         labels = manifest.labels
+        tags = 2 * len(manifest.slots) + 1 if manifest.slots else 0
+        if any((head.labels, head.tag_count) != (len(labels), tags) for head in heads.values()):
+            msg = "a head has another number of labels or tags than the manifest"
+            raise BundleFormatError(msg)
         return cls(
             manifest=manifest,
             sha256=unpacked.sha256,
             embedding=Embedding.from_bytes(unpacked.read(manifest.embedding.name)),
-            heads=tuple(
-                ExitHead.from_bytes(unpacked.read(head.file.name), head.temperature) for head in heads
-            ),
+            heads=tuple(heads[number] for number in range(1, manifest.stages + 1)),
             out_of_scope_index=labels.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in labels else None,
+            zeroth=heads.get(0),
         )
 
 
@@ -88,8 +107,8 @@ class Weights:
 class Outcome:
     """One run's answer.
 
-    `accepted` is false when limits or failures ended the run before an exit met the rule; such an
-    answer is not worth caching. `over_budget`: even the cheapest path is over the asked joules.
+    `widths` are those of the stages that ran. `accepted` is false when limits or failures ended the run
+    before an exit met the rule; such an answer is not worth caching. `over_budget`: even the cheapest path is over the asked joules.
     """
 
     record: RunRecord
@@ -122,6 +141,8 @@ class Engine:
         self.now_s = clock.now_s
         self._costs: StageCosts = costs or NoCosts()
         self._threshold = weights.manifest.out_of_scope_threshold
+        self._by_label = weights.manifest.out_of_scope_score == "label"
+        self._zeroth_rules = weights.manifest.zeroth_rules
         self._written: dict[tuple[int, tuple[int, ...], str], str] = {}
 
     def run(self, encoded: Encoded, limits: Limits, start_s: float | None = None) -> Outcome:
@@ -130,30 +151,32 @@ class Engine:
         Raises:
             UnknownRuleError: the rule is not one of the manifest's.
             DeadlinePassedError: there is no time left to begin.
-            GraphError: stage 1 failed on every rung.
+            GraphError: stage 1 failed on every rung, and exit 0 was not asked.
+            ConfigError: the limits ask for other than one width per stage.
         """
         now_s = self.now_s()
-        thresholds = self.weights.manifest.exit_rules.get(limits.rule)
-        if thresholds is None:
+        rule = limits.rule
+        if rule not in self.weights.manifest.exit_rules:
             msg = "the asked exit rule is not one of the model's"
             raise UnknownRuleError(msg)
         if now_s >= limits.due_s:
             msg = "the deadline was over before the run could start"
             raise DeadlinePassedError(msg)
-        path = self.graph.path(encoded.tokens)
-        walk = _Walk(self, path, encoded, limits, self._feeds(path, encoded))
+        path = self.graph.path(encoded.tokens, limits.widths)
+        walk = Walk(self, path, encoded, limits, self._feeds(path, encoded))
         depth = self.graph.stages if limits.max_stages is None else min(limits.max_stages, self.graph.stages)
-        accepted = False
+        accepted = rule in self._zeroth_rules and walk.begins(self._zeroth_rules[rule])
         while not accepted and walk.goes_on(depth):
             at = len(walk.runs)
-            accepted = at == self.graph.stages or accepts(walk.verdict, thresholds[at - 1])
+            accepted = at == self.graph.stages or accepts(walk.verdict, walk.rung.rules[rule][at - 1])
         at = len(walk.runs)
         tags: Any = ()
         if not walk.verdict.out_of_scope:  # nothing is answered, so nothing is tagged
-            tags = self.weights.heads[at - 1].tags(walk.h, encoded.tokens)
+            head = self.weights.heads[at - 1] if at else self.weights.zeroth
+            tags = head.tags(walk.h, encoded.tokens) if head is not None else ()
         record = RunRecord(
             bundle_sha256=self.weights.sha256,
-            configuration=self._configuration(path, walk.rung, limits.rule),
+            configuration=self._configuration(path, walk.rung, rule),
             stages=tuple(walk.runs),
             exit=at,
             start_s=now_s if start_s is None else start_s,
@@ -167,21 +190,30 @@ class Engine:
             record,
             walk.verdict,
             tags,
-            walk.rung.widths[:at],
-            walk.runs[-1].delegate,
+            walk.widths(),
+            walk.runs[-1].delegate if at else HOST_DELEGATE,
             accepted,
             limits.energy_j is not None and walk.expected_j() > limits.energy_j,
         )
 
-    def every_exit(self, encoded: Encoded) -> tuple[Verdict, ...]:
-        """What each exit says when asked alone: all stages run, whatever they think.
+    def zeroth(self, encoded: Encoded) -> Verdict | None:
+        """What exit 0 says when asked alone; None where the bundle has none."""
+        head = self.weights.zeroth
+        if head is None:
+            return None
+        rows = self.weights.embedding.lookup(encoded.ids, self.graph.path(encoded.tokens).bucket)
+        return self.judge_rows(head, rows, encoded.tokens, head.temperature)
+
+    def every_exit(self, encoded: Encoded, widths: tuple[int, ...] | None = None) -> tuple[Verdict, ...]:
+        """What each exit from the first says when asked alone: all stages run, whatever they think.
 
         Raises:
             GraphError: a stage failed on every rung.
+            ConfigError: not one width per stage.
         """
-        way = self.graph.path(encoded.tokens)
+        way = self.graph.path(encoded.tokens, widths)
         patient = Limits(inf, self.weights.manifest.default_rule)
-        walk = _Walk(self, way, encoded, patient, self._feeds(way, encoded))
+        walk = Walk(self, way, encoded, patient, self._feeds(way, encoded))
         verdicts: list[Verdict] = []
         while len(verdicts) < self.graph.stages and walk.goes_on(self.graph.stages):
             verdicts.append(walk.verdict)
@@ -196,11 +228,19 @@ class Engine:
         """Whether a rung's delegate may be tried."""
         return delegate == self._last_resort or self.health.usable(delegate)
 
-    def judge(self, stage: int, h: Any, tokens: int) -> Verdict:
-        """One exit's verdict on the rows of its stage."""
-        head = self.weights.heads[stage - 1]
-        logits = head.intent(h, tokens)
-        return judge(logits, head.temperature, self._threshold, self.weights.out_of_scope_index)
+    def judge(self, stage: int, h: Any, tokens: int, rung: Rung) -> Verdict:
+        """One exit's verdict on the rows of its stage, calibrated for the rung's widths."""
+        return self.judge_rows(self.weights.heads[stage - 1], h, tokens, rung.temperatures[stage - 1])
+
+    def judge_rows(self, head: ExitHead, h: Any, tokens: int, temperature: float) -> Verdict:
+        """What a head says of rows, at a temperature."""
+        return judge(
+            head.intent(h, tokens),
+            temperature,
+            self._threshold,
+            self.weights.out_of_scope_index,
+            score_by_label=self._by_label,
+        )
 
     def expected(self, graph: GraphKey, delegate: str) -> tuple[float | None, float | None]:
         """Seconds and joules that the next stage is expected to take."""
@@ -221,93 +261,3 @@ class Engine:
         if written is None:
             written = self._written[key] = self.graph.configuration(path, rung, rule)
         return written
-
-
-class _Walk:
-    """The state of one run: which rows it has, what it cost, on which rung it stands."""
-
-    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_tokens", "fallback", "h", "runs", "verdict")  # fmt: skip
-
-    def __init__(
-        self, engine: Engine, path: Way, encoded: Encoded, limits: Limits, feeds: dict[str, Any]
-    ) -> None:
-        self._engine = engine
-        self._path = path
-        self._limits = limits
-        self._feeds = feeds
-        self._tokens = encoded.tokens
-        self._at = 0
-        self.runs: list[StageRun] = []
-        self.fallback: str | None = None
-        self.h: Any = None
-        self.verdict: Verdict
-
-    @property
-    def rung(self) -> Rung:
-        """Where the walk stands."""
-        return self._path.rungs[self._at]
-
-    def goes_on(self, depth: int) -> bool:
-        """Run the next stage if the limits allow it and a rung is left; False ends the walk.
-
-        Raises:
-            GraphError: stage 1 failed on every rung.
-        """
-        done = len(self.runs)
-        if done and not self._allowed(done, depth):
-            return False
-        try:
-            self._stage(done + 1)
-        except GraphError as error:
-            if not done:
-                raise
-            self.fallback = f"exit {done}: {error.message}"
-            return False
-        return True
-
-    def expected_j(self) -> float:
-        """Joules that the stages so far are expected to have cost; unknown ones count nothing."""
-        return sum(self._engine.expected(run.graph, run.delegate)[1] or 0.0 for run in self.runs)
-
-    def _allowed(self, done: int, depth: int) -> bool:
-        limits, rung = self._limits, self._path.rungs[self._at]
-        if done >= depth:
-            self.fallback = self.fallback or f"exit {done}: the board allows no deeper stage now"
-            return False
-        next_s, next_j = self._engine.expected(rung.graphs[done], rung.delegate)
-        last = self.runs[-1]
-        if last.start_s + last.run_s + (last.run_s if next_s is None else next_s) > limits.due_s:
-            self.fallback = self.fallback or f"exit {done}: no time for the next stage"
-            return False
-        return limits.energy_j is None or next_j is None or self.expected_j() + next_j <= limits.energy_j
-
-    def _stage(self, stage: int) -> None:
-        """Run one stage and judge its exit, on the first rung that can."""
-        engine, feeds, now_s = self._engine, self._feeds, self._engine.now_s
-        rungs = self._path.rungs
-        while True:
-            rung = rungs[self._at]
-            delegate = rung.delegate
-            if engine.usable(delegate):
-                graph = rung.graphs[stage - 1]
-                begin_s = now_s()
-                try:
-                    h = engine.runners[delegate].run(graph, feeds, self._limits.due_s - begin_s)["h_out"]
-                    run_s = now_s() - begin_s
-                    verdict = engine.judge(stage, h, self._tokens)
-                    if isfinite(verdict.confidence):
-                        break
-                    reason = "its output is not a number"
-                except (GraphError, DelegateError) as error:
-                    reason = error.message
-                engine.health.failed(delegate, reason)
-            else:
-                reason = "out"
-            self.fallback = f"{delegate}: {reason}"
-            if self._at + 1 == len(rungs):
-                msg = f"stage {stage} failed on every rung, last on {self.fallback}"
-                raise GraphError(msg)
-            self._at += 1
-        self.h = feeds["h"] = h
-        self.verdict = verdict
-        self.runs.append(StageRun(graph, delegate, begin_s, run_s))

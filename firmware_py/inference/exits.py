@@ -19,7 +19,8 @@ class Verdict:
     """What one exit says.
 
     `label_index` is the best label that is in scope, also when `out_of_scope` is true. `confidence`
-    is the calibrated probability of what is said: of "out of scope" when it is, else of the label.
+    is the calibrated probability of what is said: of the label `oos` when the text is out of scope and
+    the model has that label, else of `label_index`.
     `out_of_scope_score` grows with strangeness, 0 to 1; it is what the threshold is held against.
     """
 
@@ -34,6 +35,8 @@ def judge(
     temperature: float,
     out_of_scope_threshold: float = 1.0,
     out_of_scope_index: int | None = None,
+    *,
+    score_by_label: bool = True,
 ) -> Verdict:
     """Calibrate one exit's logits and say what it believes.
 
@@ -42,6 +45,8 @@ def judge(
         temperature: of this exit, > 0.
         out_of_scope_threshold: the score at or above which the text is out of scope.
         out_of_scope_index: where the label `oos` stands, or None: then the score is 1 - confidence.
+        score_by_label: the score is the probability of `oos`; else 1 - that of the best label in scope
+            (maximum softmax probability: Hendrycks and Gimpel 2017, arXiv 1610.02136).
     """
     # The best label first: it is the softmax's largest term, and where it is in scope nothing is searched twice.
     label = int(logits.argmax())
@@ -51,12 +56,14 @@ def judge(
         confidence = 1.0 / total
         score = 1.0 - confidence
         return Verdict(label, confidence, score >= out_of_scope_threshold, score)
-    score = float(weights[out_of_scope_index]) / total
+    strange = score = float(weights[out_of_scope_index]) / total
     if label == out_of_scope_index:
         weights[label] = -1.0
         label = int(weights.argmax())
+    if not score_by_label:
+        score = 1.0 - float(weights[label]) / total
     outside = score >= out_of_scope_threshold
-    return Verdict(label, score if outside else float(weights[label]) / total, outside, score)
+    return Verdict(label, strange if outside else float(weights[label]) / total, outside, score)
 
 
 def accepts(verdict: Verdict, threshold: float) -> bool:

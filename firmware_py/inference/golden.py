@@ -17,8 +17,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from firmware_py.backends.opening import DelegateSpec, open_loader, runtime_of
 from firmware_py.bundles.read import Unpacked, check_folder
@@ -51,7 +53,7 @@ def load_rows(unpacked: Unpacked) -> tuple[GoldenRow, ...]:
 
 
 def check_rows(weights: Weights, runner: Runner, rows: Sequence[GoldenRow]) -> None:
-    """Run every row through every stage and compare each exit's logits with the reference.
+    """Run every row through every stage, at its widths, and compare each exit's logits with the reference.
 
     Raises:
         GoldenTestError: a logit is further off than the row allows, is not a number, or too many tags
@@ -62,28 +64,38 @@ def check_rows(weights: Weights, runner: Runner, rows: Sequence[GoldenRow]) -> N
     graph = DynamicComputingGraph(weights.manifest, [runner.delegate])
     agree = total = 0
     for number, row in enumerate(rows, start=1):
-        n, way = len(row.ids), graph.path(len(row.ids))
+        n, way = len(row.ids), graph.path(len(row.ids), row.widths or None)
+        if row.widths and way.rungs[0].widths != row.widths:
+            msg = f"golden row {number} is of widths that the bundle lacks at its length"
+            raise GoldenTestError(msg)
         cos, sin = position_tables(way.bucket, way.position_dims)
         feeds = {"bias": bias(n, way.bucket), "cos": cos, "sin": sin}
         feeds["h"] = weights.embedding.lookup(row.ids, way.bucket)
+        if row.zeroth and weights.zeroth is not None:
+            _check_logits(weights.zeroth.intent(feeds["h"], n), row.zeroth, row.atol, (number, 0))
         for at, key in enumerate(way.rungs[0].graphs):
             feeds["h"] = np.array(runner.run(key, feeds, ROW_S)["h_out"])
-            logits = weights.heads[at].intent(feeds["h"], n)
-            reference = np.asarray(row.logits[at] if at < len(row.logits) else (), np.float64)
-            if logits.shape != reference.shape:
-                msg = f"golden row {number} has no logits of this form for exit {at + 1}"
-                raise GoldenTestError(msg)
-            off = float(np.abs(logits - reference).max())
-            if not off <= row.atol:  # written so that NaN fails
-                msg = (
-                    f"golden row {number}, exit {at + 1}: a logit is {off:.3g} off, {row.atol:.3g} is allowed"
-                )
-                raise GoldenTestError(msg)
+            reference = row.logits[at] if at < len(row.logits) else ()
+            _check_logits(weights.heads[at].intent(feeds["h"], n), reference, row.atol, (number, at + 1))
         if row.tags:
             agree += int((weights.heads[-1].tags(feeds["h"], n) == np.asarray(row.tags)).sum())
             total += n
     if agree < MIN_TAGS_AGREE * total:
         msg = f"only {agree} of {total} golden slot tags agree"
+        raise GoldenTestError(msg)
+
+
+def _check_logits(
+    logits: npt.NDArray[Any], reference: Sequence[float], atol: float, where: tuple[int, int]
+) -> None:
+    """Compare one exit's logits; `where` is row and exit."""
+    number, exit_number = where
+    if logits.shape != (len(reference),):
+        msg = f"golden row {number} has no logits of this form for exit {exit_number}"
+        raise GoldenTestError(msg)
+    off = float(np.abs(logits - np.asarray(reference, np.float64)).max())
+    if not off <= atol:  # written so that NaN fails
+        msg = f"golden row {number}, exit {exit_number}: a logit is {off:.3g} off, {atol:.3g} is allowed"
         raise GoldenTestError(msg)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,35 +28,32 @@ Array = npt.NDArray[Any]
 EPSILON = np.float32(1e-5)  # of the RMSNorm, as in the trunk
 WINDOW = (-1, 0, 1, 2, 3)  # rows beside its own that a tag sees; more to the right, where the trunk is blind
 _HERE = WINDOW.index(0)
-NAMES = (
-    "intent_w1", "intent_b1", "intent_w2", "intent_b2",
-    "tag_w1", "tag_pool", "tag_b1", "tag_w2", "tag_b2",
-)  # fmt: skip
+INTENT_NAMES = ("intent_w1", "intent_b1", "intent_w2", "intent_b2")
+TAG_NAMES = ("tag_w1", "tag_pool", "tag_b1", "tag_w2", "tag_b2")
+NAMES = INTENT_NAMES + TAG_NAMES
 
 
 class ExitHead:
-    """Intent and slot-tag heads of one exit; `temperature` belongs to the intent logits."""
+    """Intent head and, where the bundle has slots, slot-tag head of one exit; `temperature` is the intent's."""
 
     __slots__ = ("_arrays", "temperature")
 
-    def __init__(self, arrays: dict[str, Array], temperature: float) -> None:
-        """Take float arrays: `tag_w1` is [5, d, m], the rest as in the module's formula.
+    def __init__(self, arrays: Mapping[str, Array], temperature: float) -> None:
+        """Take the arrays of one exit, those of the tag head all or none.
+
+        `tag_w1` is [5, d, m], the rest as in the module's formula. Each is float, or int8 beside a float
+        `<name>_scale` that broadcasts against it (symmetric: the weight is their product).
 
         Raises:
             BundleFormatError: an array is missing or does not fit the others.
         """
+        names = NAMES if any(name in arrays for name in TAG_NAMES) else INTENT_NAMES
         try:
-            found = {name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in NAMES}
-            _, width, m = found["tag_w1"].shape
-            (q,), (labels,), (tags,) = (found[name].shape for name in ("intent_b1", "intent_b2", "tag_b2"))
+            found = {name: _weights(arrays, name) for name in names}
+            shapes = _shapes(found)
         except (KeyError, ValueError, TypeError) as error:
             msg = "a head's arrays are incomplete or of another form"
             raise BundleFormatError(msg) from error
-        shapes = {
-            "intent_w1": (3 * width, q), "intent_b1": (q,), "intent_w2": (q, labels), "intent_b2": (labels,),
-            "tag_w1": (len(WINDOW), width, m), "tag_pool": (3 * width, m), "tag_b1": (m,),
-            "tag_w2": (m, tags), "tag_b2": (tags,),
-        }  # fmt: skip
         if any(found[name].shape != shape for name, shape in shapes.items()):
             msg = "a head's arrays do not fit each other"
             raise BundleFormatError(msg)
@@ -64,12 +62,22 @@ class ExitHead:
 
     @classmethod
     def from_bytes(cls, npz: bytes, temperature: float) -> ExitHead:
-        """Read one exit's `.npz` member (float16 or float32 arrays).
+        """Read one exit's `.npz` member (float16, float32 or int8 arrays with their scales).
 
         Raises:
             BundleFormatError: the bytes are no such file.
         """
         return cls(load_arrays(npz), temperature)
+
+    @property
+    def labels(self) -> int:
+        """C, how many labels it tells apart."""
+        return len(self._arrays["intent_b2"])
+
+    @property
+    def tag_count(self) -> int:
+        """How many BIO tags it tells apart; 0 without a tag head."""
+        return len(self._arrays["tag_b2"]) if "tag_b2" in self._arrays else 0
 
     def intent(self, h: Array, n: int) -> Array:
         """Logits float32 [C] from the hidden rows h float32 [T, d], of which n are real tokens."""
@@ -83,12 +91,14 @@ class ExitHead:
         return logits
 
     def tags(self, h: Array, n: int) -> Array:
-        """BIO tags int [n] of the n real tokens."""
+        """BIO tags int [n] of the n real tokens; all outside without a tag head."""
+        if "tag_b2" not in self._arrays:
+            return np.zeros(n, np.intp)
         tags: Array = self.tag_logits(h, n).argmax(axis=1)
         return tags
 
     def tag_logits(self, h: Array, n: int) -> Array:
-        """Tag scores float32 [n, tags]."""
+        """Tag scores float32 [n, tags]; only with a tag head."""
         a = self._arrays
         rows = _norm(h[:n])
         hidden = rows @ a["tag_w1"][_HERE]
@@ -118,6 +128,38 @@ def load_arrays(npz: bytes) -> dict[str, Array]:
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         msg = "a member is not an array file"
         raise BundleFormatError(msg) from error
+
+
+def _weights(arrays: Mapping[str, Array], name: str) -> Array:
+    """One array as float32, dequantised where it is int8.
+
+    Raises:
+        KeyError: it is absent, or its scale is.
+        ValueError: the scale would give it another shape.
+    """
+    stored = arrays[name]
+    if stored.dtype == np.int8:
+        scale = np.asarray(arrays[f"{name}_scale"], dtype=np.float32)
+        if np.broadcast_shapes(stored.shape, scale.shape) != stored.shape:
+            raise ValueError(name)
+        return np.ascontiguousarray(stored * scale, dtype=np.float32)
+    return np.ascontiguousarray(stored, dtype=np.float32)
+
+
+def _shapes(found: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    """What each array's shape must be, given the pooled size and the biases."""
+    (q,), (labels,) = (found[name].shape for name in ("intent_b1", "intent_b2"))
+    pooled = found["intent_w1"].shape[0]
+    shapes: dict[str, tuple[int, ...]] = {
+        "intent_w1": (pooled - pooled % 3, q), "intent_b1": (q,), "intent_w2": (q, labels), "intent_b2": (labels,),
+    }  # fmt: skip
+    if "tag_b2" in found:
+        (m,), (tags,) = (found[name].shape for name in ("tag_b1", "tag_b2"))
+        shapes |= {
+            "tag_w1": (len(WINDOW), pooled // 3, m), "tag_pool": (pooled, m), "tag_b1": (m,),
+            "tag_w2": (m, tags), "tag_b2": (tags,),
+        }  # fmt: skip
+    return shapes
 
 
 def _norm(rows: Array) -> Array:

@@ -38,6 +38,14 @@ class Labelled:
     slots: frozenset[Span] | None
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """What is asked of the bundle: an exit rule (None: its default) and widths per stage (None: full)."""
+
+    rule: str | None = None
+    widths: tuple[int, ...] | None = None
+
+
 def read_rows(path: Path) -> list[Labelled]:
     """The rows of a JSON Lines file; empty lines are skipped.
 
@@ -91,31 +99,41 @@ def _spans(row: Fields, slots: Any, length: int) -> Iterator[Span]:
         yield start, end, name
 
 
-def evaluate(assembly: Assembly, rows: Sequence[Labelled], progress: Callable[[int], None]) -> list[Scored]:
+def evaluate(
+    assembly: Assembly, rows: Sequence[Labelled], progress: Callable[[int], None], how: How = How()
+) -> list[Scored]:
     """Answer every row once as a node would, without cache and queue, then ask every exit alone.
 
     `progress` hears how many of 2 x rows runs are done. The second round comes after the first, so
     that its work falls into no window that an answer's joules rest on.
+
+    Raises:
+        UnknownRuleError: the bundle has no such rule.
+        ConfigError: not one width per stage.
     """
     (name, served), *_ = assembly.served.items()
     engine = assembly.slots[0].engines[name]
-    _warm(served, engine, rows)
+    _warm(served, engine, rows, how)
     answered = []
     for row in rows:
-        answered.append(_answer(assembly, served, engine, row))
+        answered.append(_answer(assembly, how, row))
         progress(len(answered))
     scored: list[Scored] = []
     for done in answered:
         labels: list[str] = []
+        zeroth = None if engine.weights.zeroth is None else OUT_OF_SCOPE
         if done.encoded is not None:
-            labels = [_label(served.manifest, verdict) for verdict in engine.every_exit(done.encoded)]
+            verdicts = engine.every_exit(done.encoded, how.widths)
+            labels = [_label(served.manifest, verdict) for verdict in verdicts]
+            first = engine.zeroth(done.encoded)
+            zeroth = None if first is None else _label(served.manifest, first)
         rejected = [OUT_OF_SCOPE] * (served.manifest.stages - len(labels))
-        scored.append(replace(done.scored, exit_labels=(*labels, *rejected)))
+        scored.append(replace(done.scored, exit_labels=(*labels, *rejected), zeroth_label=zeroth))
         progress(len(answered) + len(scored))
     return scored
 
 
-def _warm(served: Served, engine: Engine, rows: Sequence[Labelled]) -> None:
+def _warm(served: Served, engine: Engine, rows: Sequence[Labelled], how: How) -> None:
     """Run one row of each length, so that loading graphs counts as nobody's latency."""
     seen = set()
     for row in rows:
@@ -126,7 +144,7 @@ def _warm(served: Served, engine: Engine, rows: Sequence[Labelled]) -> None:
         bucket = engine.graph.path(encoded.tokens).bucket
         if bucket not in seen:
             seen.add(bucket)
-            engine.every_exit(encoded)
+            engine.every_exit(encoded, how.widths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +153,9 @@ class _Answered:
     scored: Scored
 
 
-def _answer(assembly: Assembly, served: Served, engine: Engine, row: Labelled) -> _Answered:
+def _answer(assembly: Assembly, how: How, row: Labelled) -> _Answered:
+    (name, served), *_ = assembly.served.items()
+    engine = assembly.slots[0].engines[name]
     ground, manifest = assembly.ground, served.manifest
     begin_s = ground.clock.now_s()
     try:
@@ -144,8 +164,9 @@ def _answer(assembly: Assembly, served: Served, engine: Engine, row: Labelled) -
         # A text that is not run at all counts as rejected at the first exit.
         run_s = ground.clock.now_s() - begin_s
         return _Answered(None, Scored(row.intent, OUT_OF_SCOPE, row.slots, frozenset(), 1, (), 1.0, run_s))
-    ask = Ask(Qos(), begin_s + PATIENT_S, manifest.default_rule)
-    outcome = engine.run(encoded, assembly.limits(ask, manifest.stages), begin_s)
+    ask = Ask(Qos(), begin_s + PATIENT_S, how.rule or manifest.default_rule)
+    limits = replace(assembly.limits(ask, manifest.stages), widths=how.widths)
+    outcome = engine.run(encoded, limits, begin_s)
     energy = ground.energy.ledger.charge(outcome.record)
     ground.costs.learn(outcome.record)
     verdict = outcome.verdict

@@ -19,7 +19,7 @@ class Scored:
 
     `intent` is the truth, `oos` for out of scope; `predicted` the answer, `oos` for a rejection.
     `slots` is None when the row does not say its slots. `exit_labels` is what each exit, asked alone,
-    would have answered. `score` grows with strangeness. Seconds and joules are of this answer; joules
+    would have answered, `zeroth_label` what exit 0 would, None where the bundle has none. `score` grows with strangeness. Seconds and joules are of this answer; joules
     and their half-width are None when unknown.
     """
 
@@ -35,6 +35,7 @@ class Scored:
     u95_j: float | None = None
     source: str = "none"
     simulated: bool = False
+    zeroth_label: str | None = None
 
 
 def summarise(rows: Sequence[Scored], exits: int) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def summarise(rows: Sequence[Scored], exits: int) -> dict[str, Any]:
             _mean(row.exit_labels[at] == row.intent for row in inside) for at in range(exits)
         ],
         "exit_share": [_mean(row.exit == at + 1 for row in inside) for at in range(exits)],
+        "zeroth": _zeroth(inside),
         "mean_depth": _mean(row.exit for row in rows),
         "slot_f1": slot_f1([(row.slots, row.predicted_slots) for row in inside if row.slots is not None]),
         "out_of_scope": None
@@ -68,6 +70,15 @@ def summarise(rows: Sequence[Scored], exits: int) -> dict[str, Any]:
             "mean": _mean(row.run_s for row in rows),
         },
         "energy_j": _energy(rows),
+    }
+
+
+def _zeroth(inside: Sequence[Scored]) -> dict[str, float | None] | None:
+    if not any(row.zeroth_label is not None for row in inside):
+        return None
+    return {
+        "accuracy": _mean(row.zeroth_label == row.intent for row in inside),
+        "exit_share": _mean(row.exit == 0 for row in inside),
     }
 
 

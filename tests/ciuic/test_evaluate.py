@@ -24,7 +24,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 KEYS = {
     "n", "accuracy", "macro_f1", "accuracy_by_exit", "exit_share", "mean_depth", "slot_f1", "out_of_scope",
-    "latency_s", "energy_j",
+    "latency_s", "energy_j", "zeroth", "rule", "widths",
 }  # fmt: skip
 
 
@@ -34,9 +34,9 @@ def write(folder: Path, *lines: str) -> Path:
     return path
 
 
-def evaluate(folder: Path, data: Path, *more: str) -> int:
+def evaluate(folder: Path, data: Path, *more: str, rich: bool = False) -> int:
     bundle = folder / "tiny.bundle"
-    write_tiny_bundle(bundle)
+    write_tiny_bundle(bundle, rich=rich)
     words = ["eval", "--bundle", str(bundle), "--data", str(data), "--store", str(folder / "store")]
     return main([*words, "--allow-unsigned", "--profile", "simulated", "--meter", "off", *more])
 
@@ -55,11 +55,44 @@ def test_the_json_has_the_keys_of_the_contract(tmp_path: Path, capsys: pytest.Ca
     assert 0.0 < summary["latency_s"]["p50"] <= summary["latency_s"]["p99"]
 
 
+def test_rule_and_widths_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`on` leaves at exit 2 at full width and at exit 1 at 4-2-2; `thrifty` asks exit 0, which costs no stage."""
+    data = write(tmp_path, *map(json.dumps, ROWS))
+
+    def summary(*more: str) -> dict[str, Any]:
+        assert evaluate(tmp_path, data, "--json", *more, rich=True) == 0
+        document: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return document
+
+    full = summary()
+    assert (full["rule"], full["widths"], full["exit_share"]) == ("balanced", [4, 4, 4], [0.5, 0.5, 0.0])
+    assert full["zeroth"] == {"accuracy": 0.75, "exit_share": 0.0}
+    narrow = summary("--widths", "4-2-2")
+    assert (narrow["widths"], narrow["exit_share"]) == ([4, 2, 2], [1.0, 0.0, 0.0])
+    thrifty = summary("--rule", "thrifty")
+    assert (thrifty["rule"], thrifty["exit_share"]) == ("thrifty", [0.5, 0.0, 0.0])
+    assert thrifty["zeroth"]["exit_share"] == 0.5
+    assert thrifty["mean_depth"] < 1.0
+    assert thrifty["energy_j"]["mean"] > 0.0
+
+
+def test_what_is_asked_wrongly_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write(tmp_path, json.dumps(ROWS[0]))
+    for words, code in (
+        (["--widths", "4-9-2"], "config_invalid"),
+        (["--widths", "4-2"], "config_invalid"),
+        (["--rule", "fastest"], "unknown_accuracy"),
+    ):
+        assert evaluate(tmp_path, data, *words) != 0
+        assert f"[{code}]" in capsys.readouterr().err
+
+
 def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(tmp_path, write(tmp_path, json.dumps(ROWS[1]))) == 0
     out = capsys.readouterr().out
     assert "accuracy        100.0%" in out
     assert "slot F1         -" in out
+    assert "rule balanced, widths 4-4-4" in out
 
 
 @pytest.mark.parametrize(

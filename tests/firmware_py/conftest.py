@@ -32,6 +32,14 @@ def tiny(tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
 
 
 @pytest.fixture(scope="session")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    """The tiny bundle with exit 0, narrower graphs and int8 heads, unpacked."""
+    folder = tmp_path_factory.mktemp("rich")
+    write_tiny_bundle(folder / "rich.bundle", rich=True)
+    return unpack(folder / "rich.bundle", Trust(None, allow_unsigned=True), folder / "store")
+
+
+@pytest.fixture(scope="session")
 def shipped_path() -> Path:
     """The shipped bundle for the runtime that is installed here."""
     runtime = installed()

@@ -32,9 +32,26 @@ def test_confidence_is_the_calibrated_probability(
     assert verdict.confidence == pytest.approx(said, rel=1e-3, abs=1e-6)
 
 
+@given(logits=_LOGITS, threshold=st.floats(0.0, 1.0))
+def test_scored_by_confidence_a_text_is_strange_when_no_label_in_scope_is_likely(
+    logits: list[float], threshold: float
+) -> None:
+    """The score leaves the label `oos` alone; the confidence is still that of what is said."""
+    index = len(logits) - 1
+    given_ = np.array(logits, np.float32)
+    by_label = judge(given_, 1.0, threshold, index)
+    verdict = judge(given_, 1.0, threshold, index, score_by_label=False)
+    best = judge(given_, 1.0, 2.0, index)  # never out of scope: the confidence is the best label's
+    assert verdict.out_of_scope_score == pytest.approx(1.0 - best.confidence, abs=1e-6)
+    assert verdict.out_of_scope == (verdict.out_of_scope_score >= threshold)
+    assert verdict.label_index == by_label.label_index
+    said = by_label.out_of_scope_score if verdict.out_of_scope else best.confidence
+    assert verdict.confidence == pytest.approx(said, abs=1e-6)
+
+
 def test_not_a_number_is_never_confident() -> None:
     """The engine takes such a rung out; no threshold may let it pass."""
     logits = np.array([0.0, np.nan, 1.0], np.float32)
-    for index in (None, 2):
-        confidence = judge(logits, 1.0, 0.5, index).confidence
+    for index, by_label in ((None, True), (2, True), (2, False)):
+        confidence = judge(logits, 1.0, 0.5, index, score_by_label=by_label).confidence
         assert not confidence >= 0.0

@@ -32,6 +32,7 @@ def test_the_summary_counts_by_hand() -> None:
         "macro_f1": pytest.approx((0.5 + 2 / 3) / 2),
         "accuracy_by_exit": [0.25, 0.75],
         "exit_share": [0.5, 0.5],
+        "zeroth": None,
         "mean_depth": pytest.approx(8 / 6),
         "slot_f1": pytest.approx(2 / 3),
         # pairs that the stranger wins: 0.9 over all four, 0.2 over three of them
@@ -45,6 +46,17 @@ def test_the_summary_counts_by_hand() -> None:
             "n": 2,
         },
     }
+
+
+def test_exit_0_has_a_line_of_its_own() -> None:
+    rows = [
+        replace(ROW, exit=0, zeroth_label="on"),
+        replace(ROW, intent="off", zeroth_label="on"),
+        replace(ROW, intent="oos", exit=0, zeroth_label="oos"),
+    ]
+    summary = summarise(rows, exits=2)
+    assert summary["zeroth"] == {"accuracy": 0.5, "exit_share": 0.5}
+    assert (summary["exit_share"], summary["mean_depth"]) == ([0.5, 0.0], pytest.approx(1 / 3))
 
 
 def test_what_the_rows_do_not_say_is_null() -> None:

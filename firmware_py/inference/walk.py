@@ -1,0 +1,143 @@
+"""One run on its way: the next stage on the first rung that can, as long as the limits allow it."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from firmware_py.contracts.errors import DelegateError, GraphError
+from firmware_py.contracts.limits import Limits
+from firmware_py.contracts.run import StageRun
+from firmware_py.costs import HOST
+from firmware_py.inference.exits import Verdict, accepts
+from firmware_py.inference.graph import Rung, Way
+from firmware_py.tasks.intent import Encoded
+
+if TYPE_CHECKING:
+    from firmware_py.inference.engine import Engine
+
+
+class Walk:
+    """The state of one run: which rows `h` it has, what it cost, on which rung it stands.
+
+    `runs` are the stages so far, `verdict` is the deepest exit's; the engine asks `begins` first where the
+    rule uses exit 0, then `goes_on` until it accepts or this ends.
+    """
+
+    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_tokens", "_zeroth", "fallback", "h", "runs", "verdict")  # fmt: skip
+
+    def __init__(
+        self, engine: Engine, path: Way, encoded: Encoded, limits: Limits, feeds: dict[str, Any]
+    ) -> None:
+        self._engine = engine
+        self._path = path
+        self._limits = limits
+        self._feeds = feeds
+        self._tokens = encoded.tokens
+        self._at = 0
+        self.runs: list[StageRun] = []
+        self.fallback: str | None = None
+        self.h: Any = None
+        self.verdict: Verdict
+        self._zeroth = False  # exit 0 has spoken
+
+    @property
+    def rung(self) -> Rung:
+        """Where the walk stands."""
+        return self._path.rungs[self._at]
+
+    def widths(self) -> tuple[int, ...]:
+        """Width groups of the stages that ran; a walk that changed rungs may mix two rungs'."""
+        if not self._at:
+            return self._path.rungs[0].widths[: len(self.runs)]
+        return tuple(run.graph.width for run in self.runs)
+
+    def begins(self, threshold: float) -> bool:
+        """Let exit 0 judge the embedded rows; whether it may answer."""
+        engine, head = self._engine, self._engine.weights.zeroth
+        if head is None:
+            return False
+        h = self._feeds["h"]
+        verdict = engine.judge_rows(head, h, self._tokens, head.temperature)
+        if not isfinite(verdict.confidence):
+            return False
+        self.h, self.verdict, self._zeroth = h, verdict, True
+        return accepts(verdict, threshold)
+
+    def goes_on(self, depth: int) -> bool:
+        """Run the next stage if the limits allow it and a rung is left; False ends the walk.
+
+        Raises:
+            GraphError: stage 1 failed on every rung, and exit 0 has not spoken.
+        """
+        done = len(self.runs)
+        spoken = done > 0 or self._zeroth
+        if spoken and not self._allowed(done, depth):
+            return False
+        try:
+            self._stage(done + 1)
+        except GraphError as error:
+            if not spoken:
+                raise
+            self.fallback = f"exit {done}: {error.message}"
+            return False
+        return True
+
+    def expected_j(self) -> float:
+        """Joules that the work so far is expected to have cost; unknown ones count nothing.
+
+        Of stages; at exit 0 of the host's work, which is then all there was.
+        """
+        expected = self._engine.expected
+        if not self.runs:
+            return expected(*HOST)[1] or 0.0
+        return sum(expected(run.graph, run.delegate)[1] or 0.0 for run in self.runs)
+
+    def _allowed(self, done: int, depth: int) -> bool:
+        limits, rung = self._limits, self._path.rungs[self._at]
+        if done >= depth:
+            self.fallback = self.fallback or f"exit {done}: the board allows no deeper stage now"
+            return False
+        next_s, next_j = self._engine.expected(rung.graphs[done], rung.delegate)
+        if done:
+            last = self.runs[-1]
+            end_s = last.start_s + last.run_s + (last.run_s if next_s is None else next_s)
+        else:
+            end_s = self._engine.now_s() + (next_s or 0.0)
+        if end_s > limits.due_s:
+            self.fallback = self.fallback or f"exit {done}: no time for the next stage"
+            return False
+        if limits.energy_j is None or next_j is None:
+            return True
+        return (self.expected_j() if done else 0.0) + next_j <= limits.energy_j
+
+    def _stage(self, stage: int) -> None:
+        """Run one stage and judge its exit, on the first rung that can."""
+        engine, feeds, now_s = self._engine, self._feeds, self._engine.now_s
+        rungs = self._path.rungs
+        while True:
+            rung = rungs[self._at]
+            delegate = rung.delegate
+            if engine.usable(delegate):
+                graph = rung.graphs[stage - 1]
+                begin_s = now_s()
+                try:
+                    h = engine.runners[delegate].run(graph, feeds, self._limits.due_s - begin_s)["h_out"]
+                    run_s = now_s() - begin_s
+                    verdict = engine.judge(stage, h, self._tokens, rung)
+                    if isfinite(verdict.confidence):
+                        break
+                    reason = "its output is not a number"
+                except (GraphError, DelegateError) as error:
+                    reason = error.message
+                engine.health.failed(delegate, reason)
+            else:
+                reason = "out"
+            self.fallback = f"{delegate}: {reason}"
+            if self._at + 1 == len(rungs):
+                msg = f"stage {stage} failed on every rung, last on {self.fallback}"
+                raise GraphError(msg)
+            self._at += 1
+        self.h = feeds["h"] = h
+        self.verdict = verdict
+        self.runs.append(StageRun(graph, delegate, begin_s, run_s))

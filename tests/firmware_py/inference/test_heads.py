@@ -1,0 +1,117 @@
+"""A head's arrays: int8 with scales is the same head, slots are optional, anything else is refused."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firmware_py.bundles.read import unpack
+from firmware_py.bundles.verify import Trust
+from firmware_py.bundles.write import member, write_bundle
+from firmware_py.contracts.errors import BundleFormatError
+from firmware_py.inference.engine import Weights
+from firmware_py.inference.heads import INTENT_NAMES, TAG_NAMES, ExitHead
+from firmware_py.testing.tiny_bundle import tiny_files
+
+D, Q, LABELS, M, TAGS, N = 8, 6, 4, 5, 3, 7
+
+
+def arrays(seed: int = 0) -> dict[str, Any]:
+    """Random float arrays of one exit."""
+    random = np.random.default_rng(seed)
+    shapes = {
+        "intent_w1": (3 * D, Q), "intent_b1": (Q,), "intent_w2": (Q, LABELS), "intent_b2": (LABELS,),
+        "tag_w1": (5, D, M), "tag_pool": (3 * D, M), "tag_b1": (M,), "tag_w2": (M, TAGS), "tag_b2": (TAGS,),
+    }  # fmt: skip
+    return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def quantised(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Int8 with one scale per output column, and the float arrays that these stand for."""
+    stored, meant = {}, {}
+    for name, array in given.items():
+        scale = (np.abs(array).max(axis=-2 if array.ndim > 1 else 0, keepdims=True) / 127.0).astype(
+            np.float32
+        )
+        stored[name] = np.round(array / scale).astype(np.int8)
+        stored[f"{name}_scale"] = scale
+        meant[name] = stored[name].astype(np.float32) * scale
+    return stored, meant
+
+
+ROWS = np.random.default_rng(1).standard_normal((N + 2, D)).astype(np.float32)
+
+
+def test_int8_with_scales_is_the_head_that_it_stands_for() -> None:
+    stored, meant = quantised(arrays())
+    assert stored["tag_w1_scale"].shape == (5, 1, M)
+    file = io.BytesIO()
+    np.savez(file, **stored)
+    small, plain = ExitHead.from_bytes(file.getvalue(), 2.0), ExitHead(meant, 2.0)
+    assert (small.intent(ROWS, N) == plain.intent(ROWS, N)).all()
+    assert (small.tag_logits(ROWS, N) == plain.tag_logits(ROWS, N)).all()
+    assert (small.labels, small.tag_count, small.temperature) == (LABELS, TAGS, 2.0)
+    assert np.abs(small.intent(ROWS, N) - ExitHead(arrays(), 2.0).intent(ROWS, N)).max() > 0.0
+
+
+def test_without_slots_nothing_is_tagged() -> None:
+    given = {name: array for name, array in arrays().items() if name in INTENT_NAMES}
+    head = ExitHead(given, 1.0)
+    assert (head.intent(ROWS, N) == ExitHead(arrays(), 1.0).intent(ROWS, N)).all()
+    assert head.tags(ROWS, N).tolist() == [0] * N
+    assert head.tag_count == 0
+
+
+@pytest.mark.parametrize("name", [*INTENT_NAMES, *TAG_NAMES])
+def test_a_missing_array_is_refused(name: str) -> None:
+    given = arrays()
+    del given[name]
+    with pytest.raises(BundleFormatError):
+        ExitHead(given, 1.0)
+
+
+def _of_another_form() -> list[dict[str, Any]]:
+    stored, _ = quantised(arrays())
+    unscaled = {name: array for name, array in stored.items() if name != "intent_w2_scale"}
+    wide = stored | {"intent_b2_scale": np.ones((2, LABELS), np.float32)}
+    misfit = stored | {"tag_w1_scale": np.ones((4, 1, M), np.float32)}
+    other = arrays() | {"intent_w1": np.zeros((3 * D + 1, Q), np.float32)}
+    rank = arrays() | {"intent_b1": np.zeros((Q, 1), np.float32)}
+    tags = arrays() | {"tag_pool": np.zeros((3 * D, M + 1), np.float32)}
+    return [unscaled, wide, misfit, other, rank, tags]
+
+
+@pytest.mark.parametrize("given", _of_another_form())
+def test_arrays_of_another_form_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(BundleFormatError):
+        ExitHead(given, 1.0)
+
+
+@pytest.mark.parametrize("change", [{"slots": ()}, {"slots": ("area", "name")}, {"labels": ("on", "off")}])
+def test_heads_that_are_not_the_manifests_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    """More tags than slots, fewer, more labels than names: such answers would have no meaning."""
+    manifest, files = tiny_files()
+    write_bundle(tmp_path / "x.bundle", replace(manifest, **change), files)
+    unpacked = unpack(tmp_path / "x.bundle", Trust(None, allow_unsigned=True), tmp_path / "store")
+    with pytest.raises(BundleFormatError, match="number of labels or tags"):
+        Weights.load(unpacked)
+
+
+def test_a_bundle_without_slots_is_loaded(tmp_path: Path) -> None:
+    manifest, files = tiny_files()
+    heads = []
+    for head in manifest.heads:
+        with np.load(io.BytesIO(files[head.file.name])) as file:
+            kept = {name: file[name] for name in INTENT_NAMES}
+        out = io.BytesIO()
+        np.savez(out, **kept)
+        files[head.file.name] = out.getvalue()
+        heads.append(replace(head, file=member(head.file.name, out.getvalue())))
+    write_bundle(tmp_path / "x.bundle", replace(manifest, heads=tuple(heads), slots=()), files)
+    unpacked = unpack(tmp_path / "x.bundle", Trust(None, allow_unsigned=True), tmp_path / "store")
+    assert all(head.tag_count == 0 for head in Weights.load(unpacked).heads)

@@ -40,6 +40,7 @@ from firmware_py.contracts.request import Request
 from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.costs import CostModel
 from firmware_py.inference.engine import Engine, Outcome, Weights
+from firmware_py.inference.heads import read
 from firmware_py.inference.tensors import bias, position_tables
 from firmware_py.tasks.intent import Encoded, IntentTask
 from firmware_py.testing.metrics import quantile
@@ -247,18 +248,20 @@ class _Rig:
         zeroth = weights.zeroth if record.configuration.split("/")[2] in self._zeroth_rules else None
 
         def loop() -> None:
-            h, head = rows, zeroth
+            h, head, said = rows, zeroth, None
             if head is not None:
-                head.intent(h, n)
+                said = read(h, n)
+                head.intent_of(said)
             for graph, feeds, h_in, h_out, head in steps:
                 graph.set_tensor(h_in, h)
                 for index, tensor in feeds:
                     graph.set_tensor(index, tensor)
                 graph.invoke()
                 h = graph.get_tensor(h_out)
-                head.intent(h, n)
-            if tagged and head is not None:
-                head.tags(h, n)
+                said = read(h, n)
+                head.intent_of(said)
+            if tagged and head is not None and said is not None:
+                head.tags_of(said)
 
         return loop
 

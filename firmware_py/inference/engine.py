@@ -30,7 +30,7 @@ from firmware_py.contracts.seams import Runner
 from firmware_py.costs import HOST
 from firmware_py.inference.exits import Verdict, accepts, judge
 from firmware_py.inference.graph import DynamicComputingGraph, Rung, Way
-from firmware_py.inference.heads import ExitHead
+from firmware_py.inference.heads import ExitHead, Read, read
 from firmware_py.inference.tensors import Embedding, bias, position_tables
 from firmware_py.inference.walk import Walk
 from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded
@@ -140,9 +140,10 @@ class Engine:
         self._simulated = any(getattr(runner, "simulated", False) for runner in runners)
         self.now_s = clock.now_s
         self._costs: StageCosts = costs or NoCosts()
-        self._threshold = weights.manifest.out_of_scope_threshold
-        self._by_label = weights.manifest.out_of_scope_score == "label"
-        self._zeroth_rules = weights.manifest.zeroth_rules
+        manifest = weights.manifest
+        self._rules, self._zeroth_rules = manifest.exit_rules, manifest.zeroth_rules
+        by_label = manifest.out_of_scope_score == "label"
+        self._scope = (manifest.out_of_scope_threshold, weights.out_of_scope_index, by_label)
         self._written: dict[tuple[int, tuple[int, ...], str], str] = {}
 
     def run(self, encoded: Encoded, limits: Limits, start_s: float | None = None) -> Outcome:
@@ -156,7 +157,7 @@ class Engine:
         """
         now_s = self.now_s()
         rule = limits.rule
-        if rule not in self.weights.manifest.exit_rules:
+        if rule not in self._rules:
             msg = "the asked exit rule is not one of the model's"
             raise UnknownRuleError(msg)
         if now_s >= limits.due_s:
@@ -173,7 +174,7 @@ class Engine:
         tags: Any = ()
         if not walk.verdict.out_of_scope:  # nothing is answered, so nothing is tagged
             head = self.weights.heads[at - 1] if at else self.weights.zeroth
-            tags = head.tags(walk.h, encoded.tokens) if head is not None else ()
+            tags = head.tags_of(walk.read) if head is not None else ()
         record = RunRecord(
             bundle_sha256=self.weights.sha256,
             configuration=self._configuration(path, walk.rung, rule),
@@ -202,7 +203,7 @@ class Engine:
         if head is None:
             return None
         rows = self.weights.embedding.lookup(encoded.ids, self.graph.path(encoded.tokens).bucket)
-        return self.judge_rows(head, rows, encoded.tokens, head.temperature)
+        return self.judge_zeroth(head, read(rows, encoded.tokens))
 
     def every_exit(self, encoded: Encoded, widths: tuple[int, ...] | None = None) -> tuple[Verdict, ...]:
         """What each exit from the first says when asked alone: all stages run, whatever they think.
@@ -228,19 +229,14 @@ class Engine:
         """Whether a rung's delegate may be tried."""
         return delegate == self._last_resort or self.health.usable(delegate)
 
-    def judge(self, stage: int, h: Any, tokens: int, rung: Rung) -> Verdict:
+    def judge(self, stage: int, said: Read, rung: Rung) -> Verdict:
         """One exit's verdict on the rows of its stage, calibrated for the rung's widths."""
-        return self.judge_rows(self.weights.heads[stage - 1], h, tokens, rung.temperatures[stage - 1])
+        logits = self.weights.heads[stage - 1].intent_of(said)
+        return judge(logits, rung.temperatures[stage - 1], *self._scope)
 
-    def judge_rows(self, head: ExitHead, h: Any, tokens: int, temperature: float) -> Verdict:
-        """What a head says of rows, at a temperature."""
-        return judge(
-            head.intent(h, tokens),
-            temperature,
-            self._threshold,
-            self.weights.out_of_scope_index,
-            score_by_label=self._by_label,
-        )
+    def judge_zeroth(self, head: ExitHead, said: Read) -> Verdict:
+        """Exit 0's verdict on the embedded rows; the same at all widths."""
+        return judge(head.intent_of(said), head.temperature, *self._scope)
 
     def expected(self, graph: GraphKey, delegate: str) -> tuple[float | None, float | None]:
         """Seconds and joules that the next stage is expected to take."""

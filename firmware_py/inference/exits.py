@@ -35,7 +35,6 @@ def judge(
     temperature: float,
     out_of_scope_threshold: float = 1.0,
     out_of_scope_index: int | None = None,
-    *,
     score_by_label: bool = True,
 ) -> Verdict:
     """Calibrate one exit's logits and say what it believes.

@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,19 @@ _HERE = WINDOW.index(0)
 INTENT_NAMES = ("intent_w1", "intent_b1", "intent_w2", "intent_b2")
 TAG_NAMES = ("tag_w1", "tag_pool", "tag_b1", "tag_w2", "tag_b2")
 NAMES = INTENT_NAMES + TAG_NAMES
+
+
+class Read(NamedTuple):
+    """What heads read of hidden rows: the normed rows [n, d] and their pool [3d]."""
+
+    rows: Array
+    pool: Array
+
+
+def read(h: Array, n: int) -> Read:
+    """Norm and pool the n real rows of h float32 [T, d]; both heads of an exit start from it."""
+    rows = _norm(h[:n])
+    return Read(rows, _pool(rows))
 
 
 class ExitHead:
@@ -81,28 +94,38 @@ class ExitHead:
 
     def intent(self, h: Array, n: int) -> Array:
         """Logits float32 [C] from the hidden rows h float32 [T, d], of which n are real tokens."""
+        return self.intent_of(read(h, n))
+
+    def tags(self, h: Array, n: int) -> Array:
+        """BIO tags int [n] of the n real tokens; all outside without a tag head."""
+        return self.tags_of(read(h, n))
+
+    def tag_logits(self, h: Array, n: int) -> Array:
+        """Tag scores float32 [n, tags]; only with a tag head."""
+        return self._tag_logits(read(h, n))
+
+    def intent_of(self, said: Read) -> Array:
+        """Logits as `intent`, from rows that were read before."""
         a = self._arrays
-        pooled = _pool(_norm(h[:n]))
-        hidden = pooled @ a["intent_w1"]
+        hidden = said.pool @ a["intent_w1"]
         hidden += a["intent_b1"]
         np.maximum(hidden, 0.0, out=hidden)
         logits: Array = hidden @ a["intent_w2"]
         logits += a["intent_b2"]
         return logits
 
-    def tags(self, h: Array, n: int) -> Array:
-        """BIO tags int [n] of the n real tokens; all outside without a tag head."""
+    def tags_of(self, said: Read) -> Array:
+        """Tags as `tags`, from rows that were read before."""
         if "tag_b2" not in self._arrays:
-            return np.zeros(n, np.intp)
-        tags: Array = self.tag_logits(h, n).argmax(axis=1)
+            return np.zeros(len(said.rows), np.intp)
+        tags: Array = self._tag_logits(said).argmax(axis=1)
         return tags
 
-    def tag_logits(self, h: Array, n: int) -> Array:
-        """Tag scores float32 [n, tags]; only with a tag head."""
-        a = self._arrays
-        rows = _norm(h[:n])
+    def _tag_logits(self, said: Read) -> Array:
+        a, rows = self._arrays, said.rows
+        n = len(rows)
         hidden = rows @ a["tag_w1"][_HERE]
-        hidden += _pool(rows) @ a["tag_pool"] + a["tag_b1"]
+        hidden += said.pool @ a["tag_pool"] + a["tag_b1"]
         # One product per shift: a single wide one passes OpenBLAS's threading bound (m n k > 2^18),
         # and waking a second thread costs ten times the product.
         for k, shift in enumerate(WINDOW):

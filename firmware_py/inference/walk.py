@@ -11,6 +11,7 @@ from firmware_py.contracts.run import StageRun
 from firmware_py.costs import HOST
 from firmware_py.inference.exits import Verdict, accepts
 from firmware_py.inference.graph import Rung, Way
+from firmware_py.inference.heads import Read, read
 from firmware_py.tasks.intent import Encoded
 
 if TYPE_CHECKING:
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Walk:
-    """The state of one run: which rows `h` it has, what it cost, on which rung it stands.
+    """The state of one run: what it cost, on which rung it stands.
 
-    `runs` are the stages so far, `verdict` is the deepest exit's; the engine asks `begins` first where the
-    rule uses exit 0, then `goes_on` until it accepts or this ends.
+    `runs` are the stages so far; `verdict` is the deepest exit's, on the rows that it `read`. The engine
+    asks `begins` first where the rule uses exit 0, then `goes_on` until it accepts or this ends.
     """
 
-    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_tokens", "_zeroth", "fallback", "h", "runs", "verdict")  # fmt: skip
+    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_tokens", "_zeroth", "fallback", "read", "runs", "verdict")  # fmt: skip
 
     def __init__(
         self, engine: Engine, path: Way, encoded: Encoded, limits: Limits, feeds: dict[str, Any]
@@ -37,7 +38,7 @@ class Walk:
         self._at = 0
         self.runs: list[StageRun] = []
         self.fallback: str | None = None
-        self.h: Any = None
+        self.read: Read
         self.verdict: Verdict
         self._zeroth = False  # exit 0 has spoken
 
@@ -48,7 +49,7 @@ class Walk:
 
     def widths(self) -> tuple[int, ...]:
         """Width groups of the stages that ran; a walk that changed rungs may mix two rungs'."""
-        if not self._at:
+        if not self._at:  # the common case costs a slice
             return self._path.rungs[0].widths[: len(self.runs)]
         return tuple(run.graph.width for run in self.runs)
 
@@ -57,11 +58,11 @@ class Walk:
         engine, head = self._engine, self._engine.weights.zeroth
         if head is None:
             return False
-        h = self._feeds["h"]
-        verdict = engine.judge_rows(head, h, self._tokens, head.temperature)
+        said = read(self._feeds["h"], self._tokens)
+        verdict = engine.judge_zeroth(head, said)
         if not isfinite(verdict.confidence):
             return False
-        self.h, self.verdict, self._zeroth = h, verdict, True
+        self.read, self.verdict, self._zeroth = said, verdict, True
         return accepts(verdict, threshold)
 
     def goes_on(self, depth: int) -> bool:
@@ -124,7 +125,8 @@ class Walk:
                 try:
                     h = engine.runners[delegate].run(graph, feeds, self._limits.due_s - begin_s)["h_out"]
                     run_s = now_s() - begin_s
-                    verdict = engine.judge(stage, h, self._tokens, rung)
+                    said = read(h, self._tokens)
+                    verdict = engine.judge(stage, said, rung)
                     if isfinite(verdict.confidence):
                         break
                     reason = "its output is not a number"
@@ -138,6 +140,6 @@ class Walk:
                 msg = f"stage {stage} failed on every rung, last on {self.fallback}"
                 raise GraphError(msg)
             self._at += 1
-        self.h = feeds["h"] = h
-        self.verdict = verdict
+        feeds["h"] = h
+        self.read, self.verdict = said, verdict
         self.runs.append(StageRun(graph, delegate, begin_s, run_s))

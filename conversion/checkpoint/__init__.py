@@ -1,0 +1,1 @@
+"""A teacher that somebody else trained: a Hugging Face checkpoint folder, read layer by layer."""

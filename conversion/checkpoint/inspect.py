@@ -1,0 +1,238 @@
+"""What a checkpoint folder holds, and whether it can be read here: found out before anything is computed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from conversion.checkpoint.families import Architecture, read_architecture, wanted
+from conversion.checkpoint.shards import Shards, load_json, open_shards
+from firmware_py.contracts.errors import (
+    CheckpointIncompleteError,
+    CheckpointInvalidError,
+    CheckpointUnsupportedError,
+    DataMissingError,
+    ResourcesShortError,
+)
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TOKENS_A_BATCH = 2048  # padded ones
+FIXED_BYTES = 300 * 2**20  # of the process beside weights and activations
+_FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3"}
+MAX_TOKENIZER_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A folder that has everything. `layer_parameters` is of the largest layer, `size_bytes` of all shards."""
+
+    folder: Path
+    architecture: Architecture
+    shards: Shards
+    prefix: str
+    tokenizer: Path
+    parameters: int
+    layer_parameters: int
+    largest_tensor: int
+    size_bytes: int
+
+    def memory_bytes(self, dtype: torch.dtype) -> int:
+        """What reading needs at once: the largest layer, one more tensor of it as stored, one batch."""
+        raw = self.architecture.raw
+        size = torch.finfo(dtype).bits // 8
+        inner = int(raw.get("intermediate_size") or 4 * self.architecture.width)
+        rows = TOKENS_A_BATCH * (12 * self.architecture.width + 4 * inner) * 4
+        return self.layer_parameters * size + self.largest_tensor * 8 + rows + FIXED_BYTES
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the report."""
+        architecture = self.architecture
+        return {
+            "folder": self.folder.name,
+            "architecture": architecture.name,
+            "layers": architecture.layers,
+            "hidden_size": architecture.width,
+            "parameters_without_embeddings": self.parameters,
+            "tokenizer": self.tokenizer.name,
+            "shards": len(self.shards.files),
+            "bytes": self.size_bytes,
+            "sha256_of_headers_and_samples": self.shards.fingerprint(),
+        }
+
+
+def inspect(folder: Path) -> Checkpoint:
+    """Hold configuration, headers and tokenizer against what the architecture needs; reads no weights.
+
+    Raises:
+        DataMissingError: there is no such folder.
+        CheckpointIncompleteError: a shard, a tensor, the configuration or the tokenizer is missing or cut short.
+        CheckpointInvalidError: a file is not what its format says, or a tensor has another shape.
+        CheckpointUnsupportedError: another architecture, pickled or otherwise quantised weights.
+    """
+    if not folder.is_dir():
+        msg = f"there is no checkpoint folder {folder}"
+        raise DataMissingError(msg, hint="Give --checkpoint the folder that holds config.json.")
+    architecture = read_architecture(folder)
+    shards = open_shards(folder, architecture.block)
+    tokenizer = find_tokenizer(folder)
+    prefix = architecture.family.prefix
+    if not any(name.startswith(prefix + architecture.family.embedding) for name in shards.entries):
+        prefix = ""  # saved without a head
+    needed = dict(_needed(architecture, prefix))
+    lost = [name for name in needed if shards.find(name) is None]
+    if lost:
+        msg = f"{len(lost)} of {len(needed)} tensors are missing: {', '.join(lost[:3])}{' …' if lost[3:] else ''}"
+        raise CheckpointIncompleteError(msg)
+    sizes: dict[int, int] = {}
+    for name, (layer, shape) in needed.items():
+        entry = shards.find(name)
+        assert entry is not None  # noqa: S101 - none is lost
+        _check_tensor(name, entry.shape, shape, entry.dtype)
+        sizes[layer] = sizes.get(layer, 0) + _count(shape)
+    return Checkpoint(
+        folder=folder,
+        architecture=architecture,
+        shards=shards,
+        prefix=prefix,
+        tokenizer=tokenizer,
+        parameters=sum(size for layer, size in sizes.items() if layer >= 0),
+        layer_parameters=max(
+            size for layer, size in sizes.items() if layer >= 0 or not architecture.family.causal
+        ),
+        largest_tensor=max(_count(shape) for layer, shape in needed.values() if layer >= 0),
+        size_bytes=sum(path.stat().st_size for path in shards.files),
+    )
+
+
+def arithmetic(checkpoint: Checkpoint, available_bytes: int | None = None) -> torch.dtype:
+    """float32 where the largest layer fits so, else bfloat16.
+
+    Raises:
+        ResourcesShortError: it does not fit either way.
+    """
+    free = free_memory_bytes() if available_bytes is None else available_bytes
+    for dtype in (torch.float32, torch.bfloat16):
+        if checkpoint.memory_bytes(dtype) <= free:
+            return dtype
+    need = checkpoint.memory_bytes(torch.bfloat16)
+    msg = f"reading the largest layer needs {need / 1e9:.2f} GB of memory, {free / 1e9:.2f} GB are free"
+    raise ResourcesShortError(msg)
+
+
+def check_disk(folder: Path, need_bytes: int) -> None:
+    """Refuse what would fill the disk.
+
+    Raises:
+        ResourcesShortError: fewer bytes are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if need_bytes > free:
+        msg = f"the hidden rows need {need_bytes / 1e9:.2f} GB of disk at {folder}, {free / 1e9:.2f} GB are free"
+        raise ResourcesShortError(msg)
+
+
+def free_memory_bytes(proc: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int:
+    """What the kernel calls available, or less where a control group allows less."""
+    lines = dict(line.split(":", 1) for line in proc.read_text("utf-8").splitlines() if ":" in line)
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    try:
+        bound = (group / "memory.max").read_text("ascii").strip()
+        used = int((group / "memory.current").read_text("ascii"))
+    except (OSError, ValueError):
+        return free
+    return free if bound == "max" else max(0, min(free, int(bound) - used))
+
+
+def find_tokenizer(folder: Path) -> Path:
+    """`tokenizer.json`, else BERT's `vocab.txt`.
+
+    Raises:
+        CheckpointIncompleteError: neither is there.
+    """
+    for name in ("tokenizer.json", "vocab.txt"):
+        if (folder / name).is_file():
+            return folder / name
+    msg = f"there is no tokenizer in {folder}: neither tokenizer.json nor vocab.txt"
+    raise CheckpointIncompleteError(msg)
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    """The checkpoint's own tokenizer, with the frame that its file describes.
+
+    Raises:
+        CheckpointInvalidError: the file is no tokenizer, or names a piece that the table has not.
+        CheckpointUnsupportedError: the vocabulary alone is not enough for this architecture.
+    """
+    from tokenizers import BertWordPieceTokenizer, Tokenizer
+
+    path = checkpoint.tokenizer
+    if path.stat().st_size > MAX_TOKENIZER_BYTES:
+        msg = f"{path.name} is larger than {MAX_TOKENIZER_BYTES} bytes"
+        raise CheckpointInvalidError(msg)
+    if path.name == "vocab.txt":
+        if checkpoint.architecture.name != "bert":
+            msg = "a vocab.txt alone is BERT's; this architecture needs its tokenizer.json"
+            raise CheckpointUnsupportedError(msg)
+        lines = path.read_text("utf-8").rstrip("\n").split("\n")
+        settings = folder_json(checkpoint.folder / "tokenizer_config.json")
+        pieces = {piece: number for number, piece in enumerate(lines)}
+        wrapped = BertWordPieceTokenizer(pieces, lowercase=bool(settings.get("do_lower_case", True)))
+        made = Tokenizer.from_str(wrapped.to_str())
+    else:
+        try:
+            made = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            msg = f"{path.name} is no tokenizer: {' '.join(str(error).split())[:120]}"
+            raise CheckpointInvalidError(msg) from error
+    made.no_padding()
+    made.no_truncation()
+    return made
+
+
+def folder_json(path: Path) -> dict[str, Any]:
+    """A small JSON object, or an empty one where there is no file."""
+    return load_json(path.read_bytes()[:MAX_TOKENIZER_BYTES], path.name) if path.is_file() else {}
+
+
+def _needed(architecture: Architecture, prefix: str) -> Iterator[tuple[str, tuple[int, tuple[int, ...]]]]:
+    """Every tensor that reading needs: its name, its layer (-1: embeddings, -2: the last norm), its shape."""
+    family, by_kind = architecture.family, {}
+    for layer in range(architecture.layers):
+        kind = architecture.kind(layer)
+        if kind not in by_kind:
+            model = architecture.one_layer(layer)
+            by_kind[kind] = wanted(model.get_submodule(family.layers)[0], "")
+            if len(by_kind) == 1:
+                yield from (
+                    (name, (-1, shape))
+                    for name, shape in wanted(
+                        model.get_submodule(family.embedding), f"{prefix}{family.embedding}."
+                    ).items()
+                )
+                if family.causal:
+                    yield f"{prefix}norm.weight", (-2, tuple(model.norm.weight.shape))
+        for name, shape in by_kind[kind].items():
+            yield f"{prefix}{family.layers}.{layer}.{name}", (layer, shape)
+
+
+def _check_tensor(name: str, found: tuple[int, ...], needed: tuple[int, ...], dtype: str) -> None:
+    if found != needed:
+        msg = f"{name} has shape {list(found)}, the configuration asks for {list(needed)}"
+        raise CheckpointInvalidError(msg)
+    if dtype not in _FLOATS:
+        msg = f"{name} is stored as {dtype}"
+        raise CheckpointUnsupportedError(msg)
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    total = 1
+    for side in shape:
+        total *= side
+    return total

@@ -1,4 +1,4 @@
-"""Runs the graphs of a recipe over texts, in a process and a runtime of its own: `python -m conversion.check.child JOB`.
+"""Runs a recipe's graphs over texts, in a process and a runtime of its own: `python -m conversion.check.child JOB`.
 
 A new TFLite file may abort its interpreter, so it never runs in the builder's process. The job is a JSON
 file; answers go to an `.npz`. Needs numpy and one TFLite runtime; uses the device's own tokenizer, tensors
@@ -9,87 +9,147 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
-from collections.abc import Mapping
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from conversion.check.answers import Array, LatticeAnswers, Prefix, save
+from firmware_py.contracts.run import GraphKey
 from firmware_py.inference.heads import ExitHead
 from firmware_py.inference.tensors import Embedding, bias, position_tables
 from firmware_py.tasks.text import WordPiece
 
 _MODULES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 
-Array = npt.NDArray[Any]
-
 
 class Stages:
-    """The stage graphs of every length bucket, loaded from files, one thread."""
+    """The stage graphs, loaded when first asked for, one thread."""
 
-    def __init__(self, runtime: str, graphs: Mapping[str, str]) -> None:
-        """`graphs` maps `bucket/stage` to a path."""
-        interpreter = import_module(_MODULES[runtime]).Interpreter
-        self._loaded: dict[tuple[int, int], tuple[Any, dict[str, int], dict[str, int]]] = {}
-        for key, path in graphs.items():
-            bucket, stage = (int(part) for part in key.split("/"))
-            made = interpreter(model_path=path, num_threads=1)
-            made.allocate_tensors()
-            inputs = {detail["name"]: detail["index"] for detail in made.get_input_details()}
-            outputs = {detail["name"]: detail["index"] for detail in made.get_output_details()}
-            self._loaded[bucket, stage] = made, inputs, outputs
-        self.buckets = sorted({bucket for bucket, _ in self._loaded})
-        self.stages = max(stage for _, stage in self._loaded)
+    def __init__(self, runtime: str, graphs: dict[GraphKey, str], *, timed: bool) -> None:
+        """`graphs` maps keys to paths; `timed`: keep how long each run took."""
+        self._interpreter = import_module(_MODULES[runtime]).Interpreter
+        self._paths = graphs
+        self._timed = timed
+        self._loaded: dict[GraphKey, tuple[Any, dict[str, int], dict[str, int]]] = {}
+        self.buckets = sorted({key.bucket for key in graphs})
+        self.widest = max(key.width for key in graphs)
+        self.ops: dict[GraphKey, dict[str, int]] = {}
+        self.ticks: dict[GraphKey, list[int]] = defaultdict(list)
 
-    def ops(self) -> dict[str, dict[str, int]]:
-        """Operators of each graph, `bucket/stage` to name and count; the delegate's own is left out."""
-        out: dict[str, dict[str, int]] = {}
-        for (bucket, stage), (made, _, _) in self._loaded.items():
-            details: list[dict[str, Any]] = getattr(
-                made, "_get_ops_details", list
-            )()  # no public name in either runtime
-            out[f"{bucket}/{stage}"] = dict(
-                sorted(Counter(str(op["op_name"]) for op in details if op["op_name"] != "DELEGATE").items())
-            )
-        return out
+    def key(self, bucket: int, stage: int, width: int) -> GraphKey:
+        """The graph that serves a width at a length: the widest where the length has no narrow ones."""
+        key = GraphKey(bucket, stage, width)
+        return key if key in self._paths else GraphKey(bucket, stage, self.widest)
 
-    def run(self, bucket: int, stage: int, tensors: Mapping[str, Array]) -> Array:
+    def run(self, key: GraphKey, tensors: dict[str, Array]) -> Array:
         """One stage: h_out [T,d]."""
-        made, inputs, outputs = self._loaded[bucket, stage]
+        made, inputs, outputs = self._loaded.get(key) or self._load(key)
+        start = time.perf_counter_ns()
         for name, index in inputs.items():
             made.set_tensor(index, tensors[name])
         made.invoke()
         rows: Array = made.get_tensor(outputs["h_out"])
+        if self._timed:
+            self.ticks[key].append(time.perf_counter_ns() - start)
         return rows
+
+    def drop(self) -> None:
+        """Forget the interpreters; the operators' counts stay."""
+        self._loaded.clear()
+
+    def _load(self, key: GraphKey) -> tuple[Any, dict[str, int], dict[str, int]]:
+        made = self._interpreter(model_path=self._paths[key], num_threads=1)
+        made.allocate_tensors()
+        inputs = {detail["name"]: detail["index"] for detail in made.get_input_details()}
+        outputs = {detail["name"]: detail["index"] for detail in made.get_output_details()}
+        details: list[dict[str, Any]] = getattr(made, "_get_ops_details", list)()  # no public name in either runtime
+        counts = Counter(str(op["op_name"]) for op in details if op["op_name"] != "DELEGATE")
+        self.ops[key] = dict(sorted(counts.items()))
+        self._loaded[key] = made, inputs, outputs
+        return self._loaded[key]
+
+
+class Walker:
+    """Walks the tree of prefixes for one text after another; no stage runs twice for a text."""
+
+    def __init__(self, stages: Stages, heads: Sequence[ExitHead | None], prefixes: Sequence[Prefix]) -> None:
+        """`heads` of exit 0 and up, None where there is none; `prefixes` are those to answer."""
+        self._stages, self._heads = stages, heads
+        self._asked = set(prefixes)
+        self._next: dict[Prefix, list[int]] = defaultdict(list)
+        for prefix in sorted({p[:depth] for p in prefixes for depth in range(1, len(p) + 1)}):
+            self._next[prefix[:-1]].append(prefix[-1])
+
+    def walk(self, h: Array, n: int, tensors: dict[str, Array]) -> dict[Prefix, tuple[Array, Array | None]]:
+        """Logits [C] and tags [n] (None without slots) of every asked prefix, from the embedded rows [T,d]."""
+        said: dict[Prefix, tuple[Array, Array | None]] = {}
+        bucket = len(h)
+        # By the widths that really ran: where a length has one width only, its prefixes share their runs.
+        known: dict[Prefix, Array] = {(): h}
+        todo: list[tuple[Prefix, Prefix]] = [((), ())]
+        while todo:
+            prefix, ran = todo.pop()
+            head = self._heads[len(prefix)]
+            if prefix in self._asked and head is not None:
+                rows = known[ran]
+                said[prefix] = head.intent(rows, n), head.tags(rows, n) if head.tag_count else None
+            for width in self._next.get(prefix, ()):
+                key = self._stages.key(bucket, len(prefix) + 1, width)
+                then = (*ran, key.width)
+                if then not in known:
+                    known[then] = self._stages.run(key, tensors | {"h": known[ran]})
+                todo.append(((*prefix, width), then))
+        return said
 
 
 def main(path: str) -> int:
-    """Run a job: texts in, logits [N,exits,C] and tags [N,exits,T] out (-1 behind the last token)."""
+    """Run a job: texts in, `LatticeAnswers` out."""
     job = json.loads(Path(path).read_text("utf-8"))
     tokenizer = WordPiece.from_bytes(Path(job["tokenizer"]).read_bytes())
     embedding = Embedding.from_bytes(Path(job["embedding"]).read_bytes())
-    heads = [ExitHead.from_bytes(Path(name).read_bytes(), 1.0) for name in job["heads"]]
-    stages = Stages(job["runtime"], job["graphs"])
-    longest = stages.buckets[-1]
-    texts = json.loads(Path(job["texts"]).read_text("utf-8"))
-    logits: list[list[Array]] = []
-    tags = np.full((len(texts), stages.stages, longest), -1, np.int16)
-    for row, text in enumerate(texts):
-        ids = tokenizer.encode(text).ids[:longest]
-        n = len(ids)
-        bucket = next(size for size in stages.buckets if size >= n)
+    heads = [
+        None if name is None else ExitHead.from_bytes(Path(name).read_bytes(), 1.0) for name in job["heads"]
+    ]
+    graphs = {GraphKey(bucket, stage, width): file for bucket, stage, width, file in job["graphs"]}
+    stages = Stages(job["runtime"], graphs, timed=job["timed"])
+    prefixes = [tuple(prefix) for prefix in job["prefixes"]]
+    walker = Walker(stages, heads, prefixes)
+    ids = [
+        tokenizer.encode(text).ids[: stages.buckets[-1]]
+        for text in json.loads(Path(job["texts"]).read_text("utf-8"))
+    ]
+    shown = next(head for head in heads if head is not None)
+    prefixes = [prefix for prefix in prefixes if heads[len(prefix)] is not None]
+    logits = {prefix: np.zeros((len(ids), shown.labels), np.float32) for prefix in prefixes}
+    tags = {
+        prefix: np.full((len(ids), stages.buckets[-1]), -1, np.int16)
+        for prefix in prefixes
+        if shown.tag_count
+    }
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for row, one in enumerate(ids):
+        by_length[next(size for size in stages.buckets if size >= len(one))].append(row)
+    for bucket, rows in sorted(by_length.items()):
         cos, sin = position_tables(bucket, job["rope"])
-        h = embedding.lookup(ids, bucket)
-        said = []
-        for stage in range(1, stages.stages + 1):
-            h = stages.run(bucket, stage, {"h": h, "bias": bias(n, bucket), "cos": cos, "sin": sin})
-            said.append(heads[stage - 1].intent(h, n))
-            tags[row, stage - 1, :n] = heads[stage - 1].tags(h, n)
-        logits.append(said)
-    np.savez(job["answers"], logits=np.array(logits, np.float32), tags=tags, ops=json.dumps(stages.ops()))
+        for row in rows:
+            n = len(ids[row])
+            h = embedding.lookup(ids[row], bucket)
+            for prefix, (said, tagged) in walker.walk(
+                h, n, {"bias": bias(n, bucket), "cos": cos, "sin": sin}
+            ).items():
+                logits[prefix][row] = said
+                if tagged is not None:
+                    tags[prefix][row, :n] = tagged
+        stages.drop()
+    seconds = {
+        key: (min(ticks) / 1e9, sorted(ticks)[len(ticks) // 2] / 1e9) for key, ticks in stages.ticks.items()
+    }
+    save(LatticeAnswers(logits, tags, stages.ops, seconds), Path(job["answers"]))
     return 0
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from conversion.check.answers import Answers
 from conversion.check.parity import Rules, chosen_exits
-from conversion.check.runtime import Answers
 from conversion.data.sentence import Sentence, Slot
 from firmware_py.inference.exits import judge
 from firmware_py.tasks.intent import spans_of

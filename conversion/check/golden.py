@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from random import Random
 
-from conversion.check.runtime import Answers
+from conversion.check.answers import LatticeAnswers, Prefix
 from conversion.data.sentence import Sentence
 from firmware_py.contracts.golden import GoldenRow, write_golden
 from firmware_py.tasks.text import WordPiece
 
 ROWS = 48
+MIXED_ROWS = 4  # of each width combination that has rows of its own
 MIN_TOLERANCE = 0.5  # logits; another CPU's int8 kernels round differently, a wrong graph is off by several
 
 
@@ -41,18 +43,47 @@ def of_each_length(
     return [text for texts in found.values() for text in texts]
 
 
-def golden_bytes(texts: Sequence[str], answers: Answers, tolerance: float, tokenizer: WordPiece) -> bytes:
-    """The member `golden.jsonl`: every exit's logits, the last exit's tags, one tolerance."""
-    rows = []
-    for number, text in enumerate(texts):
-        ids = tokenizer.encode(text).ids[: answers.tags.shape[-1]]
-        rows.append(
-            GoldenRow(
-                text=text,
-                ids=tuple(ids),
-                logits=tuple(tuple(float(value) for value in one) for one in answers.logits[number]),
-                atol=round(max(MIN_TOLERANCE, tolerance), 3),
-                tags=tuple(int(tag) for tag in answers.tags[number, -1, : len(ids)]),
-            )
-        )
-    return write_golden(rows)
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How golden rows are written.
+
+    `tolerance`: logits; the largest distance to torch that is still right. `mixed`: width combinations that
+    have a few rows of their own besides full width, of texts no longer than `narrow_upto` tokens: longer
+    ones have no narrow graph. Texts are cut at `longest` tokens.
+    """
+
+    tokenizer: WordPiece
+    tolerance: float
+    mixed: tuple[Prefix, ...] = ()
+    longest: int = 64
+    narrow_upto: int = 32
+
+
+def golden_bytes(texts: Sequence[str], answers: LatticeAnswers, form: Form) -> bytes:
+    """The member `golden.jsonl`: every exit's logits, the last exit's tags, one tolerance.
+
+    `answers` are of these texts in this order; full width and `form.mixed` must be among the prefixes.
+    """
+    depth = max(map(len, answers.logits))
+    full = max(prefix for prefix in answers.logits if len(prefix) == depth)
+    ids = [form.tokenizer.encode(text).ids[: form.longest] for text in texts]
+    rows = [_row(number, full, (text, ids[number]), answers) for number, text in enumerate(texts)]
+    short = [number for number, one in enumerate(ids) if len(one) <= form.narrow_upto]
+    for place, widths in enumerate(form.mixed):
+        chosen = short[place :: len(form.mixed)][:MIXED_ROWS]
+        rows += [replace(_row(one, widths, (texts[one], ids[one]), answers), widths=widths) for one in chosen]
+    atol = round(max(MIN_TOLERANCE, form.tolerance), 3)
+    return write_golden(replace(row, atol=atol) for row in rows)
+
+
+def _row(number: int, widths: Prefix, text: tuple[str, Sequence[int]], answers: LatticeAnswers) -> GoldenRow:
+    said, ids = answers.along(widths), text[1]
+    zeroth = answers.logits.get(())
+    return GoldenRow(
+        text=text[0],
+        ids=tuple(ids),
+        logits=tuple(tuple(float(value) for value in one) for one in said.logits[number]),
+        atol=MIN_TOLERANCE,
+        tags=tuple(int(tag) for tag in said.tags[number, -1, : len(ids)]),
+        zeroth=() if zeroth is None else tuple(float(value) for value in zeroth[number]),
+    )

@@ -1,4 +1,4 @@
-"""The door to the child process: one recipe's files, a runtime's interpreter, texts in, answers out."""
+"""The door to the child processes: one recipe's files, a runtime's interpreter, texts in, answers out."""
 
 from __future__ import annotations
 
@@ -7,45 +7,42 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from conversion.check.answers import LatticeAnswers, Prefix, load
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
+from firmware_py.contracts.run import GraphKey
 
 ENVIRONMENTS = {"ai-edge-litert": "train", "tflite-runtime": "tflr"}
-TIMEOUT_S = 600.0
+TIMEOUT_S = 3600.0  # every prefix of ten thousand texts takes minutes
+_SMALL = 64  # texts below which one process is enough
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """The files of one recipe on disk; `graphs` maps `bucket/stage` to a TFLite file."""
+class RecipeFiles:
+    """One recipe on disk; `heads` of exit 0 and up, None where an exit has none."""
 
     name: str
-    graphs: Mapping[str, Path]
+    graphs: Mapping[GraphKey, Path]
     tokenizer: Path
     embedding: Path
-    heads: tuple[Path, ...]
+    heads: tuple[Path | None, ...]
     rope: int
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What every exit said: logits float32 [N,E,C], tags int [N,E,T] with -1 behind the last token.
+class Where:
+    """Where to run: the runtime package, the checkout with its environment, how many processes at once."""
 
-    `ops` maps `bucket/stage` to the graph's operators and their counts.
-    """
-
-    logits: npt.NDArray[Any]
-    tags: npt.NDArray[Any]
-    ops: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-
-    def part(self, rows: slice) -> Answers:
-        """Some of the sentences."""
-        return Answers(self.logits[rows], self.tags[rows], self.ops)
+    runtime: str
+    root: Path
+    workers: int = 2
+    timed: bool = False  # with one worker only, on a machine that does nothing else
 
 
 def python_of(runtime: str, root: Path) -> Path:
@@ -61,46 +58,92 @@ def python_of(runtime: str, root: Path) -> Path:
     return path
 
 
-def run_recipe(recipe: Recipe, runtime: str, texts: Sequence[str], root: Path) -> Answers:
-    """Run texts through all stages and exits in a child process.
+def run_lattice(
+    files: RecipeFiles, where: Where, texts: Sequence[str], prefixes: Sequence[Prefix]
+) -> LatticeAnswers:
+    """Run texts through the lattice in child processes, each with a part of the texts.
 
     Raises:
         ToolMissingError: the runtime's environment is not there.
-        ConversionError: the child died or hung; its last lines are in the message.
+        ConversionError: a child died or hung; its last lines are in the message.
     """
-    python = python_of(runtime, root)
+    python = python_of(where.runtime, where.root)
+    workers = 1 if len(texts) < _SMALL else max(1, where.workers)
+    # Dealt like cards: long texts often stand together, and every worker needs every graph anyway.
+    shares = [np.arange(start, len(texts), workers) for start in range(workers)]
     with tempfile.TemporaryDirectory(prefix="ciuic-child-") as folder:
-        place = Path(folder)
-        (place / "texts.json").write_text(json.dumps(list(texts)), "utf-8")
-        job = {
-            "runtime": runtime,
-            "graphs": {key: str(path.resolve()) for key, path in recipe.graphs.items()},
-            "tokenizer": str(recipe.tokenizer.resolve()),
-            "embedding": str(recipe.embedding.resolve()),
-            "heads": [str(path.resolve()) for path in recipe.heads],
-            "rope": recipe.rope,
-            "texts": str(place / "texts.json"),
-            "answers": str(place / "answers.npz"),
-        }
-        (place / "job.json").write_text(json.dumps(job), "utf-8")
-        command = [str(python), "-m", "conversion.check.child", str(place / "job.json")]
-        environment = {**os.environ, "PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1"}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=root,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            msg = f"the {recipe.name} graphs did not finish in {runtime} within {TIMEOUT_S:.0f} s"
-            raise ConversionError(msg) from error
-        if done.returncode:
-            last = " ".join(done.stderr.strip().splitlines()[-3:])[-400:]
-            msg = f"the {recipe.name} graphs failed in {runtime} (exit status {done.returncode}): {last}"
-            raise ConversionError(msg)
-        with np.load(place / "answers.npz") as file:
-            return Answers(file["logits"], file["tags"], json.loads(str(file["ops"])))
+
+        def one(number: int) -> LatticeAnswers:
+            place = Path(folder) / str(number)
+            place.mkdir()
+            job = _job(files, where, prefixes, place)
+            (place / "texts.json").write_text(json.dumps([texts[int(row)] for row in shares[number]]), "utf-8")
+            (place / "job.json").write_text(json.dumps(job), "utf-8")
+            _run(python, place / "job.json", files.name, where)
+            return load(place / "answers.npz")
+
+        with ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(one, range(workers)))
+    return parts[0] if workers == 1 else _joined(parts, shares)
+
+
+def _job(files: RecipeFiles, where: Where, prefixes: Sequence[Prefix], place: Path) -> dict[str, Any]:
+    return {
+        "runtime": where.runtime,
+        "timed": where.timed,
+        "graphs": [[*_numbers(key), str(path.resolve())] for key, path in files.graphs.items()],
+        "tokenizer": str(files.tokenizer.resolve()),
+        "embedding": str(files.embedding.resolve()),
+        "heads": [None if path is None else str(path.resolve()) for path in files.heads],
+        "rope": files.rope,
+        "prefixes": [list(prefix) for prefix in prefixes],
+        "texts": str(place / "texts.json"),
+        "answers": str(place / "answers.npz"),
+    }
+
+
+def _run(python: Path, job: Path, name: str, where: Where) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(where.root),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    try:
+        done = subprocess.run(
+            [str(python), "-m", "conversion.check.child", str(job)],
+            cwd=where.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        msg = f"the {name} graphs did not finish in {where.runtime} within {TIMEOUT_S:.0f} s"
+        raise ConversionError(msg) from error
+    if done.returncode:
+        last = " ".join(done.stderr.strip().splitlines()[-3:])[-400:]
+        msg = f"the {name} graphs failed in {where.runtime} (exit status {done.returncode}): {last}"
+        raise ConversionError(msg)
+
+
+def _joined(parts: Sequence[LatticeAnswers], shares: Sequence[Any]) -> LatticeAnswers:
+    """Put the shares' rows back where they were."""
+    order = np.argsort(np.concatenate(shares))
+    logits = {
+        prefix: np.concatenate([part.logits[prefix] for part in parts])[order] for prefix in parts[0].logits
+    }
+    tags = {prefix: np.concatenate([part.tags[prefix] for part in parts])[order] for prefix in parts[0].tags}
+    ops = {key: one for part in parts for key, one in part.ops.items()}
+    seconds = {
+        key: (min(at), sum(medians) / len(medians))
+        for key in ops
+        if (pairs := [part.seconds[key] for part in parts if key in part.seconds])
+        for at, medians in [tuple(zip(*pairs, strict=True))]
+    }
+    return LatticeAnswers(logits, tags, ops, seconds)
+
+
+def _numbers(key: GraphKey) -> tuple[int, int, int]:
+    return key.bucket, key.stage, key.width

@@ -1,30 +1,29 @@
-"""Recipes: which bytes of a float32 TFLite file become integers.
-
-`dyn8`: int8 weights per channel, activations quantised as they come; for ai-edge-litert. tflite-runtime 2.14
-runs such a file without an error and wrongly (agreement with torch at chance), so it has a recipe of its own.
-`w8`: int8 weights, arithmetic in float32; right in both runtimes.
-"""
+"""The door to ai-edge-quantizer: a float32 TFLite file in, a recipe's bytes out."""
 
 from __future__ import annotations
 
-import contextlib
-import io
+from dataclasses import asdict
 from pathlib import Path
 
-RUNTIMES: dict[str, dict[str, str]] = {
-    "dyn8": {"ai-edge-litert": "2.3.0"},
-    "w8": {"tflite-runtime": "2.14.0", "ai-edge-litert": "2.3.0"},
-}
-# The gate runs each recipe in the runtime that it is for.
-GATE_RUNTIME = {"dyn8": "ai-edge-litert", "w8": "tflite-runtime"}
+from conversion.export.cache import recipe_key
+from conversion.export.recipes import Recipe
+
+_PACKAGES = ("ai-edge-quantizer", "ai-edge-litert")
 
 
-def quantise(source: Path, target: Path, recipe_name: str) -> None:
-    """Write `target` from the float32 file `source`."""
-    from ai_edge_quantizer import quantizer, recipe
+def key_of(source: bytes, recipe: Recipe) -> str:
+    """The cache key of what `quantise` makes of these bytes."""
+    said = {name: value for name, value in asdict(recipe).items() if name not in {"runtimes", "norm"}}
+    return recipe_key(source, said, _PACKAGES)
 
-    recipes = {"dyn8": recipe.dynamic_wi8_afp32, "w8": recipe.weight_only_wi8_afp32}
-    with contextlib.redirect_stdout(io.StringIO()):  # the quantizer prints a progress bar
-        job = quantizer.Quantizer(str(source))
-        job.load_quantization_recipe(recipes[recipe_name]())
-        target.write_bytes(bytes(job.quantize().quantized_model))
+
+def quantise(source: Path, recipe: Recipe) -> bytes:
+    """The file's bytes under a recipe; the same bytes for the same file."""
+    if not recipe.quantiser:
+        return source.read_bytes()
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer import recipe as recipes
+
+    job = quantizer.Quantizer(str(source))
+    job.load_quantization_recipe(getattr(recipes, recipe.quantiser)())
+    return bytes(job.quantize().quantized_model)

@@ -4,7 +4,8 @@ Differences to `nets.deepseek_lite` (same numbers; a test holds them together), 
 gains, the query's scale and the width gates are in the weights; the rotary half-swap is a second Linear with
 swapped rows; queries are laid out token by head, so that no transpose of activations is left and both
 attention products have rank 3 on either side; every Linear has a bias, so that it becomes one
-fully-connected operator.
+fully-connected operator. DyT's alpha before an activation stays one multiplication, the latent's is in the
+Linear that makes it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from conversion.nets.deepseek_lite import GROUPS, DeepSeekLite, Layer, norm, swap_halves
+from conversion.nets.deepseek_lite import GROUPS, DeepSeekLite, Layer, Norm, norm, swap_halves
+
+
+class _Folded(nn.Module):
+    """RMSNorm, or DyT with its alpha as a constant; `inside`: the Linear before it holds the alpha."""
+
+    def __init__(self, kind: Norm, *, inside: bool = False) -> None:
+        super().__init__()
+        self.dyt = kind.alpha is not None
+        alpha = None if inside or not self.dyt else _alpha(kind).reshape(1, 1).clone()
+        self.register_buffer("alpha", alpha)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Over the last axis."""
+        if not self.dyt:
+            return norm(x)
+        return torch.tanh(x if self.alpha is None else x * self.alpha)
 
 
 class FoldedLayer(nn.Module):
@@ -24,6 +41,8 @@ class FoldedLayer(nn.Module):
         super().__init__()
         dims = layer.dims
         self.heads = dims.heads // GROUPS * width
+        self.attention, self.ffn = _Folded(layer.norm_attention), _Folded(layer.norm_ffn)
+        self.latent_norm = _Folded(layer.norm_latent, inside=True)
         columns = dims.ffn // GROUPS * width
         rows, turns = self.heads * dims.latent, self.heads * dims.rope
         gain, scale = layer.gain_attention, (dims.latent + dims.rope) ** -0.5
@@ -34,7 +53,8 @@ class FoldedLayer(nn.Module):
         turn_bias = layer.query_rope.bias[:turns] * scale
         self.turn = _linear(turn, turn_bias)
         self.turn_swapped = _linear(*_swapped(turn, turn_bias, self.heads))
-        self.latent = _linear(layer.latent.weight * gain, layer.latent.bias)
+        inner = _alpha(layer.norm_latent)
+        self.latent = _linear(layer.latent.weight * gain * inner, layer.latent.bias * inner)
         key = layer.key_rope.weight * gain
         self.key = _linear(key, layer.key_rope.bias)
         self.key_swapped = _linear(*_swapped(key, layer.key_rope.bias, 1))
@@ -46,8 +66,8 @@ class FoldedLayer(nn.Module):
     def forward(self, h: Tensor, bias: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
         """h [T,d], bias [T,T], cos and sin [T,p] -> h [T,d], state [T,r+p]."""
         length = h.shape[0]
-        x = norm(h)
-        latent = norm(self.latent(x))  # [T,r]
+        x = self.attention(h)
+        latent = self.latent_norm(self.latent(x))  # [T,r]
         state = torch.cat([latent, self.key(x) * cos + self.key_swapped(x) * sin], 1)  # [T,r+p]
         cos3, sin3 = cos.reshape(length, 1, -1), sin.reshape(length, 1, -1)
         turned = self.turn(x).reshape(length, self.heads, -1) * cos3
@@ -58,7 +78,7 @@ class FoldedLayer(nn.Module):
         score = score.reshape(length, self.heads, length) + bias.reshape(length, 1, length)
         seen = score.softmax(-1).reshape(1, rows, length) @ latent.reshape(1, length, -1)  # [1,T*H,r]
         h = h + self.out(seen.reshape(length, -1))
-        x = norm(h)
+        x = self.ffn(h)
         gate = self.gate(x)
         return h + self.down(gate * torch.sigmoid(gate) * self.up(x)), state
 
@@ -70,6 +90,9 @@ class StageGraph(nn.Module):
         """Fold stage `stage` (from 1) of a trained model."""
         super().__init__()
         gates = model.gates[stage - 1].detach()
+        dims = model.dims
+        # What the weights alone do not say of the graph.
+        self.form = (dims.norm, dims.heads // GROUPS * width, dims.latent, dims.rope)
         self.layers = nn.ModuleList(FoldedLayer(layer, gates, width) for layer in model.stages[stage - 1])
 
     def forward(self, h: Tensor, bias: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,6 +102,11 @@ class StageGraph(nn.Module):
             h, state = layer(h, bias, cos, sin)
             states.append(state)
         return h, states[0] if len(states) == 1 else torch.cat(states, 1)
+
+
+def _alpha(kind: Norm) -> Tensor:
+    """DyT's factor; 1 for RMSNorm."""
+    return torch.ones(()) if kind.alpha is None else kind.alpha.detach()
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:

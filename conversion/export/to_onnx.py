@@ -7,9 +7,10 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from conversion.export.stage_graph import StageGraph
-from conversion.nets.deepseek_lite import GROUPS, DeepSeekLite
+from conversion.nets.deepseek_lite import DeepSeekLite
 from firmware_py.contracts.run import GraphKey
 
 INPUTS = ("h", "bias", "cos", "sin")
@@ -28,15 +29,19 @@ def example(model: DeepSeekLite, bucket: int) -> tuple[torch.Tensor, ...]:
     )
 
 
-def export_stage(model: DeepSeekLite, key: GraphKey, path: Path) -> None:
-    """Write one stage graph."""
-    graph = StageGraph(model, key.stage, min(key.width, GROUPS)).eval()
+def folded(model: DeepSeekLite, key: GraphKey) -> StageGraph:
+    """The graph of a key, ready to export."""
+    return StageGraph(model, key.stage, key.width).eval()
+
+
+def export_graph(graph: nn.Module, inputs: tuple[torch.Tensor, ...], path: Path) -> None:
+    """Write one stage graph of any architecture."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names every optional package it misses
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns about itself
         torch.onnx.export(
             graph,
-            example(model, key.bucket),
+            inputs,
             str(path),
             dynamo=True,
             opset_version=OPSET,

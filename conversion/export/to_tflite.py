@@ -1,11 +1,12 @@
-"""The only door to onnx2tf: its command line, in its own environment.
+"""The only door to onnx2tf: a process in its own environment.
 
-onnx2tf pins its dependencies exactly and shares no environment with anything else; a file goes in and a
-file comes out.
+onnx2tf pins its dependencies exactly and shares no environment with anything else; files go in and
+files come out.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -14,41 +15,53 @@ from pathlib import Path
 
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
 
-TIMEOUT_S = 300.0
+VERSION = "2.6.9"  # as scripts/setup installs it
+TIMEOUT_S = 300.0  # of one file, on a machine that does other things too
 ENVIRONMENT = "CIUIC_ONNX2TF"
+_SCRIPT = Path(__file__).with_name("onnx2tf_batch.py")
 
 
 def find_tool(root: Path) -> Path:
-    """The program: `CIUIC_ONNX2TF`, else `.venvs/convert/bin/onnx2tf` below the root.
+    """The interpreter that has onnx2tf: beside the program `CIUIC_ONNX2TF`, else `.venvs/convert/bin/python`.
 
     Raises:
         ToolMissingError: neither is there.
     """
-    path = Path(os.environ.get(ENVIRONMENT) or root / ".venvs" / "convert" / "bin" / "onnx2tf")
-    if not path.is_file():
-        msg = f"onnx2tf is not at {path}"
+    program = Path(os.environ.get(ENVIRONMENT) or root / ".venvs" / "convert" / "bin" / "onnx2tf")
+    python = program.parent / "python"
+    if not program.is_file() or not python.exists():
+        msg = f"onnx2tf is not at {program}"
         raise ToolMissingError(msg, hint=f"Make the convert environment, or set {ENVIRONMENT}.")
-    return path
+    return python
 
 
-def convert(tool: Path, onnx: Path, tflite: Path, inputs: Sequence[str]) -> None:
-    """Convert one file to float32 TFLite.
-
-    Every input keeps its layout (`-kat`): without that a [1,32,128] input is taken for an image and
-    transposed.
+def convert(python: Path, sources: Sequence[Path], folder: Path, inputs: Sequence[str]) -> list[Path]:
+    """Convert ONNX files to float32 TFLite files in `folder`; they are returned in the same order.
 
     Raises:
         ConversionError: onnx2tf failed, hung, or wrote nothing.
     """
-    with tempfile.TemporaryDirectory(prefix="onnx2tf-") as folder:
-        command = [str(tool), "-i", str(onnx), "-o", folder, "-kat", *inputs, "-n"]
+    job = {"sources": [str(path) for path in sources], "folder": str(folder), "inputs": list(inputs)}
+    limit_s = TIMEOUT_S * max(1, len(sources))
+    with tempfile.TemporaryDirectory(prefix="onnx2tf-") as place:
+        file = Path(place) / "job.json"
+        file.write_text(json.dumps(job), "utf-8")
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+            done = subprocess.run(
+                [str(python), str(_SCRIPT), str(file)],
+                cwd=place,
+                capture_output=True,
+                text=True,
+                timeout=limit_s,
+                check=False,
+            )
         except subprocess.TimeoutExpired as error:
-            msg = f"onnx2tf did not finish {onnx.name} in {TIMEOUT_S:.0f} s"
+            msg = f"onnx2tf did not finish {len(sources)} files in {limit_s:.0f} s"
             raise ConversionError(msg) from error
-        written = Path(folder) / f"{onnx.stem}_float32.tflite"
-        if done.returncode or not written.is_file():
-            msg = f"onnx2tf failed on {onnx.name}: {done.stderr.strip()[-400:] or done.stdout.strip()[-400:]}"
-            raise ConversionError(msg)
-        tflite.write_bytes(written.read_bytes())
+    written = [folder / f"{path.stem}_float32.tflite" for path in sources]
+    missing = [path.stem for path, made in zip(sources, written, strict=True) if not made.is_file()]
+    if done.returncode or missing:
+        last = done.stderr.strip()[-400:] or done.stdout.strip()[-400:]
+        msg = f"onnx2tf failed on {', '.join(missing) or 'a file'}: {last}"
+        raise ConversionError(msg)
+    return written

@@ -2,61 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from conversion.check.calibrate import calibrate, calibration_error, fit_temperature, softmax
 from conversion.check.figures import Prediction, auroc, measure
-from conversion.check.golden import choose, of_each_length
-from conversion.check.parity import Rules, chosen_exits, compare, gate
-from conversion.check.runtime import Answers
 from conversion.data.sentence import Sentence
 from conversion.study.seeds import join, to_markdown
-from firmware_py.contracts.errors import ConversionError
-from firmware_py.tasks.text import WordPiece
-
-RULES = Rules((1.0, 1.0, 1.0), (0.8, 0.8, 0.0), 0.5, None)
-
-
-def answers(seed: int = 0, rows: int = 200) -> Answers:
-    random = np.random.default_rng(seed)
-    logits = random.normal(size=(rows, 3, 5)).astype(np.float32) * 4
-    tags = random.integers(0, 7, (rows, 3, 8)).astype(np.int16)
-    tags[:, :, 6:] = -1
-    return Answers(logits, tags)
-
-
-def test_the_gate_lets_rounding_pass() -> None:
-    torch = answers()
-    noise = np.random.default_rng(1).normal(size=torch.logits.shape).astype(np.float32) * 0.01
-    parity = compare("dyn8", "here", replace(torch, logits=torch.logits + noise), torch, RULES)
-    gate(parity)
-    assert parity.same_tags == 1.0
-    assert parity.max_logit_error < 0.06
-
-
-@pytest.mark.parametrize("fault", ["permuted", "scaled", "tags", "nan"])
-def test_the_gate_refuses_what_runs_and_is_wrong(fault: str) -> None:
-    torch = answers()
-    logits, tags = torch.logits.copy(), torch.tags.copy()
-    if fault == "permuted":
-        logits = np.roll(logits, 1, axis=-1)
-    elif fault == "scaled":
-        logits = logits * 0.5
-    elif fault == "tags":
-        tags[:, 2] = np.where(tags[:, 2] > 0, 0, tags[:, 2])
-    else:
-        logits[:] = np.nan
-    with pytest.raises(ConversionError):
-        gate(compare("dyn8", "here", Answers(logits, tags), torch, RULES))
-
-
-def test_the_first_confident_exit_answers_and_the_last_always() -> None:
-    sure, unsure = [9.0, 0.0, 0.0], [0.1, 0.0, 0.0]
-    logits = np.array([[sure, sure, sure], [unsure, sure, sure], [unsure, unsure, unsure]], np.float32)
-    assert chosen_exits(logits, RULES) == [0, 1, 2]
 
 
 def test_every_template_weighs_the_same() -> None:
@@ -129,18 +81,3 @@ def test_seeds_are_joined_with_mean_and_checks() -> None:
     page = to_markdown(joined)
     assert "| linear_svm | 96.00% (96.0% 96.0%)" in page
     assert "not met" not in page
-
-
-def test_probes_reach_every_length_and_golden_rows_every_intent() -> None:
-    """A graph that no probe reaches would ship untried."""
-    words = ["[PAD]", "[UNK]", *"abcdefgh"]
-    tokenizer, buckets = WordPiece(words), (8, 16, 32, 64)
-    rows = [Sentence(" ".join("abcdefgh"[: 3 + n % 6]), f"i{n % 5}", template=n) for n in range(40)]
-
-    def reached(texts: list[str]) -> set[int]:
-        return {next(b for b in buckets if b >= len(tokenizer.encode(text).ids)) for text in texts}
-
-    assert reached(of_each_length(rows, tokenizer, buckets, 0, 5)) == set(buckets)
-    chosen = choose(rows, tokenizer, buckets, 0)
-    assert reached(chosen) == set(buckets)
-    assert {row.intent for row in rows if row.text in chosen} == {row.intent for row in rows}

@@ -1,0 +1,114 @@
+"""What a student says at every prefix of the lattice, wherever it was run.
+
+A *prefix* is the widths of the stages run so far: `()` is the zeroth exit, `(4, 2)` the exit behind stage 2
+at these widths. Stages share prefixes, so every width combination of three stages is in 85 of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firmware_py.contracts.run import GraphKey
+
+Array = npt.NDArray[Any]
+Prefix = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """One width combination: logits float32 [N,E,C] of the exits 1 … E, tags int16 [N,E,T], -1 behind the last token."""
+
+    logits: Array
+    tags: Array
+
+
+@dataclass(frozen=True, slots=True)
+class LatticeAnswers:
+    """Every prefix that was asked for.
+
+    `logits`: float32 [N,C]. `tags`: int16 [N,T], -1 behind the last token; empty where the task has no
+    slots. `ops`: each graph's operators and their counts. `seconds`: (minimum, median) of one run of each
+    graph over the texts, host's copies included; figures only when nothing else runs.
+    """
+
+    logits: Mapping[Prefix, Array]
+    tags: Mapping[Prefix, Array] = field(default_factory=dict)
+    ops: Mapping[GraphKey, Mapping[str, int]] = field(default_factory=dict)
+    seconds: Mapping[GraphKey, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(next(iter(self.logits.values())))
+
+    def part(self, rows: slice | Array) -> LatticeAnswers:
+        """Some of the sentences."""
+        return LatticeAnswers(
+            {prefix: one[rows] for prefix, one in self.logits.items()},
+            {prefix: one[rows] for prefix, one in self.tags.items()},
+            self.ops,
+            self.seconds,
+        )
+
+    def along(self, widths: Sequence[int]) -> Answers:
+        """The exits 1 … E of one width combination; tags [N,E,0] without slots."""
+        prefixes = [tuple(widths[:depth]) for depth in range(1, len(widths) + 1)]
+        logits = np.stack([self.logits[prefix] for prefix in prefixes], 1)
+        if not self.tags:
+            return Answers(logits, np.zeros((len(logits), len(prefixes), 0), np.int16))
+        return Answers(logits, np.stack([self.tags[prefix] for prefix in prefixes], 1))
+
+
+def prefixes_of(combinations: Sequence[Sequence[int]], *, zeroth: bool = True) -> list[Prefix]:
+    """Every prefix of some width combinations, each once; `()` first where the zeroth exit is asked."""
+    found = {tuple(widths[:depth]) for widths in combinations for depth in range(1, len(widths) + 1)}
+    return [()] * zeroth + sorted(found, key=lambda prefix: (len(prefix), prefix))
+
+
+def save(answers: LatticeAnswers, path: Path) -> None:
+    """Write an `.npz`."""
+    arrays = {f"logits:{_name(prefix)}": one for prefix, one in answers.logits.items()}
+    arrays |= {f"tags:{_name(prefix)}": one for prefix, one in answers.tags.items()}
+    told = {
+        "ops": [[*_numbers(key), dict(ops)] for key, ops in answers.ops.items()],
+        "seconds": [[*_numbers(key), list(pair)] for key, pair in answers.seconds.items()],
+    }
+    with path.open("wb") as file:
+        np.savez(file, told=json.dumps(told), **arrays)  # type: ignore[arg-type]
+
+
+def load(path: Path) -> LatticeAnswers:
+    """Read what `save` wrote."""
+    logits: dict[Prefix, Array] = {}
+    tags: dict[Prefix, Array] = {}
+    with np.load(path, allow_pickle=False) as file:
+        told = json.loads(str(file["told"]))
+        for name in file.files:
+            kind, _, prefix = name.partition(":")
+            if kind in {"logits", "tags"}:
+                (logits if kind == "logits" else tags)[_prefix(prefix)] = file[name]
+    return LatticeAnswers(
+        logits,
+        tags,
+        {GraphKey(*row[:3]): row[3] for row in told["ops"]},
+        {GraphKey(*row[:3]): (row[3][0], row[3][1]) for row in told["seconds"]},
+    )
+
+
+def _name(prefix: Prefix) -> str:
+    return ",".join(map(str, prefix))
+
+
+def _prefix(name: str) -> Prefix:
+    return tuple(int(part) for part in name.split(",") if part)
+
+
+def _numbers(key: GraphKey) -> tuple[int, int, int]:
+    return key.bucket, key.stage, key.width

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from conversion.data.draw import Drawer, Drawn
+from conversion.data.drawing import ambiguous
 from conversion.data.names import load_names
 from conversion.data.out_of_scope import load_foreign
-from conversion.data.readings import ambiguous_readings
+from conversion.data.readings import ambiguous_forms
 from conversion.data.sentence import Sentence
 from conversion.data.templates import Grammar, Split, load_grammar, split_templates
 from firmware_py.tasks.intent import OUT_OF_SCOPE
@@ -65,8 +66,8 @@ def build(
     clear = {side: [row for row in rows if not bad(row)] for side, rows in drawn.items()}
     if tell is not None:
         every = [row for rows in clear.values() for row in rows]
-        twice = {id(row) for row, two in zip(every, ambiguous_readings(every, tell), strict=True) if two}
-        clear = {side: [row for row in rows if id(row) not in twice] for side, rows in clear.items()}
+        twice = ambiguous_forms(every, tell)
+        clear = {side: [row for row in rows if row.form not in twice] for side, rows in clear.items()}
     kept = {side: [row.sentence for row in rows] for side, rows in clear.items()}
     removed = sum(map(len, drawn.values())) - sum(map(len, kept.values()))
     foreign = load_foreign(folder, seed)
@@ -117,30 +118,6 @@ def load(path: Path) -> HomeData:
         ),
         sources=tuple(raw["sources"]),
         removed=int(raw["removed"]),
-    )
-
-
-class _Ambiguous:
-    """Whether a drawn sentence has a second meaning."""
-
-    def __init__(self, forms: set[str], texts: set[str]) -> None:
-        self._forms, self._texts = forms, texts
-
-    def __call__(self, row: Drawn) -> bool:
-        return row.form in self._forms or row.sentence.text.lower() in self._texts
-
-
-def ambiguous(rows: Iterable[Drawn]) -> _Ambiguous:
-    """Find forms and texts with two intents or two rows of slots."""
-    forms: dict[str, set[object]] = defaultdict(set)
-    texts: dict[str, set[object]] = defaultdict(set)
-    for row in rows:
-        names = tuple(name for _, _, name in row.sentence.slots)
-        forms[row.form].add((row.sentence.intent, names))
-        texts[row.sentence.text.lower()].add((row.sentence.intent, row.sentence.slots))
-    return _Ambiguous(
-        {form for form, meanings in forms.items() if len(meanings) > 1},
-        {text for text, meanings in texts.items() if len(meanings) > 1},
     )
 
 

@@ -24,6 +24,7 @@ from firmware_py.tasks.intent import OUT_OF_SCOPE
 # the Home Assistant intents, and "kitchen and dining" has shopping and timers in it.
 _FOREIGN = ("banking", "credit_cards", "auto_and_commute", "travel", "work")
 _CHOICE = re.compile(r"\(([^)]*)\)")
+_NEIGHBOURS = 3000
 _PER_INTENT = {"train": 30, "calibration": 25, "evaluation": 25}
 
 
@@ -83,6 +84,20 @@ def load_foreign(folder: Path | None, seed: int) -> Foreign:
     return Foreign(as_rows["train"], as_rows["calibration"], as_rows["evaluation"], tuple(sources))
 
 
+def neighbours(folder: Path | None, seed: int) -> tuple[str, ...]:
+    """Texts without labels for the teacher to speak about: CLINC150's domains that are no rows of `load_foreign`.
+
+    They are about lists, timers, music, small talk: what a house hears. No row of a reported set is among them.
+    """
+    path = (folder or Path()) / "clinc150"
+    if folder is None or not (path / "train.jsonl").is_file() or not (path / "domains.json").is_file():
+        return ()
+    strange = {text.lower() for _, text in _public(path)[1]}
+    texts = sorted({text.lower() for _, text in _pairs((path / "train.jsonl").read_bytes(), path)} - strange)
+    random = Random(f"neighbours {seed}")  # noqa: S311 - reproducible draws, no secret
+    return tuple(random.sample(texts, min(_NEIGHBOURS, len(texts))))
+
+
 def _expand(row: str) -> list[str]:
     parts = _CHOICE.split(row)
     choices = [part.split("|") if number % 2 else [part] for number, part in enumerate(parts)]
@@ -92,18 +107,27 @@ def _expand(row: str) -> list[str]:
 def _public(folder: Path) -> tuple[str, list[tuple[str, str]]]:
     """SHA-256 of the training share and its (intent, text) rows that are foreign to a house."""
     data = (folder / "train.jsonl").read_bytes()
-    try:
-        rows = [json.loads(line) for line in data.decode("utf-8").splitlines() if line]
-        pairs = [(str(row["intent"]), str(row["text"])) for row in rows]
-        domains = folder / "domains.json"
-        if domains.is_file():
+    pairs = _pairs(data, folder)
+    domains = folder / "domains.json"
+    if domains.is_file():
+        try:
             listed = json.loads(domains.read_text("utf-8"))
             wanted = {intent for domain in _FOREIGN for intent in listed[domain]}
-            pairs = [pair for pair in pairs if pair[0] in wanted]
+        except (ValueError, KeyError, TypeError) as error:
+            msg = f"{folder.name}/domains.json is not lists of intents by domain"
+            raise DataInvalidError(msg) from error
+        pairs = [pair for pair in pairs if pair[0] in wanted]
+    return hashlib.sha256(data).hexdigest(), pairs
+
+
+def _pairs(data: bytes, folder: Path) -> list[tuple[str, str]]:
+    """(intent, text) of JSON lines."""
+    try:
+        rows = [json.loads(line) for line in data.decode("utf-8").splitlines() if line]
+        return [(str(row["intent"]), str(row["text"])) for row in rows]
     except (ValueError, KeyError, TypeError) as error:
         msg = f"{folder.name}/train.jsonl is not rows of text and intent"
         raise DataInvalidError(msg) from error
-    return hashlib.sha256(data).hexdigest(), pairs
 
 
 def _by_intent(rows: list[tuple[str, str]], random: Random) -> dict[str, list[str]]:

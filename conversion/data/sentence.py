@@ -18,13 +18,17 @@ _MARKED = re.compile(r"\[([^\]]+)\]\(([a-z_]+)\)")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A text with its intent and slots. `template` groups draws of one template, -1 for none."""
+    """A text with its intent and slots. `template` groups draws of one template, -1 for none.
+
+    `lang` is a language code as in `task.languages` of a bundle.
+    """
 
     text: str
     intent: str
     slots: tuple[Slot, ...] = ()
     template: int = -1
     origin: str = "template"
+    lang: str = "en"
 
     def to_row(self) -> dict[str, object]:
         """The JSON-lines row."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +68,22 @@ class Grammar:
                     text = str(sentence.text)
                     out.append(Template(len(out), intent, text, sentence.expression, domains, skeleton))
         return tuple(out)
+
+    def only(self, numbers: Collection[int]) -> Grammar:
+        """A grammar with some of the templates, the same rules and lists; templates are numbered anew."""
+        intents: dict[str, Any] = {}
+        at = 0
+        for intent, body in self.source["intents"].items():
+            blocks = []
+            for block in body["data"]:
+                texts = block["sentences"]
+                kept = [text for place, text in enumerate(texts, at) if place in numbers]
+                at += len(texts)
+                if kept:
+                    blocks.append({**block, "sentences": kept})
+            if blocks:
+                intents[intent] = {**body, "data": blocks}
+        return Grammar({**self.source, "intents": intents})
 
     def _shortest(self, node: Any) -> list[str]:
         """The skeleton's words, depth first."""

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from conversion.data.draw import Drawer, Drawn, number_words
-from conversion.data.home import ambiguous
+from conversion.data.drawing import ambiguous
 from conversion.data.names import load_names
 from conversion.data.sentence import Sentence
 

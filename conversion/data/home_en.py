@@ -1,0 +1,177 @@
+"""home-en's rows of one seed: templates and own phrasings drawn, cleaned and split.
+
+    train        templates of the training side, own phrasings, names of training, manners around a quarter
+    selection, temperature, thresholds    templates of the calibration side, cut in three by template
+    report       templates of the evaluation side with evaluation's names, and out-of-scope topics of its own
+
+Extra sides, only reported: `unseen_names` (report rows that hold a name or area never seen), `known_templates`
+(training's templates with evaluation's names), `free_text` (rows of public sets that no template generates and
+no phrasing of ours either) and `free_text_read` (those that a template does read).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from random import Random
+
+from conversion.data.draw import Drawer, Drawn
+from conversion.data.drawing import Amount, ambiguous, draw_rows
+from conversion.data.free_text import load_free_text
+from conversion.data.names import load_names
+from conversion.data.out_of_scope import Foreign, load_foreign, neighbours
+from conversion.data.readings import ambiguous_forms, read_in_a_house
+from conversion.data.sentence import Sentence
+from conversion.data.spoken import manners, phrasings, politely, unread
+from conversion.data.task import TaskData
+from conversion.data.templates import Grammar, Split, Template, load_grammar, split_templates
+from firmware_py.tasks.intent import OUT_OF_SCOPE
+
+CALIBRATION = ("selection", "temperature", "thresholds")
+TRAIN = Amount(template=22, slot=5, intent=200)
+SPOKEN = Amount(template=20, slot=4)
+HELD_OUT = Amount(template=16)
+CALIBRATED = Amount(template=32)
+KNOWN = Amount(template=2)
+MIN_INTENT = 120  # training rows of an intent; a smaller one's are said again with other manners
+
+
+def build(
+    seed: int, folder: Path | None, words: tuple[str, ...] = (), tell: Callable[[float], None] | None = None
+) -> TaskData:
+    """Draw the data of a seed; equal arguments give equal rows.
+
+    Args:
+        seed: of split, draws and order.
+        folder: with the public sets for out-of-scope and free-text rows, or None.
+        words: frequent ones for invented names in training.
+        tell: hears the share done.
+
+    Raises:
+        DataInvalidError: a public set's file cannot be read.
+    """
+    tell = tell or (lambda _: None)
+    grammar = load_grammar()
+    split = split_templates(grammar.templates, seed)
+    sides = _templates(grammar, split, seed)
+    drawn = _draw(grammar, sides, seed, words)
+    tell(0.3)
+    drawn["spoken"] = _spoken(grammar, split, seed, words)
+    tell(0.6)
+    clear = _clear(drawn, lambda share: tell(0.6 + 0.35 * share))
+    foreign = load_foreign(folder, seed)
+    random = Random(f"polite {seed}")  # noqa: S311 - reproducible draws, no secret
+    known = manners("en")
+    spoken = [row.sentence for side in ("train", "spoken") for row in clear[side]]
+    held = {row.sentence.text.lower() for side in (*CALIBRATION, "report") for row in clear[side]}
+    train = [politely(row, known, random) for row in _enough(spoken) if row.text.lower() not in held]
+    free = load_free_text(folder)
+    strange = _thirds(foreign, seed)
+    rows = {side: [row.sentence for row in clear[side]] for side in (*CALIBRATION, "report")}
+    return TaskData(
+        name="home-en",
+        task="home",
+        languages=("en",),
+        labels=(*sorted({template.intent for template in grammar.templates}), OUT_OF_SCOPE),
+        slots=tuple(sorted({slot for row in train for _, _, slot in row.slots})),
+        train=(*train, *foreign.train),
+        report=(*rows["report"], *foreign.evaluation),
+        unlabelled=neighbours(folder, seed),
+        notes={
+            "sources": [
+                {"name": "home-assistant-intents (en)", "licence": "Apache-2.0", "use": "templates"},
+                {
+                    "name": "names_en.toml, spoken_en.toml",
+                    "licence": "Apache-2.0",
+                    "use": "values, phrasings",
+                },
+                *foreign.sources,
+                *free.sources,
+            ],
+            "templates": {side: len(numbers) for side, numbers in sides.items()},
+            "train_only_intents": list(split.train_only),
+            "removed_ambiguous": sum(len(drawn[side]) - len(clear[side]) for side in drawn),
+        },
+        extras={
+            "unseen_names": tuple(row.sentence for row in clear["report"] if row.values),
+            "known_templates": tuple(row.sentence for row in clear["known"] if row.values),
+            **_free_sides(free.rows, train),
+        },
+        selection=(*rows["selection"], *strange["selection"]),
+        temperature=(*rows["temperature"], *strange["temperature"]),
+        thresholds=(*rows["thresholds"], *strange["thresholds"]),
+    )
+
+
+def _templates(grammar: Grammar, split: Split, seed: int) -> dict[str, list[Template]]:
+    """Templates per side; the calibration side's go to its three splits in turn, so that intents mix."""
+    sides: dict[str, list[Template]] = {side: [] for side in ("train", "report", *CALIBRATION)}
+    order = sorted(split.calibration)
+    Random(f"calibration {seed}").shuffle(order)  # noqa: S311 - reproducible draws, no secret
+    order.sort(key=lambda number: grammar.templates[number].intent)
+    turn = {number: CALIBRATION[place % len(CALIBRATION)] for place, number in enumerate(order)}
+    for template in grammar.templates:
+        if template.number in split.evaluation:
+            sides["report"].append(template)
+        else:
+            sides[turn.get(template.number, "train")].append(template)
+    return sides
+
+
+def _draw(
+    grammar: Grammar, sides: dict[str, list[Template]], seed: int, words: tuple[str, ...]
+) -> dict[str, list[Drawn]]:
+    own, held = Drawer(grammar, load_names("train", words)), Drawer(grammar, load_names("eval"))
+    drawn = {side: draw_rows(own, sides[side], CALIBRATED, f"{seed} {side}") for side in CALIBRATION}
+    # The report's random stream keeps the name it had when the demo's sentences were drawn from it.
+    drawn["report"] = draw_rows(held, sides["report"], HELD_OUT, f"{seed} evaluation")
+    drawn["train"] = draw_rows(own, sides["train"], TRAIN, f"{seed} train")
+    drawn["known"] = draw_rows(held, sides["train"], KNOWN, f"{seed} known")
+    return drawn
+
+
+def _spoken(grammar: Grammar, split: Split, seed: int, words: tuple[str, ...]) -> list[Drawn]:
+    """Own phrasings, without those that a held-out template reads."""
+    own, templates = phrasings(grammar, "en")
+    rows = draw_rows(Drawer(own, load_names("train", words)), templates, SPOKEN, f"{seed} spoken")
+    return unread(grammar.only(split.calibration | split.evaluation), rows)
+
+
+def _clear(drawn: dict[str, list[Drawn]], tell: Callable[[float], None]) -> dict[str, list[Drawn]]:
+    """Without rows that mean two things: among what was drawn on any side, and to hassil on held-out ones."""
+    bad = ambiguous(row for rows in drawn.values() for row in rows)
+    clear = {side: [row for row in rows if not bad(row)] for side, rows in drawn.items()}
+    held = [row for side in (*CALIBRATION, "report") for row in clear[side]]
+    twice = ambiguous_forms(held, tell)
+    return {side: [row for row in rows if row.form not in twice] for side, rows in clear.items()}
+
+
+def _enough(rows: Sequence[Sentence]) -> Iterable[Sentence]:
+    """All rows, those of a small intent more than once."""
+    sizes = Counter(row.intent for row in rows)
+    for row in rows:
+        yield from [row] * max(1, round(MIN_INTENT / sizes[row.intent]))
+
+
+def _free_sides(rows: Sequence[Sentence], train: Sequence[Sentence]) -> dict[str, tuple[Sentence, ...]]:
+    """Free rows by whether a template reads them; one that training holds word for word is on neither side."""
+    known = {row.text.lower() for row in train}
+    fresh = [row for row in rows if row.text.lower() not in known]
+    ours, theirs = load_names("train").values, load_names("eval").values
+    house = {section: (*ours[section], *theirs[section]) for section in ours}
+    read = read_in_a_house([row.text for row in fresh], house)
+    return {
+        "free_text": tuple(row for row, one in zip(fresh, read, strict=True) if not one),
+        "free_text_read": tuple(row for row, one in zip(fresh, read, strict=True) if one),
+    }
+
+
+def _thirds(foreign: Foreign, seed: int) -> dict[str, list[Sentence]]:
+    """The calibration side's out-of-scope rows in three."""
+    rows = list(foreign.calibration)
+    Random(f"foreign thirds {seed}").shuffle(rows)  # noqa: S311 - reproducible draws, no secret
+    out: dict[str, list[Sentence]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        out[CALIBRATION[place % len(CALIBRATION)]].append(row)
+    return out

@@ -8,16 +8,22 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from firmware_py.contracts.clock import SystemClock
+from firmware_py.contracts.configuration import RECIPES
 from firmware_py.contracts.errors import DataMissingError, ToolMissingError
 
-if TYPE_CHECKING:
-    from conversion.train.distil import Settings
-
 ROOT = Path(__file__).resolve().parent.parent
-MODELS = ("home-en",)
+# What `ciuic model build NAME` writes without --recipe.
+SHIPPED = {
+    "home-en": ("dyn8", "w8"),
+    "clinc150": ("dyn8",),
+    "hwu64": ("dyn8",),
+    "banking77": ("dyn8",),
+    "snips7": ("dyn8",),
+}
+MODELS = tuple(SHIPPED)
 PUBLISHER = "ciuic-demo"  # the key pair that signed what ships
 LOCAL = "local"  # the one that signs where the publisher's private key is not at hand
 
@@ -30,6 +36,7 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--seed", type=int, default=0, help="of split, draws and training (default 0, what ships)"
     )
+    build.add_argument("--recipe", choices=RECIPES, help="only this one (default: what ships)")
     build.add_argument("--epochs", type=int, help="fewer than the default for a quick look")
     build.add_argument(
         "--data", type=Path, help="folder of the public sets (else CIUIC_DATA, else ../shared/data)"
@@ -85,33 +92,37 @@ def build_folder(name: str, seed: int) -> Path:
 def _build(args: argparse.Namespace) -> int:
     _enter_training_environment()
     from conversion.data.examples import examples
-    from conversion.data.home import load
     from conversion.data.sentence import write_rows
+    from conversion.data.sources import data_seed
+    from conversion.data.task import load
     from conversion.data.workbench import Workbench
-    from conversion.pipeline import USUAL_S, Job, build
-    from conversion.train.distil import Settings
+    from conversion.pipeline import USUAL_S, Job, build, settings_of
 
-    folder = args.build_dir or build_folder(args.name, args.seed)
-    out = args.out or (ROOT / "models" if args.seed == 0 else folder)
-    settings: Settings = Settings(seed=args.seed)
+    recipes = (args.recipe,) if args.recipe else SHIPPED[args.name]
+    settings = settings_of(args.name, args.seed, recipes[0])
     if args.epochs:
         settings = replace(settings, epochs=args.epochs)
-    outputs = {"dyn8": out / f"{args.name}.bundle", "w8": out / f"{args.name}.w8.bundle"}
-    job = Job(settings, ROOT, data_folder(args.data), outputs, _publisher_key())
+    folder = args.build_dir or build_folder(args.name, data_seed(args.name, args.seed))
+    ships = args.out is None and args.seed == 0
+    out = args.out or (ROOT / "models" if ships else folder)
+    job = Job(args.name, settings, recipes, ROOT, data_folder(args.data), out, _publisher_key())
     report = build(job, Workbench(folder, SystemClock(), _progress, USUAL_S))
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    if args.out or args.seed == 0:
-        (out / f"{args.name}.report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    if out == ROOT / "models":  # what ships also supplies the demo's sentences
+    text = json.dumps(report, indent=1) + "\n"
+    (folder / f"report-{recipes[0]}-{args.seed}.json").write_text(text, "utf-8")
+    if args.out or ships:
+        named = args.name if recipes == SHIPPED[args.name] else f"{args.name}.{recipes[0]}"
+        (out / f"{named}.report.json").write_text(text, "utf-8")
+    if ships and args.name == "home-en":  # what ships also supplies the demo's sentences
         write_rows(ROOT / "examples" / "home_en.jsonl", examples(load(folder / "data.json"), args.seed))
     if args.json:
         print(json.dumps(report))
         return 0
     for recipe, part in report["recipes"].items():
-        figures = part["evaluation"]["balanced"]
+        figures = part["rules"]["balanced"]
+        slots = "" if figures["slot_f1"] is None else f"  slot F1 {figures['slot_f1']:.2%}"
         print(
-            f"{part['bundle']}  {part['bytes'] / 1e6:.2f} MB  {recipe}  intent {figures['intent']:.2%}  "
-            f"macro-F1 {figures['macro_f1']:.2%}  slot F1 {figures['slot_f1']:.2%}"
+            f"{part['bundle']}  {part['sizes']['bundle'] / 1e6:.2f} MB  {recipe}  "
+            f"accuracy {figures['accuracy']:.2%}  macro-F1 {figures['macro_f1']:.2%}{slots}"
         )
     return 0
 

@@ -1,6 +1,6 @@
 """What the model must beat, and what it is not compared with on equal terms.
 
-The linear SVM sees the same training rows. hassil, the recogniser that these templates are written for, is
+The linear SVM sees the same training rows. hassil, the recogniser that the home templates are written for, is
 shown the templates themselves, held-out ones included, and the evaluation's names: it cannot be wrong on
 them for lack of knowledge, and knows nothing else.
 """
@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from conversion.check.figures import Prediction
+import numpy as np
+
+from conversion.check.figures import Guesses
 from conversion.data.names import load_names
-from conversion.data.sentence import Sentence
+from conversion.data.task import TaskData
 from conversion.data.templates import Grammar
 from firmware_py.tasks.intent import OUT_OF_SCOPE
 
 
-def linear_svm(train: Sequence[Sentence], texts: Sequence[str], seed: int) -> list[Prediction]:
+def linear_svm(data: TaskData, texts: Sequence[str], seed: int = 0) -> Guesses:
     """TF-IDF of words (1-2) and characters (2-5 within words), LinearSVC; out of scope is one more class."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline, make_union
@@ -28,29 +30,30 @@ def linear_svm(train: Sequence[Sentence], texts: Sequence[str], seed: int) -> li
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
     )
     model = make_pipeline(features, LinearSVC(C=1.0, random_state=seed))
-    model.fit([row.text.lower() for row in train], [row.intent for row in train])
-    lowered = [text.lower() for text in texts]
-    margins = model.decision_function(lowered)
-    scope = list(model.classes_).index(OUT_OF_SCOPE)
-    return [
-        Prediction(None if label == OUT_OF_SCOPE else str(label), (), float(margin[scope]))
-        for label, margin in zip(model.predict(lowered), margins, strict=True)
-    ]
+    model.fit([row.text.lower() for row in data.train], [row.intent for row in data.train])
+    margins = model.decision_function([text.lower() for text in texts])
+    classes = list(model.classes_)
+    place = {label: number for number, label in enumerate(data.labels)}
+    number = np.array([-1 if name == OUT_OF_SCOPE else place[name] for name in classes])
+    score = margins[:, classes.index(OUT_OF_SCOPE)] if OUT_OF_SCOPE in classes else -margins.max(-1)
+    return Guesses(number[margins.argmax(-1)], score)
 
 
-def hassil_recogniser(grammar: Grammar, texts: Sequence[str]) -> list[Prediction]:
+def hassil_recogniser(grammar: Grammar, data: TaskData, texts: Sequence[str]) -> Guesses:
     """hassil's own answers, with the evaluation's names as the house's entities and areas."""
     from hassil.recognize import recognize_best
 
     lists = _entities()
+    place = {label: number for number, label in enumerate(data.labels)}
     out = []
     for text in texts:
         result = recognize_best(
             text, grammar.parsed, slot_lists=lists, best_slot_name="name", language="en",
             intent_context={"area": "here"},
         )  # fmt: skip
-        out.append(Prediction(None if result is None else str(result.intent.name), (), float(result is None)))
-    return out
+        out.append(-1 if result is None else place[str(result.intent.name)])
+    label = np.array(out, np.int64)
+    return Guesses(label, (label == -1).astype(float))
 
 
 def _entities() -> dict[str, Any]:

@@ -1,61 +1,78 @@
-"""Temperatures and thresholds of one recipe, found on the calibration split with the recipe's own logits.
+"""Temperatures and the scope threshold of one recipe, with the recipe's own logits.
 
-Temperature per exit: least negative log-likelihood (Guo et al. 2017). Scope threshold: the lowest one that
-turns away at most `MAX_REJECTED` of the in-scope rows at the last exit.
+Temperature per exit and widths, on the `temperature` split: least negative log-likelihood (Guo et al. 2017).
+Scope threshold, on the `thresholds` split: the lowest one that turns away at most a given share of the
+in-scope rows at the last exit of the full width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from conversion.check.cascade import Prefix, Scope, judge_rows
+
 PRESETS = {"thrifty": 0.7, "balanced": 0.8, "careful": 0.9}
 DEFAULT = "balanced"
-MAX_REJECTED = 0.005
 _LOWEST = 0.3  # a scope threshold below this would call likely answers foreign
+_STEPS = 40  # golden section: the interval shrinks to 4e-9 of itself
 
 Array = npt.NDArray[Any]
 
 
+def temperatures(logits: Mapping[Prefix, Array], targets: Array) -> dict[Prefix, float]:
+    """The temperature of every prefix from logits [N,C] and label numbers [N]; foreign rows without a label are left out."""
+    known = targets >= 0
+    return {prefix: round(fit_temperature(one[known], targets[known]), 4) for prefix, one in logits.items()}
+
+
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """What the manifest gets: temperatures per exit and the scope threshold."""
+class Strangeness:
+    """How strangeness is scored: by the probability of `oos`, or by what the best label in scope lacks to 1.
 
-    temperatures: tuple[float, ...]
-    scope_threshold: float
-    error_before: tuple[float, ...]
-    error_after: tuple[float, ...]
+    `rejected`: the share of in-scope rows that may be turned away.
+    """
+
+    by_label: bool = True
+    rejected: float = 0.005
 
 
-def calibrate(logits: Array, targets: Array, scope_index: int) -> Calibration:
-    """Find them from logits [N,E,C] and labels [N], out-of-scope rows among them."""
-    exits = logits.shape[1]
-    temperatures = tuple(fit_temperature(logits[:, number], targets) for number in range(exits))
-    last = softmax(logits[:, -1] / temperatures[-1])
-    inside = np.sort(last[targets != scope_index, scope_index])
-    allowed = int(len(inside) * MAX_REJECTED)
-    threshold = float(inside[len(inside) - 1 - allowed]) + 1e-6 if len(inside) else 0.5
-    ones = (1.0,) * exits
-    return Calibration(
-        temperatures=tuple(round(value, 4) for value in temperatures),
-        scope_threshold=round(min(0.9, max(_LOWEST, threshold)), 4),
-        error_before=tuple(calibration_error(logits[:, e], targets, ones[e]) for e in range(exits)),
-        error_after=tuple(calibration_error(logits[:, e], targets, temperatures[e]) for e in range(exits)),
-    )
+def scope_of(logits: Array, temperature: float, foreign: Array, index: int | None, how: Strangeness) -> Scope:
+    """How strangeness is scored and from which score on a text is out of scope.
+
+    Args:
+        logits: [N,C] of the last exit.
+        temperature: of that exit.
+        foreign: bool [N], rows that are out of scope.
+        index: where `oos` stands; None: the task has no foreign rows to learn from and nothing is turned away.
+        how: it is scored, and how many may be turned away.
+    """
+    if index is None:
+        return Scope()
+    score = np.sort(judge_rows(logits, temperature, Scope(2.0, index, how.by_label)).score[~foreign])
+    place = len(score) - 1 - int(len(score) * how.rejected)
+    threshold = float(score[place]) + 1e-6 if len(score) else 0.5
+    return Scope(round(min(0.99, max(_LOWEST, threshold)), 4), index, how.by_label)
 
 
 def fit_temperature(logits: Array, targets: Array) -> float:
     """The temperature in [0.25, 4] with the least mean negative log-likelihood, by golden section."""
     low, high, ratio = np.log(0.25), np.log(4.0), (5**0.5 - 1) / 2
-    for _ in range(40):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if _loss(logits, targets, np.exp(left)) < _loss(logits, targets, np.exp(right)):
-            high = right
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    at_left, at_right = _loss(logits, targets, np.exp(left)), _loss(logits, targets, np.exp(right))
+    for _ in range(_STEPS):
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - ratio * (high - low)
+            at_left = _loss(logits, targets, np.exp(left))
         else:
-            low = left
+            low, left, at_left = left, right, at_right
+            right = low + ratio * (high - low)
+            at_right = _loss(logits, targets, np.exp(right))
     return float(np.exp((low + high) / 2))
 
 

@@ -1,134 +1,93 @@
-"""Figures of a recipe on unseen templates: every template weighs the same, whatever it was drawn into."""
+"""What a split says of one configuration or of a baseline: every template weighs the same.
+
+Shares are over the in-scope rows, where a rejected one is wrong; out-of-scope rows stand beside them.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from conversion.check.answers import Answers
-from conversion.check.parity import Rules, chosen_exits
-from conversion.data.sentence import Sentence, Slot
-from firmware_py.inference.exits import judge
-from firmware_py.tasks.intent import spans_of
-from firmware_py.tasks.text import WordPiece
+from conversion.check.cascade import Configuration, Lattice, Truth, run, slot_f1, walk, weighted
 
 Array = npt.NDArray[Any]
+FIXED_ACCURACY = 0.94  # in scope, at which the recall of out-of-scope rows is also given
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """What a system says of one sentence; intent None = turned away. `scope_score` grows with strangeness."""
+class Guesses:
+    """What a system said of N rows: label int [N] (-1: turned away), score [N] that grows with strangeness."""
 
-    intent: str | None
-    slots: tuple[Slot, ...] = ()
-    scope_score: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Shares from 0 to 1 over in-scope rows (a rejected one is wrong), then the out-of-scope rows."""
-
-    rows: int
-    templates: int
-    intent: float
-    macro_f1: float
-    slot_f1: float | None
-    out_of_scope_rows: int
-    out_of_scope_auroc: float | None
-    out_of_scope_recall: float | None
-    in_scope_rejected: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the report."""
-        return {name: round(v, 5) if isinstance(v, float) else v for name, v in asdict(self).items()}
+    label: Array
+    score: Array
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Labels and slots in the heads' order, and the tokenizer."""
-
-    labels: tuple[str, ...]
-    slots: tuple[str, ...]
-    tokenizer: WordPiece
-
-
-def predictions(answers: Answers, texts: Sequence[str], rules: Rules, names: Names) -> list[Prediction]:
-    """Decode with exits on: the first exit whose confidence meets the rule answers intent and slots."""
-    out = []
-    for row, (text, at) in enumerate(zip(texts, chosen_exits(answers.logits, rules), strict=True)):
-        verdict = judge(
-            answers.logits[row, at].copy(), rules.temperatures[at], rules.scope_threshold, rules.scope_index
-        )
-        tags = [int(tag) for tag in answers.tags[row, at] if tag >= 0]
-        found = spans_of(tags, names.tokenizer.encode(text), names.tokenizer.continues)
-        slots = tuple((start, end, names.slots[slot]) for slot, start, end in found)
-        label = None if verdict.out_of_scope else names.labels[verdict.label_index]
-        out.append(Prediction(label, slots, verdict.out_of_scope_score))
-    return out
+def describe(lattice: Lattice, configuration: Configuration) -> dict[str, Any]:
+    """The figures of one configuration of the lattice on its split."""
+    outcome, truth = run(lattice, configuration), lattice.truth
+    known, weight = truth.inside, truth.weight
+    at, rows = walk(lattice, configuration), np.arange(len(truth.target))
+    labels = np.stack([lattice.verdicts[prefix].label for prefix in _asked(lattice, configuration)])[at, rows]
+    said = Guesses(np.where(outcome.rejected, -1, labels), outcome.score)
+    last = lattice.right[configuration.widths]
+    inner = weight[known]
+    return measure(truth, said) | {
+        "slot_f1": None if outcome.slots is None else _round(slot_f1(outcome.slots[known], inner)),
+        "exit_share": [_round(weighted(outcome.exits[known] == e, inner)) for e in range(lattice.depth + 1)],
+        "compute_ratio": _round(weighted(outcome.ratio[known], inner)),
+        "macs": round(weighted(outcome.macs[known], inner)),
+        "harm": _round(weighted((last & ~outcome.right)[known], inner)),
+    }
 
 
-def measure(
-    rows: Sequence[Sentence], said: Sequence[Prediction], foreign: Sequence[Prediction], *, slots: bool = True
-) -> Figures:
-    """Compare predictions with in-scope rows (weighted by template) and with foreign rows."""
-    weight = template_weights(rows)
-    right = np.array([one.intent == row.intent for row, one in zip(rows, said, strict=True)])
-    scores = np.array([one.scope_score for one in said])
-    strange = np.array([one.scope_score for one in foreign])
-    spread = bool(len(foreign)) and bool(np.ptp(np.concatenate([scores, strange])) > 0)
-    return Figures(
-        rows=len(rows),
-        templates=len({row.template for row in rows}),
-        intent=float((right * weight).sum() / weight.sum()),
-        macro_f1=macro_f1(rows, said, weight),
-        slot_f1=slot_f1(rows, said, weight) if slots else None,
-        out_of_scope_rows=len(foreign),
-        out_of_scope_auroc=auroc(scores, strange) if spread else None,
-        out_of_scope_recall=float(np.mean([one.intent is None for one in foreign])) if foreign else None,
-        in_scope_rejected=float(
-            (np.array([one.intent is None for one in said]) * weight).sum() / weight.sum()
-        ),
-    )
+def measure(truth: Truth, said: Guesses) -> dict[str, Any]:
+    """Accuracy, macro-F1 and the out-of-scope figures."""
+    known, weight = truth.inside, truth.weight
+    right = said.label == truth.target
+    return {
+        "n": int(known.sum()),
+        "accuracy": _round(weighted(right[known], weight[known])),
+        "macro_f1": _round(macro_f1(truth, said.label)),
+        "rejected": _round(weighted((said.label == -1)[known], weight[known])),
+        "out_of_scope": out_of_scope(truth, said),
+    }
 
 
-def template_weights(rows: Sequence[Sentence]) -> Array:
-    """One over the template's number of rows."""
-    count: dict[int, int] = defaultdict(int)
-    for row in rows:
-        count[row.template] += 1
-    return np.array([1.0 / count[row.template] for row in rows])
+def out_of_scope(truth: Truth, said: Guesses) -> dict[str, Any] | None:
+    """Count, AUROC, recall and in-scope accuracy at the shipped threshold, and recall at `FIXED_ACCURACY`."""
+    known = truth.inside
+    if known.all():
+        return None
+    right = (said.label == truth.target)[known]
+    inside, strange, weight = said.score[known], said.score[~known], truth.weight[known]
+    return {
+        "n": int((~known).sum()),
+        "auroc": _round(auroc(inside, strange)) if np.ptp(said.score) > 0 else None,
+        "recall": _round(float((said.label[~known] == -1).mean())),
+        "in_scope_accuracy": _round(weighted(right, weight)),
+        "recall_at_94": _recall_at(inside, strange, right * weight / weight.sum()),
+    }
 
 
-def macro_f1(rows: Sequence[Sentence], said: Sequence[Prediction], weight: Array) -> float:
-    """Mean F1 over the intents that occur in the rows."""
-    hit: dict[str, float] = defaultdict(float)
-    missed: dict[str, float] = defaultdict(float)
-    wrong: dict[str, float] = defaultdict(float)
-    for row, one, w in zip(rows, said, weight, strict=True):
-        if one.intent == row.intent:
-            hit[row.intent] += w
+def macro_f1(truth: Truth, label: Array) -> float:
+    """Mean F1 over the intents that occur among the in-scope rows."""
+    hit: dict[int, float] = defaultdict(float)
+    missed: dict[int, float] = defaultdict(float)
+    wrong: dict[int, float] = defaultdict(float)
+    known = np.flatnonzero(truth.inside)
+    for want, got, weight in zip(truth.target[known], label[known], truth.weight[known], strict=True):
+        if got == want:
+            hit[int(want)] += weight
             continue
-        missed[row.intent] += w
-        if one.intent is not None:
-            wrong[one.intent] += w
-    intents = sorted({row.intent for row in rows})
+        missed[int(want)] += weight
+        wrong[int(got)] += weight
+    intents = sorted({int(one) for one in truth.target[known]})
     return float(np.mean([2 * hit[i] / (2 * hit[i] + missed[i] + wrong[i]) for i in intents]))
-
-
-def slot_f1(rows: Sequence[Sentence], said: Sequence[Prediction], weight: Array) -> float:
-    """Micro-F1 of exact spans with their names."""
-    both = only = lost = 0.0
-    for row, one, w in zip(rows, said, weight, strict=True):
-        want, got = set(row.slots), set(one.slots)
-        both += w * len(want & got)
-        only += w * len(got - want)
-        lost += w * len(want - got)
-    return float(2 * both / max(2 * both + only + lost, 1e-12))
 
 
 def auroc(inside: Array, outside: Array) -> float:
@@ -140,25 +99,36 @@ def auroc(inside: Array, outside: Array) -> float:
     return float(positive / (len(inside) * len(outside)))
 
 
-def exit_share(answers: Answers, rules: Rules, rows: Sequence[Sentence]) -> list[float]:
-    """Share of templates' rows that each exit answers."""
-    weight, at = template_weights(rows), np.array(chosen_exits(answers.logits, rules))
-    return [round(float(weight[at == e].sum() / weight.sum()), 5) for e in range(answers.logits.shape[1])]
+def per_language(truth: Truth, right: Array, languages: Sequence[str]) -> dict[str, float]:
+    """In-scope accuracy of each language's rows."""
+    tags = np.array(languages)
+    out = {}
+    for language in sorted(set(languages)):
+        rows = truth.inside & (tags == language)
+        if rows.any():
+            out[language] = _round(weighted(right[rows], truth.weight[rows]))
+    return out
 
 
-def intent_by_exit(
-    answers: Answers, rules: Rules, rows: Sequence[Sentence], names: Names
-) -> tuple[float, ...]:
-    """Intent accuracy were each exit to answer everything; a rejected row is wrong."""
-    weight, out = template_weights(rows), []
-    for e in range(answers.logits.shape[1]):
-        said = [
-            judge(one[e].copy(), rules.temperatures[e], rules.scope_threshold, rules.scope_index)
-            for one in answers.logits
-        ]
-        right = [
-            not v.out_of_scope and names.labels[v.label_index] == row.intent
-            for v, row in zip(said, rows, strict=True)
-        ]
-        out.append(round(float((np.array(right) * weight).sum() / weight.sum()), 5))
-    return tuple(out)
+def _recall_at(inside: Array, strange: Array, gain: Array) -> float | None:
+    """Most foreign rows turned away while at least `FIXED_ACCURACY` of the in-scope ones are kept and right.
+
+    `gain` [N] is what each in-scope row adds to the accuracy while it is kept; rejected ones count as wrong
+    already where the shipped threshold turned them away.
+    """
+    order = np.argsort(inside)
+    total = np.cumsum(gain[order])
+    enough = np.flatnonzero(total >= FIXED_ACCURACY)
+    if not len(enough):
+        return None
+    threshold = inside[order][enough[0]]
+    return _round(float((strange > threshold).mean()))
+
+
+def _asked(lattice: Lattice, configuration: Configuration) -> list[tuple[int, ...]]:
+    prefixes = configuration.prefixes()
+    return [prefix if prefix in lattice.verdicts else prefixes[-1] for prefix in prefixes]
+
+
+def _round(value: float) -> float:
+    return round(float(value), 5)

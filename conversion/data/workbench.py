@@ -11,11 +11,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from firmware_py.contracts.clock import Clock
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -55,6 +56,16 @@ class Workbench:
         self.seconds[name] = float((self.folder / f"{made}.seconds").read_text("utf-8"))
         self._done_s += self.weights.get(name, 0.0)
         return path
+
+    def work(self, name: str, work: Callable[[Callable[[float], None]], T]) -> T:
+        """Do something that keeps its own results elsewhere, with the same progress line."""
+        start_s = self.clock.now_s()
+        tell = self._tell(name, start_s)
+        tell(0.0)
+        made = work(tell)
+        self.seconds[name] = self.seconds.get(name, 0.0) + round(self.clock.now_s() - start_s, 1)
+        self._done_s += self.weights.get(name, 0.0)
+        return made
 
     def _tell(self, name: str, start_s: float) -> Callable[[float], None]:
         """A function that reports the share of this step and the minutes left of the whole build."""

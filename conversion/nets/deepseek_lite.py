@@ -7,13 +7,19 @@ up-projection is part of the query's matrix and the value up-projection part of 
 attend to the latent row itself. What attention caches is then one row of r + p numbers a token and
 layer; that row is the stage's `state`.
 
-Width: `gates` holds one learned factor for each of 4 groups in each of 3 stages. A group is a quarter
-of the heads and of the FFN columns; with `width` < 4 only the first groups run.
+Width: `gates` holds one learned factor for each of 4 groups in each of 3 stages, 12 in all. A group is a
+quarter of the heads and of the FFN columns; at width w only a stage's first w groups run. The residual
+stream keeps its full width, so any width of one stage composes with any of the next.
+
+Normalisation is RMSNorm, or DyT (Zhu et al. 2025, arXiv 2503.10622) for accelerators that have tanh and
+no square root: `tanh(alpha x)` with one learned alpha, the gain behind it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +42,7 @@ class Dims:
     stages: int = 3
     layers: int = 1  # per stage
     dropout: float = 0.1
+    norm: Literal["rms", "dyt"] = "rms"
 
     @property
     def state(self) -> int:
@@ -54,6 +61,18 @@ def norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON)
 
 
+class Norm(nn.Module):
+    """RMSNorm or DyT, without gain."""
+
+    def __init__(self, kind: Literal["rms", "dyt"]) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.tensor(0.8)) if kind == "dyt" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Over the last axis."""
+        return norm(x) if self.alpha is None else torch.tanh(self.alpha * x)
+
+
 def swap_halves(x: Tensor) -> Tensor:
     """(x1, x2) -> (-x2, x1) over the last axis: the rotary embedding's other half."""
     first, second = x.chunk(2, dim=-1)
@@ -67,6 +86,9 @@ class Layer(nn.Module):
         super().__init__()
         d, width = dims.d, dims.heads * dims.latent
         self.dims = dims
+        self.norm_attention = Norm(dims.norm)
+        self.norm_latent = Norm(dims.norm)
+        self.norm_ffn = Norm(dims.norm)
         self.gain_attention = nn.Parameter(torch.ones(d))
         self.gain_ffn = nn.Parameter(torch.ones(d))
         self.query = nn.Linear(d, width)  # W_Q with W_UK absorbed
@@ -78,30 +100,62 @@ class Layer(nn.Module):
         self.up = nn.Linear(d, dims.ffn)
         self.down = nn.Linear(dims.ffn, d)
         self.drop = nn.Dropout(dims.dropout)
+        self.masks: tuple[Tensor, Tensor] | None = None  # of heads and columns, while importance is measured
 
     def forward(
         self, h: Tensor, bias: Tensor, position: tuple[Tensor, Tensor], groups: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """h [B,T,d], bias [B,1,T,T], position cos and sin [T,p], groups [4] -> h [B,T,d], state [B,T,r+p]."""
+        """h [B,T,d], bias [B,1,T,T], position cos and sin [T,p], the gates of the groups that run [w] -> h, state [B,T,r+p]."""
         batch, length, _ = h.shape
         dims, (cos, sin) = self.dims, position
-        x = norm(h) * self.gain_attention
-        query = self.query(x).view(batch, length, dims.heads, dims.latent)  # [B,T,H,r]
-        turned = self.query_rope(x).view(batch, length, dims.heads, dims.rope)  # [B,T,H,p]
+        heads = dims.heads // GROUPS * len(groups)
+        columns = dims.ffn // GROUPS * len(groups)
+        x = self.norm_attention(h) * self.gain_attention
+        query = _first(self.query, x, heads * dims.latent).view(batch, length, heads, dims.latent)
+        turned = _first(self.query_rope, x, heads * dims.rope).view(batch, length, heads, dims.rope)
         turned = turned * cos[:, None] + swap_halves(turned) * sin[:, None]
-        latent = norm(self.latent(x))  # [B,T,r]
+        latent = self.norm_latent(self.latent(x))  # [B,T,r]
         key = self.key_rope(x)
         key = key * cos + swap_halves(key) * sin  # [B,T,p]
         state = torch.cat([latent, key], -1)  # [B,T,r+p]
         query = torch.cat([query, turned], -1).transpose(1, 2)  # [B,H,T,r+p]
         score = query @ state[:, None].transpose(2, 3) * (dims.latent + dims.rope) ** -0.5 + bias
         seen = (score.softmax(-1) @ latent[:, None]).transpose(1, 2)  # [B,T,H,r]
-        per_head = groups.repeat_interleave(dims.heads // GROUPS)[:, None]
-        h = h + self.drop(self.out((seen * per_head).reshape(batch, length, -1)))
-        x = norm(h) * self.gain_ffn
-        columns = functional.silu(self.gate(x)) * self.up(x)  # [B,T,ffn]
-        columns = columns * groups.repeat_interleave(dims.ffn // GROUPS)
-        return h + self.drop(self.down(columns)), state
+        seen = seen * groups.repeat_interleave(dims.heads // GROUPS)[:, None]
+        if self.masks is not None:
+            seen = seen * self.masks[0][:, None]
+        h = h + self.drop(_joined(self.out, seen.reshape(batch, length, -1)))
+        x = self.norm_ffn(h) * self.gain_ffn
+        inner = functional.silu(_first(self.gate, x, columns)) * _first(self.up, x, columns)
+        inner = inner * groups.repeat_interleave(dims.ffn // GROUPS)
+        if self.masks is not None:
+            inner = inner * self.masks[1]
+        return h + self.drop(_joined(self.down, inner)), state
+
+    def reorder(self, heads: Tensor, columns: Tensor) -> None:
+        """Put heads and FFN columns into another order; what the layer computes at full width stays the same."""
+        dims = self.dims
+        rows = (heads[:, None] * dims.latent + torch.arange(dims.latent)).flatten()
+        turns = (heads[:, None] * dims.rope + torch.arange(dims.rope)).flatten()
+        for layer, order in (
+            (self.query, rows),
+            (self.query_rope, turns),
+            (self.gate, columns),
+            (self.up, columns),
+        ):
+            layer.weight.data, layer.bias.data = layer.weight.data[order], layer.bias.data[order]
+        self.out.weight.data = self.out.weight.data[:, rows]
+        self.down.weight.data = self.down.weight.data[:, columns]
+
+
+def _first(layer: nn.Linear, x: Tensor, rows: int) -> Tensor:
+    """The first `rows` outputs of a Linear; narrow widths cost what they save."""
+    return functional.linear(x, layer.weight[:rows], layer.bias[:rows])
+
+
+def _joined(layer: nn.Linear, x: Tensor) -> Tensor:
+    """A Linear of the first inputs only."""
+    return functional.linear(x, layer.weight[:, : x.shape[-1]], layer.bias)
 
 
 class DeepSeekLite(nn.Module):
@@ -126,14 +180,18 @@ class DeepSeekLite(nn.Module):
                 layer.down.weight.data *= 0.5
 
     def forward(
-        self, ids: Tensor, bias: Tensor, position: tuple[Tensor, Tensor], width: int = GROUPS
+        self, ids: Tensor, bias: Tensor, position: tuple[Tensor, Tensor], widths: Sequence[int] | None = None
     ) -> list[Tensor]:
-        """ids [B,T], bias [B,1,T,T], cos and sin [T,p] -> h [B,T,d] after each stage."""
-        kept = (torch.arange(GROUPS) < width).to(self.gates.dtype)
+        """ids [B,T], bias [B,1,T,T], cos and sin [T,p], a width per stage -> h [B,T,d], embedded and after each stage."""
         h = self.drop(self.embedding(ids))
-        out = []
-        for stage, gates in zip(self.stages, self.gates, strict=True):
+        out = [h]
+        for stage, gates, width in zip(self.stages, self.gates, widths or self.full, strict=True):
             for layer in stage:
-                h, _ = layer(h, bias, position, gates * kept)
+                h, _ = layer(h, bias, position, gates[:width])
             out.append(h)
         return out
+
+    @property
+    def full(self) -> tuple[int, ...]:
+        """Full width in every stage."""
+        return (GROUPS,) * self.dims.stages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,24 +16,36 @@ HIDDEN = 128  # of the intent head
 TAG_HIDDEN = 64  # of the tag head
 
 
-class Head(nn.Module):
-    """Intent and tag head of one exit."""
+class Said(NamedTuple):
+    """What one exit says: logits [B,C], tag logits [B,T,G] or None without slots, pooled rows [B,3d]."""
 
-    def __init__(self, d: int, labels: int, tags: int) -> None:
+    logits: Tensor
+    tags: Tensor | None
+    pool: Tensor
+
+
+class Head(nn.Module):
+    """Intent and tag head of one exit; no tag head where the task has no slots."""
+
+    def __init__(self, d: int, labels: int, slots: int) -> None:
         super().__init__()
+        self.slots = slots
         self.intent_w1 = _matrix(3 * d, HIDDEN)
         self.intent_b1 = nn.Parameter(torch.zeros(HIDDEN))
         self.intent_w2 = _matrix(HIDDEN, labels)
         self.intent_b2 = nn.Parameter(torch.zeros(labels))
+        self.drop = nn.Dropout(0.1)
+        if not slots:
+            return
+        tags = 2 * slots + 1
         self.tag_w1 = nn.Parameter(torch.randn(len(WINDOW), d, TAG_HIDDEN) * (len(WINDOW) * d) ** -0.5)
         self.tag_pool = _matrix(3 * d, TAG_HIDDEN)
         self.tag_b1 = nn.Parameter(torch.zeros(TAG_HIDDEN))
         self.tag_w2 = _matrix(TAG_HIDDEN, tags)
         self.tag_b2 = nn.Parameter(torch.zeros(tags))
-        self.drop = nn.Dropout(0.1)
 
-    def forward(self, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """h [B,T,d], mask [B,T] (1 for a token) -> logits [B,C], tag logits [B,T,G], pool [B,3d]."""
+    def forward(self, h: Tensor, mask: Tensor) -> Said:
+        """h [B,T,d], mask [B,T] (1 for a token)."""
         rows = norm(h) * mask[..., None]
         count = mask.sum(1, keepdim=True)
         last = rows[torch.arange(len(rows)), count[:, 0].long() - 1]
@@ -40,14 +53,27 @@ class Head(nn.Module):
         pool = torch.cat([rows.sum(1) / count, highest, last], -1)
         hidden = torch.relu(self.drop(pool) @ self.intent_w1 + self.intent_b1)
         logits = self.drop(hidden) @ self.intent_w2 + self.intent_b2
+        if not self.slots:
+            return Said(logits, None, pool)
         tags = (pool @ self.tag_pool + self.tag_b1)[:, None].expand(-1, h.shape[1], -1)
         for weight, shift in zip(self.tag_w1, WINDOW, strict=True):
             tags = tags + _shift(rows, shift) @ weight
-        return logits, self.drop(torch.relu(tags)) @ self.tag_w2 + self.tag_b2, pool
+        return Said(logits, self.drop(torch.relu(tags)) @ self.tag_w2 + self.tag_b2, pool)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays of the bundle's member, float16."""
-        return {name: getattr(self, name).detach().numpy().astype(np.float16) for name in NAMES}
+        """The arrays of the bundle's member: int8 matrices with a float32 scale per output column, float32 shifts."""
+        out: dict[str, np.ndarray] = {}
+        for name in NAMES:
+            if not hasattr(self, name):
+                continue
+            value = getattr(self, name).detach().numpy().astype(np.float32)
+            if value.ndim == 1:
+                out[name] = value
+                continue
+            scale = np.maximum(np.abs(value).max(-2, keepdims=True), 1e-8) / 127.0
+            out[name] = np.clip(np.rint(value / scale), -127, 127).astype(np.int8)
+            out[f"{name}_scale"] = scale.astype(np.float32)
+        return out
 
     def to_bytes(self) -> bytes:
         """The bundle's member: an `.npz` with the same bytes for the same weights."""

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from conversion.nets.deepseek_lite import DeepSeekLite, Dims
-from conversion.nets.heads import Head
+from conversion.nets.heads import Head, Said
 from firmware_py.inference.tensors import BLOCKED, position_tables
-
-TEACHER_WIDTH = 384  # of MiniLM's rows
 
 
 class Student(nn.Module):
-    """Trunk, one head per exit, and the projections to the teacher's width."""
+    """Trunk, one head per exit - the zeroth over the embedded rows - and the projections to the teacher's width."""
 
-    def __init__(self, dims: Dims, labels: int, slots: int) -> None:
+    def __init__(self, dims: Dims, labels: int, slots: int, teacher_width: int = 1) -> None:
         super().__init__()
         self.trunk = DeepSeekLite(dims)
-        self.heads = nn.ModuleList(Head(dims.d, labels, 2 * slots + 1) for _ in range(dims.stages))
-        self.project = nn.ModuleList(nn.Linear(3 * dims.d, TEACHER_WIDTH) for _ in range(dims.stages))
+        exits = dims.stages + 1
+        self.heads = nn.ModuleList(Head(dims.d, labels, slots) for _ in range(exits))
+        self.project = nn.ModuleList(nn.Linear(3 * dims.d, teacher_width) for _ in range(exits))
 
-    def forward(self, ids: Tensor, mask: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """ids and mask [B,T] -> per exit: logits [B,C], tag logits [B,T,G], pool [B,3d]."""
-        rows = self.trunk(ids, attention_bias(mask), positions(ids.shape[1], self.trunk.dims.rope))
+    def forward(self, ids: Tensor, mask: Tensor, widths: Sequence[int] | None = None) -> list[Said]:
+        """ids and mask [B,T], a width per stage -> what each exit says, the zeroth first."""
+        place = positions(ids.shape[1], self.trunk.dims.rope)
+        rows = self.trunk(ids, attention_bias(mask), place, widths)
         return [head(h, mask) for head, h in zip(self.heads, rows, strict=True)]
 
 

@@ -13,7 +13,7 @@ from conversion.data.sentence import Sentence
 from firmware_py.tasks.intent import tags_of
 from firmware_py.tasks.text import WordPiece
 
-MAX_TOKENS = 32
+MAX_TOKENS = 64
 IGNORED = -100  # torch's own mark for "no target"
 
 
@@ -44,7 +44,10 @@ class Batch:
 def encode(
     sentences: Sequence[Sentence], tokenizer: WordPiece, labels: Sequence[str], slots: Sequence[str]
 ) -> Encoded:
-    """Tokens, BIO tags of each word's first piece, and labels; a text beyond 32 tokens is cut, an unknown slot is outside."""
+    """Tokens, BIO tags of each word's first piece, and labels; a row whose intent is no label has neither.
+
+    A text beyond `MAX_TOKENS` is cut, an unknown slot is outside.
+    """
     count = len(sentences)
     ids = np.zeros((count, MAX_TOKENS), np.int64)
     tags = np.full((count, MAX_TOKENS), IGNORED, np.int64)
@@ -56,21 +59,33 @@ def encode(
         length = min(len(tokens.ids), MAX_TOKENS)
         marked = [(slot_index[name], start, end) for start, end, name in sentence.slots if name in slot_index]
         ids[row, :length] = tokens.ids[:length]
+        lengths[row] = length
+        if sentence.intent not in label_index:
+            continue
         tags[row, :length] = [
             IGNORED if piece in tokenizer.continues else tag
             for piece, tag in zip(tokens.ids[:length], tags_of(marked, tokens.spans), strict=False)
         ]
-        lengths[row] = length
-    known = np.array([label_index[sentence.intent] for sentence in sentences], np.int64)
+    known = np.array([label_index.get(sentence.intent, IGNORED) for sentence in sentences], np.int64)
     return Encoded(*(torch.from_numpy(array) for array in (ids, tags, lengths, known)))
 
 
-def batches(side: Encoded, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
-    """Every row once; like lengths together. With a generator the order is random, else by length."""
-    lengths = side.lengths.double()
+def sample(side: Encoded, unlabelled: float, generator: torch.Generator) -> Tensor:
+    """Numbers of the rows of one epoch: every labelled row, and `unlabelled` times as many of the others."""
+    known, others = torch.nonzero(side.labels >= 0)[:, 0], torch.nonzero(side.labels < 0)[:, 0]
+    drawn = torch.randperm(len(others), generator=generator)[: round(len(known) * unlabelled)]
+    return torch.cat([known, others[drawn]])
+
+
+def batches(
+    side: Encoded, size: int, generator: torch.Generator | None = None, rows: Tensor | None = None
+) -> Iterator[Batch]:
+    """Every row, or every one of `rows`, once; like lengths together. At random with a generator, else by length."""
+    rows = torch.arange(len(side)) if rows is None else rows
+    lengths = side.lengths[rows].double()
     if generator is not None:
         lengths = lengths + torch.rand(len(lengths), generator=generator) * 3
-    order = torch.argsort(lengths, stable=True)
+    order = rows[torch.argsort(lengths, stable=True)]
     chunks = list(order.split(size))
     if generator is not None:
         chunks = [chunks[int(number)] for number in torch.randperm(len(chunks), generator=generator)]

@@ -1,46 +1,63 @@
-"""Distillation: every exit learns from labels, slot tags and the teacher.
+"""Distillation: every exit and every width learns from labels, slot tags and the teacher.
 
-Per exit: cross-entropy on the label, cross-entropy on the tags, KL divergence to the teacher's logits at
-temperature 2 (Hinton et al. 2015) and the cosine between the exit's pooled row, projected, and the teacher's
-embedding. A batch is perturbed first (`batches.perturb`).
+Per exit: cross-entropy on label and tags, KL divergence to the teacher's logits at temperature 2 (Hinton et
+al. 2015), cosine between the exit's pooled row, projected, and the teacher's. Rows without a label have the
+teacher's terms alone.
+
+Two phases. First the full width learns alone; then heads and FFN columns are sorted by importance into the
+four groups, and the sandwich rule follows (Yu and Huang 2019, arXiv 1903.05134): every step trains the full
+width and, in turn, the narrowest or a random width per stage. The gates learn along.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from random import Random
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from conversion.nets.deepseek_lite import GROUPS
+from conversion.nets.heads import Said
+from conversion.nets.importance import Order, sort_groups
 from conversion.nets.student import Student
-from conversion.train.batches import IGNORED, Batch, Encoded, batches, perturb
+from conversion.train.batches import IGNORED, Batch, Encoded, batches, perturb, sample
 from conversion.train.precision import fast
 from conversion.train.teacher import Lesson
 
-EXIT_WEIGHTS = (1.0, 1.0, 1.0)  # the first answers nine of ten
 TEMPERATURE = 2.0
 SMOOTHING = 0.02
 WORD_DROP = 0.04  # share of tokens replaced by [UNK]: what is left must do
+SORT_BATCHES = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to train; the defaults are what ships."""
+    """How to train; the defaults are what ships. The ablation turns single terms off."""
 
     seed: int
-    epochs: int = 10
+    epochs: int = 16
+    unlabelled: float = 2.0  # rows without a label per labelled row, drawn anew each epoch
+    full_share: float = 0.35  # of the steps before widths are sorted and join in
     layers: int = 2  # per stage
+    stages: int = 3
     batch: int = 128
     rate: float = 3e-3
     embedding_rate: float = 0.1  # of `rate`: words never drawn must stay near their trained neighbours
     decay: float = 0.02
     warm_up_steps: int = 150
+    labels: float = 1.0
     kl: float = 0.7
     cosine: float = 0.5
+    zeroth: float = 0.3  # weight of the zeroth exit; the others have 1
     perturbed: float = 0.08  # share of rows that lose a word
+    order: Order = "importance"
+    sandwich: bool = True
+    learned_gates: bool = True
+    norm: str = "rms"
 
 
 def distil(
@@ -49,49 +66,109 @@ def distil(
     """Train in place; equal seeds, thread counts and CPUs give equal weights."""
     torch.manual_seed(settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)
-    embedding = student.trunk.embedding.weight
-    rest = [parameter for parameter in student.parameters() if parameter is not embedding]
-    groups = [{"params": rest, "scale": 1.0}, {"params": [embedding], "scale": settings.embedding_rate}]
-    optimiser = torch.optim.AdamW(groups, lr=settings.rate, weight_decay=settings.decay)
-    steps = settings.epochs * math.ceil(len(side) / settings.batch)
+    random = Random(settings.seed)  # noqa: S311 - reproducible draws, no secret
+    per_epoch = _rows_an_epoch(side, settings)
+    steps = settings.epochs * math.ceil(per_epoch / settings.batch)
+    full_steps = round(steps * settings.full_share) if settings.sandwich else steps
+    student.trunk.gates.requires_grad_(settings.learned_gates)
+    optimiser = _optimiser(student, settings)
     student.train()
-    step = 0
-    for _ in range(settings.epochs):
-        for batch in batches(side, settings.batch, generator):
-            rate = settings.rate * min(1.0, (step + 1) / settings.warm_up_steps) * _cosine(step / steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate * group["scale"]
-            shown = perturb(batch, settings.perturbed, generator)
+    for step, batch in enumerate(_stream(side, settings, generator)):
+        if step == full_steps:
+            _sort(student, side, lesson, settings)
+            optimiser = _optimiser(student, settings)  # its moments belong to the old order
+        rate = settings.rate * min(1.0, (step + 1) / settings.warm_up_steps) * _cosine(step / steps)
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group["scale"]
+        shown = perturb(batch, settings.perturbed, generator)
+        ids = _drop_words(shown.ids)
+        widths: list[tuple[int, ...] | None] = [None]
+        if step >= full_steps:
+            widths.append(narrower(step, settings.stages, random))
+        optimiser.zero_grad()
+        for one in widths:
             with fast():
-                loss = _loss(student, shown, lesson, settings)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-            optimiser.step()
-            step += 1
-            tell(step / steps)
+                said = student(ids, shown.mask, one)
+            _loss(student, said, shown, lesson, settings).backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0 * len(widths))
+        optimiser.step()
+        tell((step + 1) / steps)
+    if not settings.sandwich:
+        _sort(student, side, lesson, settings)  # widths are cut from what the full width has learned
     student.eval()
 
 
-def _loss(student: Student, batch: Batch, lesson: Lesson | None, settings: Settings) -> Tensor:
-    dropped = (torch.rand(batch.ids.shape) < WORD_DROP) & (batch.ids > 0)
-    ids = batch.ids.masked_fill(dropped, 1)
+def narrower(step: int, stages: int, random: Random) -> tuple[int, ...]:
+    """The second width of a step: the narrowest and a random one in turn."""
+    if step % 2:
+        return (1,) * stages
+    return tuple(random.randint(1, GROUPS) for _ in range(stages))
+
+
+def _rows_an_epoch(side: Encoded, settings: Settings) -> int:
+    known = int((side.labels >= 0).sum())
+    return known + min(len(side) - known, round(known * settings.unlabelled))
+
+
+def _stream(side: Encoded, settings: Settings, generator: torch.Generator) -> Iterator[Batch]:
+    for _ in range(settings.epochs):
+        rows = sample(side, settings.unlabelled, generator)
+        yield from batches(side, settings.batch, generator, rows)
+
+
+def _optimiser(student: Student, settings: Settings) -> torch.optim.Optimizer:
+    embedding = student.trunk.embedding.weight
+    rest = [one for one in student.parameters() if one is not embedding and one.requires_grad]
+    groups = [{"params": rest, "scale": 1.0}, {"params": [embedding], "scale": settings.embedding_rate}]
+    return torch.optim.AdamW(groups, lr=settings.rate, weight_decay=settings.decay)
+
+
+def _sort(student: Student, side: Encoded, lesson: Lesson | None, settings: Settings) -> None:
+    """Sort the groups by the loss of some training batches."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    rows = torch.nonzero(side.labels >= 0)[:, 0]
+    rows = rows[torch.randperm(len(rows), generator=generator)[: SORT_BATCHES * settings.batch]]
+    chosen = list(batches(side, settings.batch, generator, rows))
+    student.eval()
+
+    def of(batch: Batch) -> Callable[[], Tensor]:
+        return lambda: _loss(student, student(batch.ids, batch.mask), batch, lesson, settings)
+
+    sort_groups(student.trunk, settings.order, [of(batch) for batch in chosen], settings.seed)
+    student.train()
+
+
+def _drop_words(ids: Tensor) -> Tensor:
+    dropped = (torch.rand(ids.shape) < WORD_DROP) & (ids > 0)
+    return ids.masked_fill(dropped, 1)
+
+
+def _loss(
+    student: Student, said: list[Said], batch: Batch, lesson: Lesson | None, settings: Settings
+) -> Tensor:
     total = torch.zeros(())
-    for number, (said_logits, said_tags, pool) in enumerate(student(ids, batch.mask)):
-        logits, tags = said_logits.float(), said_tags.float()
-        part = functional.cross_entropy(logits, batch.labels, label_smoothing=SMOOTHING)
-        part = part + functional.cross_entropy(tags.flatten(0, 1), batch.tags.flatten(), ignore_index=IGNORED)
-        if lesson is not None:
+    known = bool((batch.labels >= 0).any())
+    tagged = bool((batch.tags >= 0).any())
+    for number, one in enumerate(said):
+        logits = one.logits.float()
+        part = torch.zeros(())
+        if known and settings.labels:
+            part = part + settings.labels * functional.cross_entropy(
+                logits, batch.labels, label_smoothing=SMOOTHING, ignore_index=IGNORED
+            )
+        if one.tags is not None and tagged:
+            tags = one.tags.float().flatten(0, 1)
+            part = part + functional.cross_entropy(tags, batch.tags.flatten(), ignore_index=IGNORED)
+        if lesson is not None and settings.kl:
             taught = (lesson.logits[batch.index] / TEMPERATURE).softmax(-1)
-            said = (logits / TEMPERATURE).log_softmax(-1)
-            part = part + settings.kl * TEMPERATURE**2 * functional.kl_div(
-                said, taught, reduction="batchmean"
-            )
-            close = functional.cosine_similarity(
-                student.project[number](pool).float(), lesson.embeddings[batch.index]
-            )
+            heard = (logits / TEMPERATURE).log_softmax(-1)
+            divergence = functional.kl_div(heard, taught, reduction="batchmean")
+            part = part + settings.kl * TEMPERATURE**2 * divergence
+        if lesson is not None and settings.cosine:
+            ours = student.project[number](one.pool.float())
+            close = functional.cosine_similarity(ours, lesson.embeddings[batch.index])
             part = part + settings.cosine * (1.0 - close).mean()
-        total = total + EXIT_WEIGHTS[number] * part
+        total = total + (settings.zeroth if number == 0 else 1.0) * part
     return total
 
 

@@ -1,39 +1,109 @@
-"""Training's results as files: the lesson, the student."""
+"""Training's results as files: teacher runs, the lesson, the student."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 
+from conversion.data.augment import augment
+from conversion.data.task import TaskData, inside
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.student import Student
 from conversion.train.batches import Encoded
 from conversion.train.distil import Settings, distil
-from conversion.train.teacher import Lesson, Teacher, model_folder, start_embeddings, teach
-
-Tell = Callable[[float], None]
+from conversion.train.general import take_over
+from conversion.train.teacher import (
+    Lesson,
+    Run,
+    Teacher,
+    Tell,
+    accuracy,
+    listen,
+    model_folder,
+    neighbours,
+    start_embeddings,
+    tune,
+)
 
 THREADS = 1  # two were slower whenever anything else ran: workers spin at every barrier
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """What a student learns from: encoded sentences, the teacher's file, how."""
+class Taught:
+    """Encoded rows and the file with what the teachers said of them; no file: labels alone."""
 
     side: Encoded
-    lesson: Path
-    settings: Settings
+    path: Path | None
 
 
-def write_lesson(path: Path, texts: Sequence[str], side: Encoded, labels: int, tell: Tell) -> None:
-    """Tune the teacher and write what it says; its own seed is 0, so that students differ by theirs."""
+def write_teacher(folder: Path, data: TaskData, run: Run, source: Path, tell: Tell) -> None:
+    """Tune one teacher: `weights.pt` and `log.json` with its settings and accuracy on selection and report."""
     torch.set_num_threads(THREADS)
-    torch.manual_seed(0)
-    lesson = teach(Teacher(model_folder(), labels), texts, side.labels, 0, tell)
+    torch.manual_seed(run.seed)
+    teacher = Teacher(source, len(data.labels))
+    place = {label: number for number, label in enumerate(data.labels)}
+    targets = torch.tensor([place[row.intent] for row in data.train])
+    tune(teacher, [row.text for row in data.train], targets, run, lambda share: tell(0.95 * share))
+    log: dict[str, Any] = {"run": asdict(run), "source": source.name, "parameters": _count(teacher)}
+    for split in ("selection", "report"):
+        rows = inside(data.split(split))
+        known = torch.tensor([place[row.intent] for row in rows])
+        log[split] = round(accuracy(teacher, [row.text for row in rows], known), 5)
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(teacher.state_dict(), folder / "weights.pt")
+    (folder / "log.json").write_text(json.dumps(log, indent=1), "utf-8")
+    tell(1.0)
+
+
+def read_log(folder: Path) -> dict[str, Any]:
+    """A teacher's log."""
+    log: dict[str, Any] = json.loads((folder / "log.json").read_text("utf-8"))
+    return log
+
+
+def load_teacher(folder: Path, source: Path, labels: int) -> Teacher:
+    """A tuned teacher, ready to speak."""
+    teacher = Teacher(source, labels)
+    teacher.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    return teacher.eval()
+
+
+def pool_of(data: TaskData, each: int) -> list[str]:
+    """Texts without labels: near neighbours of the training texts, then texts of other sets."""
+    return [*augment([row.text for row in data.train], neighbours(), each, 0), *data.unlabelled]
+
+
+def write_lesson(
+    path: Path, data: TaskData, pool: Sequence[str], teachers: Sequence[Path], tell: Tell
+) -> None:
+    """What the teachers say of training texts and pool: the mean of their logits; rows of the best one.
+
+    Args:
+        path: an `.npz` with `logits` and `embeddings`, float16.
+        data: whose training texts come first.
+        pool: texts after them.
+        teachers: folders of tuned teachers, the best one first.
+        tell: takes the share done.
+    """
+    torch.set_num_threads(THREADS)
+    texts = [*(row.text for row in data.train), *pool]
+    logits, embeddings = torch.zeros(len(texts), len(data.labels)), torch.zeros(0)
+    for number, folder in enumerate(teachers):
+        teacher = load_teacher(folder, model_folder(), len(data.labels))
+        said = listen(teacher, texts, lambda share, n=number: tell((n + share) / len(teachers)))  # type: ignore[misc]
+        logits += said.logits / len(teachers)
+        embeddings = said.embeddings if number == 0 else embeddings
+    save_lesson(path, Lesson(logits, embeddings))
+
+
+def save_lesson(path: Path, lesson: Lesson) -> None:
+    """Write it as float16."""
     arrays = {"logits": lesson.logits.numpy(), "embeddings": lesson.embeddings.numpy()}
     np.savez(path, **{name: array.astype(np.float16) for name, array in arrays.items()})
 
@@ -44,19 +114,25 @@ def load_lesson(path: Path) -> Lesson:
         return Lesson(*(torch.from_numpy(file[name].astype(np.float32)) for name in ("logits", "embeddings")))
 
 
-def train_student(student: Student, path: Path, course: Course, tell: Tell) -> None:
+def train_student(student: Student, path: Path, lesson: Taught, settings: Settings, tell: Tell) -> None:
     """Distil and write the weights."""
     torch.set_num_threads(THREADS)
-    distil(student, course.side, load_lesson(course.lesson), course.settings, tell)
+    said = None if lesson.path is None else load_lesson(lesson.path)
+    distil(student, lesson.side, said, settings, tell)
     torch.save(student.state_dict(), path)
 
 
-def new_student(pieces: Sequence[str], labels: int, slots: int, settings: Settings) -> Student:
-    """An untrained student whose words start where MiniLM has them."""
+def new_student(
+    pieces: Sequence[str], data: TaskData, settings: Settings, teacher_width: int, general: Path | None
+) -> Student:
+    """An untrained student: its words start where MiniLM has them, or all of it where the general stage ended."""
     torch.manual_seed(settings.seed)
-    dims = Dims(len(pieces), layers=settings.layers)
-    student = Student(dims, labels, slots)
+    norm = cast("Literal['rms', 'dyt']", settings.norm)
+    dims = Dims(len(pieces), layers=settings.layers, stages=settings.stages, norm=norm)
+    student = Student(dims, len(data.labels), len(data.slots), teacher_width)
     student.trunk.embedding.weight.data = start_embeddings(model_folder(), pieces, dims.d)
+    if general is not None:
+        take_over(student, pieces, general)
     return student
 
 
@@ -64,3 +140,7 @@ def load_student(student: Student, path: Path) -> Student:
     """Put stored weights into a student of the same sizes, ready to use."""
     student.load_state_dict(torch.load(path, weights_only=True))
     return student.eval()
+
+
+def _count(teacher: Teacher) -> int:
+    return sum(one.numel() for one in teacher.parameters())

@@ -1,12 +1,14 @@
-"""The teacher: pretrained MiniLM (all-MiniLM-L6-v2, Apache-2.0) with its upper layers tuned to the task.
+"""The teacher: pretrained MiniLM (all-MiniLM-L6-v2, Apache-2.0), fine-tuned on the task.
 
-The lower layers run once; their rows are kept and only the upper two learn, in bfloat16 where the CPU has
-it. What the student gets of each training sentence is the teacher's logits and its pooled embedding.
+The embedding table stays as it is, everything above it learns. Several runs are made and logged; the one
+with the best accuracy on the model-selection split teaches. What the student gets of a sentence is the
+teacher's logits and its pooled row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,35 +17,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from conversion.data.augment import Neighbours
 from conversion.train.precision import fast
 from firmware_py.tasks.text import UNKNOWN, WordPiece
 
-UPPER = 2  # of MiniLM's six layers
-EPOCHS = 3
-BATCH = 96
-RATE = 3e-4  # of the upper layers
-HEAD_RATE = 5e-3  # of the classifier, which starts from nothing
 WIDTH = 384
-MAX_TOKENS = 40
+MAX_TOKENS = 66  # with [CLS] and [SEP]: the student's longest bucket is 64
+HEAD_RATE = 10.0  # times the rate: the classifier starts from nothing
+LISTEN_BATCH = 128
+_FIRST_WORD, _LAST_WORD = 1996, 20000  # of MiniLM's vocabulary: frequent whole words
 
 Tell = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What the teacher says of N sentences: logits [N,C] and unit embeddings [N,384]."""
+    """What the teacher says of N sentences: logits [N,C] and unit pooled rows [N,384]."""
 
     logits: Tensor
     embeddings: Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """One batch's lower-layer output [B,T,384] with its mask [B,T] and the sentences' numbers [B]."""
+class Run:
+    """How one teacher is tuned."""
 
-    hidden: Tensor
-    mask: Tensor
-    index: Tensor
+    epochs: int
+    rate: float
+    batch: int = 32
+    smoothing: float = 0.05
+    decay: float = 0.01
+    seed: int = 0
 
 
 class Teacher(nn.Module):
@@ -53,40 +57,75 @@ class Teacher(nn.Module):
         super().__init__()
         from transformers import BertModel
 
-        bert = BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="eager")
-        self.embeddings = bert.embeddings
-        self.lower = bert.encoder.layer[:-UPPER]
-        self.upper = bert.encoder.layer[-UPPER:]
-        self.classify = nn.Linear(WIDTH, labels)
-        self.vocabulary = read_vocabulary(folder)
-        self.tokenizer = WordPiece(self.vocabulary)
+        self.bert = BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="eager")
+        self.bert.embeddings.word_embeddings.weight.requires_grad_(False)
+        self.classify = nn.Linear(self.bert.config.hidden_size, labels)
+        vocabulary = read_vocabulary(folder)
+        self._frame = vocabulary.index("[CLS]"), vocabulary.index("[SEP]")
+        self._tokenizer = WordPiece(vocabulary)
 
-    def start(self, texts: Sequence[str], tell: Tell) -> list[Rows]:
-        """Run the lower layers once over all sentences, in batches of like length."""
-        begin, end = self.vocabulary.index("[CLS]"), self.vocabulary.index("[SEP]")
-        coded = [[begin, *self.tokenizer.encode(text).ids[: MAX_TOKENS - 2], end] for text in texts]
-        order = sorted(range(len(coded)), key=lambda number: len(coded[number]))
-        out = []
-        for at in range(0, len(order), BATCH):
-            index = order[at : at + BATCH]
-            longest = len(coded[index[-1]])
-            ids = torch.tensor([coded[n] + [0] * (longest - len(coded[n])) for n in index])
-            mask = (
-                torch.arange(longest)[None] < torch.tensor([len(coded[n]) for n in index])[:, None]
-            ).float()
-            with torch.no_grad(), fast():
-                hidden = _run(self.lower, self.embeddings(ids), mask)
-            out.append(Rows(hidden.to(torch.bfloat16), mask, torch.tensor(index)))
-            tell((at + len(index)) / len(order))
-        return out
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text with its frame, cut to `MAX_TOKENS`."""
+        begin, end = self._frame
+        return [[begin, *self._tokenizer.encode(text).ids[: MAX_TOKENS - 2], end] for text in texts]
 
-    def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Logits [B,C] and unit embeddings [B,384]."""
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """ids and mask [B,T] -> logits [B,C] and unit pooled rows [B,384]."""
         with fast():
-            hidden = _run(self.upper, rows.hidden.float(), rows.mask)
-        hidden = hidden.float() * rows.mask[..., None]
-        pooled = hidden.sum(1) / rows.mask.sum(1, keepdim=True)
+            hidden = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden = hidden.float() * mask[..., None]
+        pooled = hidden.sum(1) / mask.sum(1, keepdim=True)
         return self.classify(pooled), functional.normalize(pooled, dim=-1)
+
+
+def tune(teacher: Teacher, texts: Sequence[str], targets: Tensor, run: Run, tell: Tell) -> None:
+    """Fine-tune in place."""
+    generator = torch.Generator().manual_seed(run.seed)
+    torch.manual_seed(run.seed)
+    coded = teacher.encode(texts)
+    head = list(teacher.classify.parameters())
+    body = [one for one in teacher.bert.parameters() if one.requires_grad]
+    optimiser = torch.optim.AdamW([{"params": body}, {"params": head}], lr=run.rate, weight_decay=run.decay)
+    steps = run.epochs * math.ceil(len(coded) / run.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [run.rate, run.rate * HEAD_RATE], steps, pct_start=0.1, anneal_strategy="linear"
+    )
+    teacher.train()
+    done = 0
+    for _ in range(run.epochs):
+        for ids, mask, index in _batches(coded, run.batch, generator):
+            logits, _ = teacher(ids, mask)
+            loss = functional.cross_entropy(logits, targets[index], label_smoothing=run.smoothing)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(body, 1.0)
+            optimiser.step()
+            schedule.step()
+            done += 1
+            tell(done / steps)
+    teacher.eval()
+
+
+def accuracy(teacher: Teacher, texts: Sequence[str], targets: Tensor) -> float:
+    """Share of texts whose best label is the target."""
+    said = listen(teacher, texts).logits.argmax(1)
+    return float((said == targets).float().mean())
+
+
+def listen(teacher: Teacher, texts: Sequence[str], tell: Tell = lambda _: None) -> Lesson:
+    """What a tuned teacher says of the texts, in their order."""
+    teacher.eval()
+    logits, embeddings = (
+        torch.zeros(len(texts), teacher.classify.out_features),
+        torch.zeros(len(texts), teacher.classify.in_features),
+    )
+    coded, done = teacher.encode(texts), 0
+    with torch.no_grad():
+        for ids, mask, index in _batches(coded, LISTEN_BATCH, None):
+            logits[index], embeddings[index] = teacher(ids, mask)
+            done += len(index)
+            tell(done / len(texts))
+    return Lesson(logits, embeddings)
 
 
 def model_folder() -> Path:
@@ -103,57 +142,50 @@ def read_vocabulary(folder: Path) -> list[str]:
     return vocabulary
 
 
-def start_embeddings(folder: Path, pieces: Sequence[str], width: int) -> Tensor:
-    """MiniLM's embeddings of the pieces [V, width]: their principal components, scaled to 0.5."""
+def word_table(folder: Path) -> Tensor:
+    """MiniLM's embedding table [V,384], float32."""
     from safetensors.torch import load_file
 
-    weights = load_file(folder / "model.safetensors")
-    table = next(value for name, value in weights.items() if name.endswith("word_embeddings.weight")).float()
+    weights: dict[str, Any] = load_file(folder / "model.safetensors")
+    return next(value for name, value in weights.items() if name.endswith("word_embeddings.weight")).float()
+
+
+def neighbours() -> Neighbours:
+    """MiniLM's frequent whole words and their nearest ones."""
+    pieces = read_vocabulary(model_folder())
+    words = [word for word in pieces[_FIRST_WORD:_LAST_WORD] if word.isascii() and word.isalpha()]
+    return Neighbours(pieces, word_table(model_folder()).numpy(), words)
+
+
+def start_embeddings(folder: Path, pieces: Sequence[str], width: int) -> Tensor:
+    """A table to start from [V, width]: principal components of MiniLM's rows, scaled to 0.5.
+
+    Pieces that MiniLM does not have start at random with the same scale; `[PAD]` is zero.
+    """
     place = {piece: number for number, piece in enumerate(read_vocabulary(folder))}
-    rows = table[torch.tensor([place[piece] for piece in pieces])]
+    known = [number for number, piece in enumerate(pieces) if piece in place]
+    rows = word_table(folder)[torch.tensor([place[pieces[number]] for number in known])]
     rows = rows - rows.mean(0)
     _, _, axes = torch.linalg.svd(rows, full_matrices=False)
-    start = rows @ axes[:width].T
-    start = start / start.std() * 0.5
+    components = rows @ axes[:width].T
+    start = torch.randn(len(pieces), width) * 0.5
+    start[torch.tensor(known)] = components / components.std() * 0.5
     start[0] = 0.0
     return start
 
 
-def teach(teacher: Teacher, texts: Sequence[str], targets: Tensor, seed: int, tell: Tell) -> Lesson:
-    """Tune the teacher on the training sentences and write down what it says of each."""
-    rows = teacher.start(texts, lambda done: tell(0.25 * done))
-    groups = [{"params": teacher.upper.parameters()}, {"params": teacher.classify.parameters()}]
-    optimiser = torch.optim.AdamW(groups, lr=RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [RATE, HEAD_RATE], EPOCHS * len(rows), pct_start=0.1
-    )
-    generator = torch.Generator().manual_seed(seed)
-    teacher.train()
-    done = 0
-    for _ in range(EPOCHS):
-        for number in torch.randperm(len(rows), generator=generator).tolist():
-            logits, _ = teacher(rows[number])
-            loss = functional.cross_entropy(logits, targets[rows[number].index], label_smoothing=0.05)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            done += 1
-            tell(0.25 + 0.7 * done / (EPOCHS * len(rows)))
-    teacher.eval()
-    labels = teacher.classify.out_features
-    logits_out, embeddings_out = torch.zeros(len(texts), labels), torch.zeros(len(texts), WIDTH)
-    with torch.no_grad():
-        for batch in rows:
-            logits_out[batch.index], embeddings_out[batch.index] = teacher(batch)
-    tell(1.0)
-    return Lesson(logits_out, embeddings_out)
-
-
-def _run(layers: Any, hidden: Tensor, mask: Tensor) -> Tensor:
-    bias = (1.0 - mask)[:, None, None, :] * -1e4
-    for layer in layers:
-        hidden = layer(hidden, bias)
-        if isinstance(hidden, tuple):
-            hidden = hidden[0]
-    return hidden
+def _batches(
+    coded: Sequence[Sequence[int]], size: int, generator: torch.Generator | None
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """ids, mask [B,T] and the rows' numbers [B]; like lengths together, at random with a generator."""
+    lengths = torch.tensor([len(row) for row in coded])
+    order = lengths.double()
+    if generator is not None:
+        order = order + torch.rand(len(coded), generator=generator) * 3
+    chunks = list(torch.argsort(order, stable=True).split(size))
+    if generator is not None:
+        chunks = [chunks[int(number)] for number in torch.randperm(len(chunks), generator=generator)]
+    for index in chunks:
+        longest = int(lengths[index].max())
+        ids = torch.tensor([[*coded[row], *[0] * (longest - len(coded[row]))] for row in index.tolist()])
+        yield ids, (torch.arange(longest)[None] < lengths[index][:, None]).float(), index

@@ -5,26 +5,43 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from conversion.check.calibrate import calibrate, calibration_error, fit_temperature, softmax
-from conversion.check.figures import Prediction, auroc, measure
+from conversion.check.calibrate import Strangeness, calibration_error, fit_temperature, scope_of, softmax
+from conversion.check.cascade import Scope, Truth, judge_rows
+from conversion.check.figures import Guesses, auroc, measure
+from conversion.check.rows import truth_of
 from conversion.data.sentence import Sentence
 from conversion.study.seeds import join, to_markdown
 
 
+def truth(*rows: Sentence) -> Truth:
+    """Targets of labels x, y and oos."""
+    return truth_of(rows, ("x", "y", "oos"))
+
+
 def test_every_template_weighs_the_same() -> None:
     rows = [Sentence("a", "x", template=1)] * 9 + [Sentence("b", "y", template=2)]
-    said = [Prediction("x")] * 9 + [Prediction("x")]
-    assert measure(rows, said, []).intent == pytest.approx(0.5)
+    assert measure(truth(*rows), Guesses(np.zeros(10, int), np.zeros(10)))["accuracy"] == pytest.approx(0.5)
 
 
-def test_a_rejected_row_is_wrong_and_slots_count_by_exact_span() -> None:
-    rows = [Sentence("go home", "x", ((3, 7, "zone"),), 1), Sentence("go far", "x", ((3, 6, "zone"),), 2)]
-    said = [Prediction(None, ((3, 7, "zone"),), 0.9), Prediction("x", ((2, 6, "zone"),), 0.1)]
-    figures = measure(rows, said, [Prediction(None, (), 0.8), Prediction("x", (), 0.2)])
-    assert figures.intent == pytest.approx(0.5)
-    assert figures.slot_f1 == pytest.approx(0.5)
-    assert figures.out_of_scope_recall == pytest.approx(0.5)
-    assert figures.in_scope_rejected == pytest.approx(0.5)
+def test_a_rejected_row_is_wrong_and_foreign_rows_stand_beside() -> None:
+    rows = [
+        Sentence("go home", "x"),
+        Sentence("go far", "x"),
+        Sentence("sing", "oos"),
+        Sentence("dance", "oos"),
+    ]
+    figures = measure(truth(*rows), Guesses(np.array([-1, 0, -1, 0]), np.array([0.9, 0.1, 0.8, 0.2])))
+    assert figures["n"] == 2
+    assert figures["accuracy"] == pytest.approx(0.5)
+    assert figures["rejected"] == pytest.approx(0.5)
+    assert figures["out_of_scope"]["recall"] == pytest.approx(0.5)
+
+
+def test_recall_is_also_given_where_the_accuracy_in_scope_is_still_94_percent() -> None:
+    rows = [Sentence("a", "x")] * 100 + [Sentence("b", "oos")] * 10
+    score = np.concatenate([np.linspace(0.0, 0.5, 100), np.full(5, 0.48), np.full(5, 0.3)])
+    figures = measure(truth(*rows), Guesses(np.zeros(110, int), score))
+    assert figures["out_of_scope"]["recall_at_94"] == pytest.approx(0.5)
 
 
 def test_auroc_counts_ties_half() -> None:
@@ -42,16 +59,22 @@ def test_a_hidden_temperature_is_found_and_lowers_the_error() -> None:
     assert calibration_error(true * 2.5, targets, found) < calibration_error(true * 2.5, targets, 1.0)
 
 
-def test_the_scope_threshold_turns_away_few_of_ours() -> None:
+@pytest.mark.parametrize("by_label", [True, False])
+def test_the_scope_threshold_turns_away_few_of_ours(by_label: bool) -> None:
     random = np.random.default_rng(5)
-    ours = np.concatenate([random.normal(4, 1, (1000, 2)), random.normal(-1, 1.5, (1000, 1))], axis=1)
+    ours = np.concatenate([random.normal(0, 1, (1000, 2)), random.normal(-6, 1.5, (1000, 1))], axis=1)
+    ours[np.arange(1000), random.integers(0, 2, 1000)] += 12
     strange = np.concatenate([random.normal(0, 1, (300, 2)), random.normal(6, 1, (300, 1))], axis=1)
-    logits = np.concatenate([ours, strange])[:, None].repeat(3, 1)
-    targets = np.concatenate([ours[:, :2].argmax(1), np.full(300, 2)])
-    found = calibrate(logits, targets, 2)
-    scores = softmax(logits[:, -1] / found.temperatures[-1])[:, 2]
-    assert (scores[:1000] >= found.scope_threshold).mean() <= 0.005
-    assert (scores[1000:] >= found.scope_threshold).mean() > 0.9
+    logits = np.concatenate([ours, strange])
+    foreign = np.arange(1300) >= 1000
+    scope = scope_of(logits, 1.0, foreign, 2, Strangeness(by_label, 0.005))
+    score = judge_rows(logits, 1.0, scope).score
+    assert (score[:1000] >= scope.threshold).mean() <= 0.005
+    assert (score[1000:] >= scope.threshold).mean() > 0.9
+
+
+def test_a_task_without_foreign_rows_turns_nothing_away() -> None:
+    assert scope_of(np.zeros((3, 2)), 1.0, np.zeros(3, bool), None, Strangeness()) == Scope()
 
 
 def report(seed: int, intent: float) -> dict[str, object]:

@@ -1,0 +1,134 @@
+"""Everything up to a trained student, step by step on the workbench.
+
+rows -> tune the teacher (each run logged) -> texts without labels -> what the teachers say of all -> student
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conversion.data.sentence import Sentence
+from conversion.data.task import TaskData
+from conversion.data.vocabulary import cut
+from conversion.data.workbench import Workbench
+from conversion.nets.student import Student
+from conversion.train import store
+from conversion.train.batches import Encoded, batches, encode
+from conversion.train.distil import Settings
+from conversion.train.plans import Plan
+from conversion.train.teacher import WIDTH, Lesson, Tell, model_folder, read_vocabulary, start_embeddings
+from firmware_py.tasks.text import WordPiece
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a student learns from.
+
+    `pieces` of its vocabulary, `side`: the encoded rows, `lesson`: what the teachers said of them, in rows of
+    `teacher_width`, `logs` of the teachers' runs, `general`: where it starts, None for from nothing.
+    """
+
+    data: TaskData
+    pieces: tuple[str, ...]
+    side: Encoded
+    lesson: Path
+    teacher_width: int
+    logs: tuple[dict[str, Any], ...]
+    general: Path | None = None
+
+
+def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) -> Course:
+    """Tune the teachers, write the lesson and encode the rows.
+
+    Args:
+        plan: how.
+        data: of what.
+        bench: keeps every step's result.
+        general: weights of the general stage, for plans that have MiniLM as teacher.
+
+    Raises:
+        OSError: the build folder cannot be written.
+    """
+    pieces = tuple(_pieces(plan, data))
+    if plan.larger is not None:
+        return _own_teacher(plan, data, pieces, bench)
+    folders = []
+    for number, run in enumerate(plan.runs, 1):
+        folders.append(bench.step(f"teacher-{number}", f"teacher-{number}",
+            lambda path, tell, run=run: store.write_teacher(path, data, run, model_folder(), tell),  # type: ignore[misc]
+            data=data.fingerprint(), run=asdict(run)))  # fmt: skip
+    folders.sort(key=lambda folder: -store.read_log(folder)["selection"])
+    pool = bench.step(
+        "pool", "pool.json", lambda path, tell: _write_pool(path, data, plan, tell), each=plan.augmented
+    )
+    texts: list[str] = json.loads(pool.read_text("utf-8"))
+    lesson = bench.step("lesson", "lesson.npz",
+        lambda path, tell: store.write_lesson(path, data, texts, folders, tell))  # fmt: skip
+    rows = [*data.train, *(Sentence(text, "") for text in texts)]
+    side = encode(rows, WordPiece(list(pieces)), data.labels, data.slots)
+    return Course(
+        data, pieces, side, lesson, WIDTH, tuple(store.read_log(folder) for folder in folders), general
+    )
+
+
+def learn(course: Course, settings: Settings, bench: Workbench, made: str) -> Student:
+    """Train a student, or read it where the same course has been taken."""
+    student = store.new_student(course.pieces, course.data, settings, course.teacher_width, course.general)
+    weights = bench.step("student", made,
+        lambda path, tell: store.train_student(student, path, store.Taught(course.side, course.lesson), settings, tell),
+        settings=asdict(settings), pieces=len(course.pieces), general=_key(course.general))  # fmt: skip
+    return store.load_student(student, weights)
+
+
+def _key(general: Path | None) -> str | None:
+    """The workbench's key of the general stage: other weights, another student."""
+    return None if general is None else (general.parent / f"{general.name}.key").read_text("utf-8")
+
+
+def _pieces(plan: Plan, data: TaskData) -> list[str]:
+    return cut(read_vocabulary(model_folder()), [row.text for row in data.train], plan.vocabulary)
+
+
+def _write_pool(path: Path, data: TaskData, plan: Plan, tell: Tell) -> None:
+    path.write_text(json.dumps(store.pool_of(data, plan.augmented), ensure_ascii=False), "utf-8")
+    tell(1.0)
+
+
+def _own_teacher(plan: Plan, data: TaskData, pieces: tuple[str, ...], bench: Workbench) -> Course:
+    """A larger model of the student's architecture, from labels alone, and what its last exit says."""
+    assert plan.larger is not None  # noqa: S101 - the caller looked
+    dims = replace(plan.larger, vocabulary=len(pieces))
+    side = encode(data.train, WordPiece(list(pieces)), data.labels, data.slots)
+
+    def fresh() -> Student:
+        torch.manual_seed(0)
+        larger = Student(dims, len(data.labels), len(data.slots))
+        larger.trunk.embedding.weight.data = start_embeddings(model_folder(), pieces, dims.d)
+        return larger
+
+    weights = bench.step("teacher-1", "teacher-1.pt",
+        lambda path, tell: store.train_student(fresh(), path, store.Taught(side, None), plan.larger_settings, tell),
+        data=data.fingerprint(), dims=asdict(dims), settings=asdict(plan.larger_settings))  # fmt: skip
+    larger = store.load_student(fresh(), weights)
+
+    def write(path: Path, tell: Tell) -> None:
+        logits, rows = torch.zeros(len(side), len(data.labels)), torch.zeros(len(side), 3 * dims.d)
+        with torch.no_grad():
+            for batch in batches(side, 256):
+                last = larger(batch.ids, batch.mask)[-1]
+                logits[batch.index], rows[batch.index] = last.logits.float(), last.pool.float()
+        store.save_lesson(path, Lesson(logits, torch.nn.functional.normalize(rows, dim=-1)))
+        tell(1.0)
+
+    lesson = bench.step("lesson", "lesson.npz", write)
+    log = {
+        "run": asdict(plan.larger_settings),
+        "source": "the student's architecture, larger",
+        "dims": asdict(dims),
+    }
+    return Course(data, pieces, side, lesson, 3 * dims.d, (log,))

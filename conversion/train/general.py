@@ -1,0 +1,147 @@
+"""General distillation: before any task, the trunk learns what sentences mean from untuned MiniLM.
+
+Every exit's pooled row, projected, learns MiniLM's sentence embedding: the cosine to it, and the likeness of
+the sentences of a batch to each other (relational distillation, Park et al. 2019; TinyBERT calls the stage
+"general distillation", Jiao et al. 2019, section 3.2). No labels. One run serves every task; HWU64 and SLURP
+are left out, so that home-en can be judged on sentences of theirs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from conversion.data.augment import augment
+from conversion.data.public import read_task
+from conversion.data.sentence import Sentence
+from conversion.data.vocabulary import cut
+from conversion.data.workbench import Workbench
+from conversion.nets.deepseek_lite import Dims
+from conversion.nets.student import Student
+from conversion.train.batches import batches, encode
+from conversion.train.precision import fast
+from conversion.train.teacher import (
+    WIDTH,
+    Teacher,
+    Tell,
+    listen,
+    model_folder,
+    neighbours,
+    read_vocabulary,
+    start_embeddings,
+)
+from firmware_py.tasks.text import WordPiece
+
+SETS = ("clinc150", "banking77", "snips7")
+VOCABULARY = 16384
+SHARPNESS = 0.1  # of the softmax over likenesses in a batch
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralSettings:
+    """How the general stage is trained."""
+
+    seed: int = 0
+    epochs: int = 5
+    augmented: int = 1
+    batch: int = 192
+    rate: float = 3e-3
+    decay: float = 0.02
+
+
+def general_start(folder: Path, bench: Workbench, settings: GeneralSettings, layers: int) -> Path:
+    """The stage's weights with its vocabulary, made once.
+
+    Raises:
+        DataMissingError: a set is not in the folder.
+    """
+    texts = [row.text for name in SETS for row in read_task(name, folder).train]
+
+    def pool(path: Path, tell: Tell) -> None:
+        every = list(
+            dict.fromkeys([*texts, *augment(texts, neighbours(), settings.augmented, settings.seed)])
+        )
+        torch.set_num_threads(1)
+        said = listen(Teacher(model_folder(), 1), every, tell).embeddings
+        np.savez(path, texts=np.array(every), embeddings=said.numpy().astype(np.float16))
+
+    made = bench.step("pool", "pool.npz", pool, texts=len(texts), settings=asdict(settings))
+    return bench.step("general", "general.pt",
+        lambda path, tell: _train(path, made, settings, layers, tell), layers=layers)  # fmt: skip
+
+
+def take_over(student: Student, pieces: Sequence[str], weights: Path) -> None:
+    """Start a task's student from the general stage: trunk, projections, and the rows of the pieces it knows."""
+    stored = torch.load(weights, weights_only=True)
+    known = {piece: number for number, piece in enumerate(stored["pieces"])}
+    state, own = stored["state"], student.state_dict()
+    table = own["trunk.embedding.weight"]
+    for number, piece in enumerate(pieces):
+        if piece in known:
+            table[number] = state["trunk.embedding.weight"][known[piece]]
+    for name, value in own.items():
+        # Fewer stages take the first ones; heads are the task's own.
+        if (
+            name.startswith(("trunk.stages.", "project."))
+            and name in state
+            and state[name].shape == value.shape
+        ):
+            value.copy_(state[name])
+    student.load_state_dict(own)
+
+
+def _train(path: Path, source: Path, settings: GeneralSettings, layers: int, tell: Tell) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(settings.seed)
+    generator = torch.Generator().manual_seed(settings.seed)
+    with np.load(source) as file:
+        texts, targets = (
+            [str(text) for text in file["texts"]],
+            torch.from_numpy(file["embeddings"].astype(np.float32)),
+        )
+    pieces = cut(read_vocabulary(model_folder()), texts, VOCABULARY)
+    side = encode([Sentence(text, "") for text in texts], WordPiece(pieces), (), ())
+    dims = Dims(len(pieces), layers=layers, dropout=0.0)
+    student = Student(dims, 1, 0, WIDTH)
+    student.trunk.embedding.weight.data = start_embeddings(model_folder(), pieces, dims.d)
+    learning = [*student.trunk.parameters(), *student.project.parameters()]
+    optimiser = torch.optim.AdamW(learning, lr=settings.rate, weight_decay=settings.decay, fused=True)
+    steps = settings.epochs * math.ceil(len(side) / settings.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, steps, pct_start=0.05)
+    done = 0
+    student.train()
+    for _ in range(settings.epochs):
+        for batch in batches(side, settings.batch, generator):
+            with fast():
+                pools = [said.pool for said in student(batch.ids, batch.mask)]
+            loss = sum(
+                (
+                    _apart(student.project[n](pool.float()), targets[batch.index])
+                    for n, pool in enumerate(pools)
+                ),
+                torch.zeros(()),
+            )
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(learning, 1.0)
+            optimiser.step()
+            schedule.step()
+            done += 1
+            tell(done / steps)
+    torch.save({"pieces": pieces, "state": student.state_dict()}, path)
+
+
+def _apart(ours: Tensor, theirs: Tensor) -> Tensor:
+    """1 - cosine to the teacher's rows, and KL divergence between the batch's likenesses."""
+    ours = functional.normalize(ours, dim=-1)
+    blind = torch.eye(len(ours)) * -1e4
+    said = ((ours @ ours.T + blind) / SHARPNESS).log_softmax(-1)
+    taught = ((theirs @ theirs.T + blind) / SHARPNESS).softmax(-1)
+    return (1.0 - (ours * theirs).sum(-1)).mean() + functional.kl_div(said, taught, reduction="batchmean")

@@ -1,0 +1,50 @@
+"""How each model is trained: what differs between tasks, in one table.
+
+The figures were chosen on the model-selection split and by the clock: two cores train everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conversion.nets.deepseek_lite import Dims
+from conversion.train.distil import Settings
+from conversion.train.teacher import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Teacher runs, sizes and the student's course of one model.
+
+    `runs`: how MiniLM is tuned, each logged; none: the teacher is `larger`, of the student's own
+    architecture, from nothing. `augmented`: texts made from each training text for the teacher to label.
+    """
+
+    vocabulary: int
+    runs: tuple[Run, ...]
+    augmented: int
+    settings: Settings
+    larger: Dims | None = None
+    larger_settings: Settings = field(default_factory=lambda: Settings(0))
+
+
+_USUAL = (Run(epochs=6, rate=2e-4), Run(epochs=5, rate=4e-4, seed=1))
+_HOME = (Run(epochs=1, rate=2e-4, batch=64), Run(epochs=1, rate=4e-4, batch=64, seed=1))
+
+PLANS = {
+    "hwu64": Plan(6144, _USUAL, 6, Settings(0, epochs=20, unlabelled=2.0)),
+    "banking77": Plan(6144, _USUAL, 6, Settings(0, epochs=20, unlabelled=2.0)),
+    "clinc150": Plan(
+        6144, (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)), 2, Settings(0, epochs=14, unlabelled=2.0)
+    ),
+    "snips7": Plan(6144, (Run(epochs=1, rate=2e-4), Run(epochs=1, rate=4e-4, seed=1)), 1, Settings(0, epochs=10, unlabelled=0.5)),
+    "home-en": Plan(6144, _HOME, 1, Settings(0, epochs=10, unlabelled=0.3)),
+    "home-multi": Plan(
+        16384,
+        (),
+        0,
+        Settings(0, epochs=5, unlabelled=0.0),
+        larger=Dims(vocabulary=0, d=192, heads=8, latent=32, ffn=512, layers=2),
+        larger_settings=Settings(0, epochs=3, unlabelled=0.0, sandwich=False, rate=2e-3),
+    ),
+}  # fmt: skip

@@ -224,7 +224,8 @@ class CiuicNode:
             return self._refuse(request, DeadlinePassedError("the deadline was over on arrival"))
         text = request.input.get("text")
         if self._parts.results is not None and text is not None:
-            hit = self._parts.results.get(key(request.task, text, rule, served.model.sha256))
+            names = served.task.names_version
+            hit = self._parts.results.get(key(request.task, text, rule, served.model.sha256, names))
             if hit is not None:
                 timing = Timing(max(0.0, begin_s - request.arrived_s), self._now() - begin_s)
                 return self._count(replace(hit, id=request.id, time=timing))
@@ -256,7 +257,10 @@ class CiuicNode:
             record = outcome.record
             energy = parts.charge(record)
             parts.learn(record)
-            result = None
+            result, names = (
+                None,
+                job.served.task.names_version,
+            )  # before they are used: never newer than the answer
             if not outcome.verdict.out_of_scope:
                 result = job.served.task.decode(encoded, outcome.verdict, outcome.tags)
             reply = Reply(
@@ -269,7 +273,7 @@ class CiuicNode:
                 energy=energy,
             )
             if parts.results is not None and outcome.accepted:
-                wanted = key(request.task, encoded.text, job.rule, job.served.model.sha256)
+                wanted = key(request.task, encoded.text, job.rule, job.served.model.sha256, names)
                 parts.results.put(wanted, reply)
             self._learn_time(record)
             return self._count(reply)

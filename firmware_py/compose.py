@@ -44,6 +44,7 @@ from firmware_py.inference.golden import check_rows, load_rows, self_test
 from firmware_py.resources.governor import Ask, Policy, decide
 from firmware_py.resources.state import BoardState, StateReader
 from firmware_py.tasks.intent import IntentTask
+from firmware_py.tasks.names_file import NamesFile
 
 _log = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ class _Ground:
     health: DelegateHealth
     costs: CostModel
     energy: EnergyParts
+    names: NamesFile | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,11 @@ def _ground(config: AgentConfig, clock: Clock, stack: ExitStack) -> _Ground:
     energy = EnergyParts(Ledger(costs, simulated=simulated))
     if config.meter != "off":
         energy = _metered(profile, simulated, costs, clock, stack) or energy
-    return _Ground(config, profile, simulated, clock, DelegateHealth(clock), costs, energy)
+    names = NamesFile(Path(config.names).expanduser()) if config.names else None
+    if names is not None:
+        names.watch()
+        stack.callback(names.close)
+    return _Ground(config, profile, simulated, clock, DelegateHealth(clock), costs, energy, names)
 
 
 def _metered(
@@ -290,7 +296,7 @@ def _model(path: Path, ground: _Ground) -> _Model:
         served=Served(
             manifest=manifest,
             model=ModelRef(manifest.name, manifest.version, unpacked.sha256),
-            task=IntentTask(manifest, unpacked.read(manifest.tokenizer.name)),
+            task=IntentTask(manifest, unpacked.read(manifest.tokenizer.name), ground.names),
         ),
         ladder=ladder,
     )

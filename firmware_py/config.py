@@ -81,6 +81,8 @@ AGENT: tuple[Setting, ...] = (
     Setting("cache_bytes", "integer", 4 * 2**20, "bound of these answers in bytes", low=0),
     Setting("power_limit_w", "number", 0.0, "over this rail power only the first exit runs; 0: no limit",
             low=0.0),
+    Setting("names", "text", "", "file of the house's areas, floors and devices with their aliases (TOML, or JSON by "
+            "its ending), read again when it changes; empty: slots keep their text"),
     Setting("meter", "text", "auto", "read the profile's power sensor, or only estimate joules from the profile",
             choices=("auto", "off")),
     Setting("calibrate_s", "number", 15.0, "seconds that the bundle's own sentences may run after the start, "
@@ -107,6 +109,7 @@ class AgentConfig:
     cache_entries: int = 1000
     cache_bytes: int = 4 * 2**20
     power_limit_w: float = 0.0
+    names: str = ""
     meter: str = "auto"
     calibrate_s: float = 15.0
 

@@ -172,13 +172,21 @@ def run_ask(args: argparse.Namespace) -> int:
     return 1 if reply.status in _REFUSED else 0
 
 
+def _named(slot: dict[str, Any]) -> str:
+    """A slot's value with what it names in the house, where the node knows."""
+    if "id" in slot:
+        return f"{slot['value']}  ({slot.get('kind')} {slot['id']})"
+    several = [str(found.get("id")) for found in slot.get("candidates", ())]
+    return f"{slot['value']}  (one of {', '.join(several)})" if several else str(slot["value"])
+
+
 def spoken(reply: Reply, round_trip_s: float) -> list[str]:
     """A reply in lines for people."""
     route, energy = reply.route, reply.energy
     result: dict[str, Any] = dict(reply.result or {})
     if reply.status == "ok":
         lines = [f"{result.get('label')}  (confidence {result.get('confidence', 0.0):.2f})"]
-        lines += [f"  {slot['name']} = {slot['value']}" for slot in result.get("slots", ())]
+        lines += [f"  {slot['name']} = {_named(slot)}" for slot in result.get("slots", ())]
     else:
         lines = ["out of scope: no intent of this task fits"]
     simulated = ", simulated board" if route.simulated else ""

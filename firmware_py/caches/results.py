@@ -13,13 +13,13 @@ from dataclasses import replace
 from firmware_py.caches.lru import Lru
 from firmware_py.contracts.reply import UNKNOWN_ENERGY, Reply
 
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, str, str, int]
 _ENTRY_BYTES = 2048  # a reply with two slots took 1.6 KB (tracemalloc, CPython 3.11)
 
 
-def key(task: str, text: str, rule: str, bundle_sha256: str) -> Key:
-    """What an answer depends on."""
-    return (task, text, rule, bundle_sha256)
+def key(task: str, text: str, rule: str, bundle_sha256: str, names: int = 0) -> Key:
+    """What an answer depends on; `names` is the version of the user's names."""
+    return (task, text, rule, bundle_sha256, names)
 
 
 class ResultCache:

@@ -367,6 +367,13 @@ class ConversionError(ConfigError):
     )
 
 
+class NamesError(ConfigError):
+    """A names file cannot be read or breaks its form."""
+
+    code = "names_invalid"
+    default_hint = "docs/how-to-name-your-rooms.md shows the form; the message names the entry."
+
+
 class CheckpointIncompleteError(ConfigError):
     """A checkpoint folder lacks a shard, a tensor, its configuration or its tokenizer."""
 

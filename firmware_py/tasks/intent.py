@@ -3,6 +3,9 @@
 Slot tags are BIO (Ramshaw and Marcus 1995): 0 is outside, `2i+1` begins slot i, `2i+2` continues it,
 slots in the manifest's order. A word has the tag of its first piece; tags of continuing pieces are not
 read, so a slot never ends inside a word.
+
+Slots of the task `home` have the values that a hub takes (`values`), and where the user gave a names file, what
+they name in the house (`names`).
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from typing import Any, Protocol
 
 from firmware_py.contracts.errors import EmptyInputError, InputTooLongError, SchemaError
 from firmware_py.contracts.manifest import Manifest
+from firmware_py.tasks import values
+from firmware_py.tasks.names import Names
 from firmware_py.tasks.text import WordPiece
 
 MAX_TOKENS = 512
@@ -57,13 +62,21 @@ class LabelVerdict(Protocol):
         """Calibrated probability, 0 to 1."""
 
 
+class NamesSource(Protocol):
+    """Where the user's names stand; they may be others at the next look."""
+
+    @property
+    def current(self) -> Names:
+        """The names now."""
+
+
 class IntentTask:
     """Encodes texts and decodes verdicts of one bundle; holds no request."""
 
-    __slots__ = ("_bucket", "_labels", "_slots", "_tokenizer")
+    __slots__ = ("_bucket", "_labels", "_names", "_slots", "_tokenizer", "_values")
 
-    def __init__(self, manifest: Manifest, tokenizer_bytes: bytes) -> None:
-        """Take labels, slots and length buckets from the manifest.
+    def __init__(self, manifest: Manifest, tokenizer_bytes: bytes, names: NamesSource | None = None) -> None:
+        """Take labels, slots and length buckets from the manifest, names of the house from the user.
 
         Raises:
             BundleFormatError: the tokenizer's bytes are no vocabulary.
@@ -72,6 +85,14 @@ class IntentTask:
         self._labels = manifest.labels
         self._slots = manifest.slots
         self._bucket = max(manifest.buckets)
+        home = manifest.task.name == values.TASK and bool(manifest.slots)
+        self._values = values.SlotValues(manifest.task.languages) if home else None
+        self._names = names if home else None
+
+    @property
+    def names_version(self) -> int:
+        """Grows when the user's names change: answers from before may name other things."""
+        return 0 if self._names is None else self._names.current.version
 
     def encode(self, input: Mapping[str, str]) -> Encoded:  # noqa: A002 - the request's own field name
         """Cut `input["text"]` and keep the first tokens that fit the largest length bucket.
@@ -98,20 +119,29 @@ class IntentTask:
 
     def decode(self, encoded: Encoded, verdict: LabelVerdict, tags: Sequence[int]) -> dict[str, Any]:
         """The reply's `result`; `tags` has at least one BIO tag per kept token."""
+        text = encoded.text
+        slots: list[dict[str, Any]] = [
+            {
+                "name": self._slots[slot],
+                "value": self._value(slot, text[start:end], text),
+                "text": text[start:end],
+                "start": start,
+                "end": end,
+            }
+            for slot, start, end in spans_of(tags, encoded, self._tokenizer.continues)
+        ]
+        if self._names is not None and slots:
+            self._names.current.resolve(slots)
         return {
             "label": self._labels[verdict.label_index],
             "confidence": round(float(verdict.confidence), 4),
-            "slots": [
-                {
-                    "name": self._slots[slot],
-                    "value": _value(encoded.text[start:end]),
-                    "text": encoded.text[start:end],
-                    "start": start,
-                    "end": end,
-                }
-                for slot, start, end in spans_of(tags, encoded, self._tokenizer.continues)
-            ],
+            "slots": slots,
         }
+
+    def _value(self, slot: int, text: str, sentence: str) -> values.Value:
+        if self._values is None:
+            return values.plain(text)
+        return self._values.value(self._slots[slot], text, sentence)
 
 
 def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> list[tuple[int, int, int]]:
@@ -146,8 +176,3 @@ def tags_of(slots: Sequence[tuple[int, int, int]], spans: Sequence[tuple[int, in
                 tags[position] = 2 * slot + (1 if first else 2)
                 first = False
     return tags
-
-
-def _value(text: str) -> str:
-    """A slot's text in one canonical writing: lower case, single spaces."""
-    return " ".join(text.lower().split())

@@ -96,7 +96,12 @@ REPLY: Schema = _object(
     v=_VERSION,
     id=_nullable(_text(MAX_ID_CHARS)),
     status=_choice(STATUSES),
-    result=_nullable({"type": "object", "description": "Null unless the status is ok."}),
+    result=_nullable(
+        {
+            "type": "object",
+            "description": "Null unless the status is ok. Kind intent: label, confidence, slots of name, value, text, start, end; id and kind, or candidates, with a names file.",
+        }
+    ),
     model=_nullable(_object(("name", "version", "sha256"), name=_text(), version=_text(), sha256=_text())),
     route=_object(
         ("node",),

@@ -40,6 +40,7 @@ CODES = {
     "invalid_utf8",
     "key_invalid",
     "malformed",
+    "names_invalid",
     "no_reply",
     "queue_full",
     "reply_topic_missing",

@@ -114,6 +114,22 @@ def test_a_wrong_flag_is_a_usage_error(words: list[str], tmp_path: Path) -> None
     assert found.returncode == 2, found.stderr
 
 
+def test_a_slot_is_spoken_with_what_it_names() -> None:
+    slots = [
+        {"name": "brightness", "value": 50, "text": "fifty"},
+        {"name": "area", "value": "Kitchen", "text": "the kitchen", "id": "k1", "kind": "area"},
+        {"name": "name", "value": "lamp", "text": "lamp", "candidates": [{"id": "l1"}, {"id": "l2"}]},
+    ]
+    result = {"label": "HassLightSet", "confidence": 0.9, "slots": slots}
+    lines = spoken(Reply("r", "ok", Route("n1", exit=0, exits=3, delegate="host"), result), 0.001)
+    assert lines[1:4] == [
+        "  brightness = 50",
+        "  area = Kitchen  (area k1)",
+        "  name = lamp  (one of l1, l2)",
+    ]
+    assert lines[4].startswith("exit 0 of 3 on n1 (host)")
+
+
 def test_a_reply_is_spoken_with_its_joules_and_their_doubt() -> None:
     route = Route("pi5", 2, 3, (4, 4), "xnnpack", "miss", simulated=True)
     energy = Energy(0.0012, 0.0003, method="predicted", source="ina219", simulated=True)

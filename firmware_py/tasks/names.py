@@ -1,0 +1,216 @@
+"""The user's names: areas, floors and devices with their aliases, and which of them a text means.
+
+Pure. A name is looked for as it is written, then without case, accents, article and plural, then the same
+way among the aliases; the first of the three that knows it counts. Several of one step are candidates, of which
+an area or floor in the same sentence keeps those that lie in it. File and form: `docs/how-to-name-your-rooms.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from firmware_py.contracts.check import Fields
+from firmware_py.contracts.errors import NamesError
+from firmware_py.tasks.folding import fold
+
+Kind = Literal["area", "floor", "device"]
+KINDS: Mapping[str, Kind] = {
+    "floor": "floor",
+    "area": "area",
+    "name": "device",
+}  # slot to kind, in this order
+MAX_ENTRIES = 10_000
+MAX_CANDIDATES = 16
+
+_KEYS = {
+    "floor": {"id", "name", "aliases"},
+    "area": {"id", "name", "aliases", "floor"},
+    "device": {"id", "name", "aliases", "area"},
+}
+# Articles and possessives that people put before a name, of all languages that a bundle may have.
+_ARTICLES = frozenset(
+    [
+        "the",
+        "a",
+        "an",
+        "my",
+        "our",
+        "der",
+        "die",
+        "das",
+        "den",
+        "dem",
+        "ein",
+        "eine",
+        "mein",
+        "meine",
+        "unser",
+        "unsere",
+        "le",
+        "la",
+        "les",
+        "l",
+        "un",
+        "une",
+        "mon",
+        "ma",
+        "mes",
+        "notre",
+        "nos",
+        "el",
+        "los",
+        "las",
+        "una",
+        "mi",
+        "mis",
+        "nuestro",
+        "nuestra",
+        "de",
+        "het",
+        "een",
+        "mijn",
+        "onze",
+        "ons",
+        "il",
+        "lo",
+        "i",
+        "gli",
+        "uno",
+        "mio",
+        "mia",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing of the house; `within` is the id of its floor (an area's) or area (a device's)."""
+
+    kind: Kind
+    id: str
+    name: str
+    aliases: tuple[str, ...] = ()
+    within: str | None = None
+
+
+class Names:
+    """All names of one house; `version` tells two states of the file apart."""
+
+    __slots__ = ("_floors", "_steps", "entries", "version")
+
+    def __init__(self, entries: Iterable[Entry] = (), version: int = 0) -> None:
+        self.entries = tuple(entries)
+        self.version = version
+        self._floors = {entry.id: entry.within for entry in self.entries if entry.kind == "area"}
+        self._steps: dict[Kind, tuple[dict[str, list[Entry]], ...]] = {
+            kind: ({}, {}, {}) for kind in KINDS.values()
+        }
+        for entry in self.entries:
+            written, plain, alias = self._steps[entry.kind]
+            written.setdefault(entry.name, []).append(entry)
+            plain.setdefault(_plain(entry.name), []).append(entry)
+            for key in {_plain(text) for text in entry.aliases}:
+                alias.setdefault(key, []).append(entry)
+
+    def find(self, kind: Kind, text: str) -> Sequence[Entry]:
+        """What a text may mean: none, one, or several that it does not tell apart."""
+        written, plain, alias = self._steps[kind]
+        found = written.get(text)
+        if found is None:
+            key = _plain(text)
+            found = plain.get(key) or alias.get(key)
+        return found or ()
+
+    def resolve(self, slots: Sequence[dict[str, Any]]) -> None:
+        """Give slots that name a thing its `value`, `id` and `kind`, or `candidates`; others stay as they are."""
+        inside: set[str] = set()  # ids of the areas and floors that the sentence names
+        for slot_name, kind in KINDS.items():
+            for slot in slots:
+                if slot["name"] == slot_name:
+                    found = self.find(kind, slot["text"])
+                    if len(found) > 1 and inside:
+                        found = [entry for entry in found if self._lies_in(entry, inside)] or found
+                    _say(slot, found)
+                    if len(found) == 1:
+                        inside.add(found[0].id)
+
+    def _lies_in(self, entry: Entry, ids: set[str]) -> bool:
+        within = entry.within
+        return within is not None and (within in ids or self._floors.get(within) in ids)
+
+
+def parse_names(data: Any, where: str, version: int = 0) -> Names:
+    """Check a decoded names file strictly: a misspelt key would silently lose a name.
+
+    Raises:
+        NamesError: another form; the message names `where` and the entry's place, never a name.
+    """
+    top = Fields(data, where, NamesError)
+    odd = set(data) - _KEYS.keys()
+    if odd:
+        top.fail(f"{where}: {', '.join(sorted(map(str, odd)))} is not one of {', '.join(sorted(_KEYS))}")
+    entries: list[Entry] = []
+    for kind in KINDS.values():
+        items = top.array(kind, (), limit=MAX_ENTRIES)
+        entries += [_parse(item, kind, f"{where}: {kind}[{number}]") for number, item in enumerate(items)]
+    if len(entries) > MAX_ENTRIES:
+        top.fail(f"{where} has over {MAX_ENTRIES} entries")
+    seen: set[tuple[str, str]] = set()
+    for entry in entries:
+        if (entry.kind, entry.id) in seen:
+            top.fail(f"{where}: two {entry.kind} entries have the id {entry.id}")
+        seen.add((entry.kind, entry.id))
+    parents = {"area": "floor", "device": "area"}
+    for entry in entries:
+        if entry.within is not None and (parents[entry.kind], entry.within) not in seen:
+            top.fail(f"{where}: {entry.kind} {entry.id} lies in a {parents[entry.kind]} that is not listed")
+    return Names(entries, version)
+
+
+def _parse(data: Any, kind: Kind, where: str) -> Entry:
+    item = Fields(data, where, NamesError)
+    odd = set(data) - _KEYS[kind]
+    if odd:
+        item.fail(
+            f"{where}: {', '.join(sorted(map(str, odd)))} is not one of {', '.join(sorted(_KEYS[kind]))}"
+        )
+    name, aliases = item.text("name"), item.array("aliases", (), limit=100)
+    texts = (name, *aliases)
+    if not all(isinstance(text, str) and len(text) <= 256 and fold(text) for text in texts):
+        item.fail(f"{where}: a name or alias is not a text with a letter or digit")
+    identity = item.text("id")
+    if not identity:
+        item.fail(f"{where}.id is empty")
+    within = item.text({"area": "floor", "device": "area"}[kind], None) if kind != "floor" else None
+    return Entry(kind, identity, name, tuple(aliases), within)
+
+
+def _say(slot: dict[str, Any], found: Sequence[Entry]) -> None:
+    if len(found) == 1:
+        slot |= {"value": found[0].name, "id": found[0].id, "kind": found[0].kind}
+    elif found:
+        slot["candidates"] = [
+            {"id": entry.id, "name": entry.name, "kind": entry.kind, "within": entry.within}
+            for entry in found[:MAX_CANDIDATES]
+        ]
+
+
+def _plain(text: str) -> str:
+    """Without case, accents, leading articles, and the plural of the last word."""
+    words = fold(text).split()
+    while len(words) > 1 and words[0] in _ARTICLES:
+        del words[0]
+    if words:
+        words[-1] = _singular(words[-1])
+    return " ".join(words)
+
+
+def _singular(word: str) -> str:
+    """A comparable stem, the same for both numbers where the plural is an s; no dictionary form."""
+    if len(word) < 4 or not word.endswith("s") or word.endswith("ss"):
+        return word
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    return word[:-2] if word.endswith(("ches", "shes", "xes", "sses")) else word[:-1]

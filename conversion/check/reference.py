@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from conversion.check.answers import LatticeAnswers, Prefix
+from conversion.nets.deepseek_lite import GROUPS
 from conversion.nets.student import Student, attention_bias, positions
 from firmware_py.tasks.text import WordPiece
 
 BATCH = 64
-LONGEST = 64  # tokens kept
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Tokens: texts are cut at `longest`; above `narrow_upto` every prefix runs at full width, as the graphs do."""
+
+    longest: int = 64
+    narrow_upto: int = 32
+
+
+LIMITS = Limits()
 
 
 def torch_answers(
@@ -21,24 +33,26 @@ def torch_answers(
     tokenizer: WordPiece,
     texts: Sequence[str],
     prefixes: Sequence[Prefix],
-    longest: int = LONGEST,
+    limits: Limits = LIMITS,
 ) -> LatticeAnswers:
     """Logits and tags of every prefix in float32, texts of like length together."""
+    longest = limits.longest
     ids = [tokenizer.encode(text).ids[:longest] for text in texts]
     head = student.heads[0]
     labels = len(head.intent_b2)
     logits = {prefix: np.zeros((len(ids), labels), np.float32) for prefix in prefixes}
     tags = {prefix: np.full((len(ids), longest), -1, np.int16) for prefix in prefixes if head.slots}
-    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+    short = [row for row, one in enumerate(ids) if len(one) <= limits.narrow_upto]
+    long = [row for row, one in enumerate(ids) if len(one) > limits.narrow_upto]
     with torch.no_grad():
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
+        for rows in (*_batches(short, ids), *_batches(long, ids)):
             length = max(len(ids[row]) for row in rows)
+            full = length > limits.narrow_upto
             batch, mask = torch.zeros(len(rows), length, dtype=torch.long), torch.zeros(len(rows), length)
             for place, row in enumerate(rows):
                 batch[place, : len(ids[row])] = torch.tensor(ids[row])
                 mask[place, : len(ids[row])] = 1.0
-            for prefix, said in _walk(student, batch, mask, prefixes).items():
+            for prefix, said in _walk(student, (batch, mask), prefixes, full=full).items():
                 logits[prefix][rows] = said[0]
                 for place, row in enumerate(rows):
                     if head.slots:
@@ -46,20 +60,31 @@ def torch_answers(
     return LatticeAnswers(logits, tags)
 
 
+def _batches(rows: list[int], ids: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Rows of like length together."""
+    order = sorted(rows, key=lambda row: len(ids[row]))
+    return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+
+
 def _walk(
-    student: Student, ids: torch.Tensor, mask: torch.Tensor, prefixes: Sequence[Prefix]
+    student: Student, batch: tuple[torch.Tensor, torch.Tensor], prefixes: Sequence[Prefix], *, full: bool
 ) -> dict[Prefix, tuple[np.ndarray, np.ndarray]]:
-    """One batch at every prefix; no stage runs twice."""
-    trunk = student.trunk
+    """One batch (ids, mask) at every prefix; no stage runs twice. `full`: whatever the prefix says."""
+    trunk, (ids, mask) = student.trunk, batch
     bias, place = attention_bias(mask), positions(ids.shape[1], trunk.dims.rope)
+
+    def ran(prefix: Prefix) -> Prefix:
+        return tuple(GROUPS for _ in prefix) if full else prefix
+
+    asked = {ran(prefix) for prefix in prefixes}
     after: dict[Prefix, list[int]] = defaultdict(list)
-    for prefix in sorted({p[:depth] for p in prefixes for depth in range(1, len(p) + 1)}):
+    for prefix in sorted({p[:depth] for p in asked for depth in range(1, len(p) + 1)}):
         after[prefix[:-1]].append(prefix[-1])
     out: dict[Prefix, tuple[np.ndarray, np.ndarray]] = {}
     todo: list[tuple[Prefix, torch.Tensor]] = [((), trunk.embedding(ids))]
     while todo:
         prefix, h = todo.pop()
-        if prefix in prefixes:
+        if prefix in asked:
             said = student.heads[len(prefix)](h, mask)
             out[prefix] = said.logits.numpy(), (said.tags if said.tags is not None else h).argmax(-1).numpy()
         for width in after.get(prefix, ()):
@@ -67,4 +92,4 @@ def _walk(
             for layer in trunk.stages[len(prefix)]:
                 rows, _ = layer(rows, bias, place, trunk.gates[len(prefix)][:width])
             todo.append(((*prefix, width), rows))
-    return out
+    return {prefix: out[ran(prefix)] for prefix in prefixes}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from conversion.check.compute import GROUPS, Compute
+from conversion.check.compute import Compute
 from conversion.check.risk import NEVER, Answered
 
 Array = npt.NDArray[Any]
@@ -162,11 +162,6 @@ def all_widths(stages: int, lattice: Mapping[int, Sequence[int]]) -> list[Prefix
     """Every combination of the widths that the shortest bucket has, widest first."""
     widths = sorted(lattice[min(lattice)], reverse=True)
     return list(product(widths, repeat=stages))
-
-
-def all_prefixes(stages: int, widths: Sequence[int] = tuple(range(GROUPS, 0, -1))) -> list[Prefix]:
-    """`()` and every prefix of every combination: 85 for three stages of four widths."""
-    return [prefix for depth in range(stages + 1) for prefix in product(widths, repeat=depth)]
 
 
 def static(depth: int, stages: int) -> Rule:

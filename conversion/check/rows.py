@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from conversion.check.cascade import Truth
+from conversion.check.cascade import Prefix, Truth
 from conversion.check.compute import Lengths
 from conversion.data.sentence import Sentence
 from firmware_py.contracts.errors import DataInvalidError
@@ -71,15 +71,24 @@ def lengths_of(rows: Sequence[Sentence], tokenizer: WordPiece, buckets: Sequence
     return Lengths.of([max(1, len(tokenizer.encode(row.text).ids)) for row in rows], buckets)
 
 
-def slot_counts(rows: Sequence[Sentence], tags: Array, slots: Sequence[str], tokenizer: WordPiece) -> Array:
-    """Exact spans found, invented and missed, int [N,3], from BIO tags [N,T] (-1 behind the last token)."""
-    out = np.zeros((len(rows), 3), np.int32)
-    for number, (row, said) in enumerate(zip(rows, tags, strict=True)):
-        pieces = tokenizer.encode(row.text)
-        kept = [int(tag) for tag in said if tag >= 0]
-        got = {(start, end, slots[slot]) for slot, start, end in spans_of(kept, pieces, tokenizer.continues)}
-        want = set(row.slots)
-        out[number] = len(want & got), len(got - want), len(want - got)
+def slot_counts(
+    rows: Sequence[Sentence], tags: Mapping[Prefix, Array], slots: Sequence[str], tokenizer: WordPiece
+) -> dict[Prefix, Array]:
+    """Exact spans found, invented and missed, int [N,3] per prefix, from BIO tags [N,T] (-1 behind the last token)."""
+    out = {prefix: np.zeros((len(rows), 3), np.int32) for prefix in tags}
+    for number, row in enumerate(rows):
+        pieces, want = tokenizer.encode(row.text), set(row.slots)
+        seen: dict[bytes, tuple[int, int, int]] = {}  # most prefixes say the same
+        for prefix, said in tags.items():
+            key = said[number].tobytes()
+            if key not in seen:
+                kept = [int(tag) for tag in said[number] if tag >= 0]
+                got = {
+                    (start, end, slots[slot])
+                    for slot, start, end in spans_of(kept, pieces, tokenizer.continues)
+                }
+                seen[key] = len(want & got), len(got - want), len(want - got)
+            out[prefix][number] = seen[key]
     return out
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from conversion.check.cascade import Lattice, Scope, Truth, all_prefixes, judged
+from conversion.check.answers import prefixes_of
+from conversion.check.cascade import Lattice, Scope, Truth, all_widths, judged
 from conversion.check.compute import Compute, HeadShape, Lengths, TrunkShape, compute
 
 Array = npt.NDArray[Any]
@@ -30,8 +31,8 @@ def logits_of(target: Array, labels: int, seed: int = 0) -> dict[tuple[int, ...]
     random = np.random.default_rng(seed)
     hard = random.normal(size=len(target))
     out = {}
-    for prefix in all_prefixes(3):
-        strength = 2.5 + 0.9 * len(prefix) + 0.15 * sum(prefix)
+    for prefix in prefixes_of(all_widths(3, WIDTHS)):
+        strength = 1.8 + 0.8 * len(prefix) + 0.15 * sum(prefix)
         logits = random.normal(size=(len(target), labels)).astype(np.float32)
         logits[np.arange(len(target)), np.maximum(target, 0)] += (strength - 1.5 * hard).astype(np.float32)
         out[prefix] = logits

@@ -45,8 +45,9 @@ def test_slots_are_counted_as_exact_spans_with_their_names() -> None:
     ):
         pieces = TOKENIZER.encode(row.text)
         tags[number, : len(pieces.ids)] = tags_of(told, pieces.spans)
-    counts = slot_counts(ROWS, tags, slots, TOKENIZER)
-    assert counts.tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
+    counts = slot_counts(ROWS, {(4,): tags, (2,): np.full_like(tags, -1)}, slots, TOKENIZER)
+    assert counts[2,][:2].tolist() == [[0, 0, 1], [0, 0, 1]]
+    assert counts[4,].tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_lengths_are_the_tokenizer_s() -> None:

@@ -1,0 +1,239 @@
+"""A whole trade-off on a tiny bundle: document, table, CSV and page say the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from conversion.check.answers import LatticeAnswers
+from conversion.check.rows import load_rows, save_rows
+from conversion.data.sentence import Sentence
+from conversion.data.task import TaskData
+from conversion.study.chart import Axis, Chart, Point, draw, ticks
+from conversion.study.document import Context, to_csv, to_document, to_table
+from conversion.study.joules import Joules
+from conversion.study.latency import Timing
+from conversion.study.page import to_html
+from conversion.study.tradeoff import Tradeoff, evaluate_tradeoff, needed_bytes, shipped
+from firmware_py.bundles.read import Unpacked, unpack
+from firmware_py.bundles.verify import Trust
+from firmware_py.bundles.write import write_bundle
+from firmware_py.testing.tiny_bundle import tiny_files
+
+DIMS = {"d_model": 16.0, "heads": 4.0, "latent": 8.0, "rope": 4.0, "ffn": 32.0, "layers": 1.0}
+INTENTS = ("turn_on", "turn_off")
+
+
+def rows(count: int, seed: int) -> tuple[Sentence, ...]:
+    random = np.random.default_rng(seed)
+    out = []
+    for number in range(count):
+        text = " ".join(["turn", "on"] + ["light"] * int(random.integers(0, 12))) + f" {number}"
+        out.append(Sentence(text, "oos" if number % 10 == 9 else INTENTS[int(random.integers(2))]))
+    return tuple(out)
+
+
+DATA = TaskData(
+    name="tiny-en", task="home", languages=("en",), labels=(*INTENTS, "oos"), slots=("area",), train=(),
+    selection=rows(100, 1), temperature=rows(80, 2), thresholds=rows(400, 3), report=rows(150, 4),
+)  # fmt: skip
+
+
+def ask(texts: Sequence[str], prefixes: Sequence[tuple[int, ...]]) -> LatticeAnswers:
+    """Deeper and wider is more often right; which rows are hard is the row's own."""
+    every = {
+        row.text: row
+        for name in ("selection", "temperature", "thresholds", "report")
+        for row in DATA.split(name)
+    }
+    random = np.random.default_rng(0)
+    target = np.array([DATA.labels.index(every[text].intent) for text in texts])
+    hard = random.normal(size=len(texts))
+    logits, tags = {}, {}
+    for prefix in prefixes:
+        one = random.normal(size=(len(texts), 3)).astype(np.float32)
+        one[np.arange(len(texts)), target] += (2.5 + len(prefix) + 0.2 * sum(prefix) - 2 * hard).astype(
+            np.float32
+        )
+        logits[prefix] = one
+        tags[prefix] = np.full((len(texts), 16), -1, np.int16)
+    return LatticeAnswers(logits, tags)
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    manifest, files = tiny_files(rich=True)
+    folder = tmp_path_factory.mktemp("tiny")
+    write_bundle(folder / "tiny.bundle", replace(manifest, dims=DIMS), files)
+    return unpack(folder / "tiny.bundle", Trust(None, allow_unsigned=True), folder / "store")
+
+
+@pytest.fixture(scope="module")
+def found(unpacked: Unpacked) -> Tradeoff:
+    return evaluate_tradeoff(unpacked, DATA, ask)
+
+
+def context(found: Tradeoff) -> Context:
+    """As if timed: seconds follow the widths."""
+    parts = {f"{name} {b}": 1e-5 for name in ("host", "tags") for b in (8, 16)}
+    parts |= {f"head {e}/{b}": 2e-5 for e in range(4) for b in (8, 16)}
+    parts |= {f"graph {b}/{s}/{w}": w * 1e-4 for b in (8, 16) for s in (1, 2, 3) for w in (1, 2, 3, 4)}
+    answers = {name: np.full(50, 1e-4 * sum(way.widths)) for name, way in found.ways().items()}
+    timing = Timing("scripted", parts, answers, (9.0, 9.0))
+    return Context(
+        "tiny.bundle", 1234, "scripted", {"scripted": timing},
+        lambda seconds: Joules(2.0 * seconds.mean(), 0.1 * seconds.mean(), "metered", "a test", simulated=True), "a-board",
+    )  # fmt: skip
+
+
+def test_every_ratio_has_the_best_way_within_it(found: Tradeoff) -> None:
+    assert [line.name for line in found.ratios] == [f"{0.1 * step:.1f}" for step in range(1, 11)]
+    goodness = [line.selected_accuracy for line in found.ratios if line.selected_accuracy is not None]
+    assert goodness == sorted(goodness)
+    assert found.ratios[-1].configuration is not None
+    assert [line.name for line in found.equal] == ["static-1", "static-2", "static-3"]
+    budgets = [line.budget for line in found.equal if line.budget]
+    assert budgets == sorted(budgets)
+    assert {line.name for line in found.points} >= {"exit-0", "exit-3", "balanced", "risk-1"}
+
+
+def test_rules_of_the_bundle_stand_for_themselves(found: Tradeoff, unpacked: Unpacked) -> None:
+    own = {str(one): one for one in shipped(unpacked.manifest)}
+    balanced = next(line for line in found.points if line.name == "careful")
+    assert balanced.shipped
+    assert balanced.configuration == own["w4-4-4 careful"]
+    assert own["w4-4-4 thrifty"].rule.zeroth == 0.7
+    assert own["w4-2-2 careful"].rule.thresholds == (0.9, 0.9, 0.0)
+
+
+def test_the_bundle_s_temperatures_are_kept_and_the_rest_fitted(found: Tradeoff, unpacked: Unpacked) -> None:
+    heads = {head.exit: head.temperature for head in unpacked.manifest.heads}
+    assert found.temperatures[()] == heads[0]
+    assert found.temperatures[4, 4, 4] == heads[3]
+    assert found.temperatures[4, 2] == unpacked.manifest.variants[0].temperatures[1]
+    assert len(found.temperatures) == 85
+
+
+def test_a_bundle_without_a_zeroth_exit_may_have_unreachable_ratios(tmp_path: Path) -> None:
+    manifest, files = tiny_files()
+    path = tmp_path / "plain.bundle"
+    write_bundle(path, replace(manifest, dims=DIMS), files)
+    plain = unpack(path, Trust(None, allow_unsigned=True), tmp_path / "plain")
+    found = evaluate_tradeoff(plain, DATA, ask)
+    first = found.ratios[0]
+    assert first.configuration is None
+    assert first.cheapest is not None
+    assert first.cheapest > 0.1
+    document = to_document(found, plain, Context("plain.bundle", 1, "scripted"))
+    assert document["rows"][0] == {
+        "name": "0.1", "budget": 0.1, "reachable": False, "cheapest_ratio": first.cheapest,
+    }  # fmt: skip
+    assert "unreachable" in to_table(document)
+    assert "Nothing in this bundle is so cheap: 0.1" in to_html(document)
+    assert "Nothing was timed" in to_html(document)
+
+
+def test_only_what_a_way_uses_is_needed(found: Tradeoff, unpacked: Unpacked) -> None:
+    exits = {line.name: line.configuration for line in found.points}
+    zeroth, full = exits["exit-0"], exits["exit-3"]
+    assert zeroth is not None
+    assert full is not None
+    head = next(one.file.size_bytes for one in unpacked.manifest.heads if one.exit == 0)
+    assert needed_bytes(unpacked.manifest, zeroth) == needed_bytes(unpacked.manifest, full) + head
+    whole = sum(member.size_bytes for member in unpacked.manifest.members())
+    assert needed_bytes(unpacked.manifest, full) < whole
+
+
+def test_document_table_csv_and_page_say_the_same(
+    found: Tradeoff, unpacked: Unpacked, tmp_path: Path
+) -> None:
+    document = json.loads(json.dumps(to_document(found, unpacked, context(found))))
+    row = document["rows"][-1]
+    assert row["energy"]["source"] == "a test"
+    assert row["energy"]["energy_j"] == pytest.approx(2.0 * row["latency_s"]["scripted"]["composed_mean"])
+    table = list(csv.DictReader(io.StringIO(to_csv(document))))
+    assert len(table) == len(document["rows"]) + len(document["equal_compute"]) + len(document["points"])
+    assert float(table[9]["accuracy"]) == row["report"]["accuracy"]
+    assert float(table[9]["latency_mean_s scripted"]) == row["latency_s"]["scripted"]["mean"]
+    assert f"{row['report']['accuracy']:.2%}" in to_table(document)
+    assert "busy machine" in to_table(document)
+    html = to_html(document)
+    assert f"{row['report']['accuracy']:.2%}" in html
+    assert "Accuracy over energy" in html
+    assert "Accuracy over latency in scripted" in html
+    assert "do not publish" in html
+    (tmp_path / "page.html").write_text(html)
+
+
+def test_the_page_loads_nothing_and_is_well_formed(found: Tradeoff, unpacked: Unpacked) -> None:
+    html = to_html(to_document(found, unpacked, context(found)))
+    opened: list[str] = []
+    loads: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            loads.extend(f"{tag} {name}" for name, _ in attrs if name in {"src", "href", "srcset"})
+            if tag not in {"meta", "line", "rect", "circle", "path", "polyline"}:
+                opened.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            if tag not in {"line", "rect", "circle", "path", "polyline"}:
+                assert opened.pop() == tag
+
+    Reader().feed(html)
+    assert opened == []
+    assert loads == []
+    assert not {"<script", "<link", "@import", "url("} & set(html.split())
+
+
+def test_rows_of_every_line_are_kept_for_pairing(found: Tradeoff, tmp_path: Path) -> None:
+    save_rows(tmp_path / "rows.npz", found.rows())
+    back = load_rows(tmp_path / "rows.npz")
+    assert back.sha256 == DATA.hashes()["report"]
+    line = found.equal[1]
+    assert line.report is not None
+    system = back.systems[line.name]
+    assert system.right[back.truth.inside].mean() == pytest.approx(line.report.accuracy)
+    assert system.macs is not None
+    assert system.macs[back.truth.inside].mean() == pytest.approx(line.report.macs)
+
+
+def test_ticks_are_round_and_hold_everything() -> None:
+    assert ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert ticks(0, 97)[-1] >= 97
+    assert ticks(0.9312, 0.9467)[0] <= 0.9312
+    assert len(ticks(0.0, 0.00123)) < 10
+
+
+def test_a_chart_is_one_svg_with_all_marks_and_no_label_over_another() -> None:
+    random = np.random.default_rng(0)
+    front = [Point(x, 0.9 + 0.05 * x, f"≤ {x:.1f}", "front", (0.89, 0.97)) for x in np.linspace(0.1, 1, 10)]
+    points = [
+        Point(x, 0.5 + x / 4, f"exit {n}", "exit", x95=(0.2, 0.6))
+        for n, x in enumerate(random.uniform(0.3, 0.5, 4))
+    ]
+    points += [Point(0.5, 0.93, name, "rule") for name in ("thrifty", "balanced", "careful")]
+    svg = ElementTree.fromstring(draw(Chart("A <chart>", Axis("x (ms)", 1e3), Axis("y", 100), front, points)))
+    ns = "{http://www.w3.org/2000/svg}" if svg.tag.startswith("{") else ""
+    assert len(svg.findall(f"{ns}circle")) == 10
+    assert len(svg.findall(f"{ns}rect")) == 4
+    assert len(svg.findall(f"{ns}path")) == 3
+    texts = [
+        (float(one.get("x", 0)), float(one.get("y", 0)), one.text or "")
+        for one in svg.findall(f"{ns}text")
+        if one.get("class") in {"front", "exit", "rule"}
+    ]
+    assert any("↓" in text for *_, text in texts)
+    for number, (x, y, text) in enumerate(texts):
+        for other_x, other_y, other in texts[number + 1 :]:
+            apart = abs(y - other_y) >= 13 or x + 6 * len(text) <= other_x or other_x + 6 * len(other) <= x
+            assert apart, (text, other)

@@ -93,10 +93,14 @@ class Weights:
         if any((head.labels, head.tag_count) != (len(labels), tags) for head in heads.values()):
             msg = "a head has another number of labels or tags than the manifest"
             raise BundleFormatError(msg)
+        embedding = Embedding.from_bytes(unpacked.read(manifest.embedding.name))
+        if any(head.width != embedding.width for head in heads.values()):
+            msg = "a head reads rows of another size than the embedding table's"
+            raise BundleFormatError(msg)
         return cls(
             manifest=manifest,
             sha256=unpacked.sha256,
-            embedding=Embedding.from_bytes(unpacked.read(manifest.embedding.name)),
+            embedding=embedding,
             heads=tuple(heads[number] for number in range(1, manifest.stages + 1)),
             out_of_scope_index=labels.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in labels else None,
             zeroth=heads.get(0),

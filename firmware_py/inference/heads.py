@@ -83,6 +83,11 @@ class ExitHead:
         return cls(load_arrays(npz), temperature)
 
     @property
+    def width(self) -> int:
+        """d, the size of the hidden rows that it reads."""
+        return len(self._arrays["intent_w1"]) // 3
+
+    @property
     def labels(self) -> int:
         """C, how many labels it tells apart."""
         return len(self._arrays["intent_b2"])

@@ -53,7 +53,7 @@ replies = st.builds(
     route=st.builds(
         Route,
         node=SHORT,
-        exit=st.none() | st.integers(1, 9),
+        exit=st.none() | st.integers(0, 9),
         exits=st.none() | st.integers(1, 9),
         widths=st.lists(st.integers(1, 4), max_size=3).map(tuple),
         delegate=st.none() | SHORT,

@@ -102,6 +102,18 @@ def test_heads_that_are_not_the_manifests_are_refused(tmp_path: Path, change: di
         Weights.load(unpacked)
 
 
+def test_heads_over_rows_of_another_size_are_refused(tmp_path: Path) -> None:
+    manifest, files = tiny_files()
+    out = io.BytesIO()
+    np.savez(out, rows=np.zeros((11, 8), np.int8), scale=np.ones(11, np.float32))
+    files["embedding.npz"] = out.getvalue()
+    changed = replace(manifest, embedding=member("embedding.npz", files["embedding.npz"]))
+    write_bundle(tmp_path / "x.bundle", changed, files)
+    unpacked = unpack(tmp_path / "x.bundle", Trust(None, allow_unsigned=True), tmp_path / "store")
+    with pytest.raises(BundleFormatError, match="another size than the embedding"):
+        Weights.load(unpacked)
+
+
 def test_a_bundle_without_slots_is_loaded(tmp_path: Path) -> None:
     manifest, files = tiny_files()
     heads = []

@@ -388,5 +388,6 @@ def _save_rows(
         way = cascade.Configuration(full, cascade.Rule(name, thresholds, chosen[1].get(name)))
         said = cascade.run(report, way)
         systems[name] = SystemRows(said.right, said.macs, said.exits, said.slots)
-    path = trained.parts.parent / f"rows-{target.recipe}.npz"
+    seed = trained.provenance["settings"]["seed"]  # the seeds of a public set share their folder
+    path = trained.parts.parent / f"rows-{target.recipe}-{seed}.npz"
     save_rows(path, RowFile(trained.data.hashes()["report"], report.truth, systems))

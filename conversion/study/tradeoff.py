@@ -27,7 +27,7 @@ from conversion.check.cascade import (
     weighted,
 )
 from conversion.check.compute import Lengths, compute, head_shape, lattice_widths, trunk_shape
-from conversion.check.rows import RowFile, SystemRows, lengths_of, slot_counts, truth_of
+from conversion.check.rows import RowFile, SystemRows, lengths_of, slot_table, truth_of
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.study.choose import (
@@ -247,7 +247,7 @@ def _lattice(
     )
     counts = None
     if answers.tags and data.slots:
-        counts = slot_counts(rows, answers.tags, manifest.slots, tokenizer)
+        counts = slot_table(rows, answers.tags, manifest.slots, tokenizer)
     truth = truth_of(rows, labels)
     return judged(answers.logits, temperatures, scope, (truth, costs, counts))
 

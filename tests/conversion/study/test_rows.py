@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conversion.check.rows import RowFile, SystemRows, lengths_of, load_rows, save_rows, slot_counts, truth_of
+from conversion.check.rows import (
+    RowFile,
+    SystemRows,
+    lengths_of,
+    load_rows,
+    save_rows,
+    slot_counts,
+    slot_table,
+    truth_of,
+)
 from conversion.data.sentence import Sentence
 from firmware_py.contracts.errors import DataInvalidError
 from firmware_py.tasks.intent import tags_of
@@ -45,9 +54,11 @@ def test_slots_are_counted_as_exact_spans_with_their_names() -> None:
     ):
         pieces = TOKENIZER.encode(row.text)
         tags[number, : len(pieces.ids)] = tags_of(told, pieces.spans)
-    counts = slot_counts(ROWS, {(4,): tags, (2,): np.full_like(tags, -1)}, slots, TOKENIZER)
-    assert counts[2,][:2].tolist() == [[0, 0, 1], [0, 0, 1]]
-    assert counts[4,].tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
+    table = slot_table(ROWS, {(4,): tags, (2,): np.full_like(tags, -1)}, slots, TOKENIZER)
+    assert table[2,][:2].tolist() == [[0, 0, 1], [0, 0, 1]]
+    counts = slot_counts(ROWS, tags, slots, TOKENIZER)
+    assert (counts == table[4,]).all()
+    assert counts.tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_lengths_are_the_tokenizer_s() -> None:

@@ -137,8 +137,16 @@ def manifest_with(manifest: dict[str, Any], asked: Asked) -> tuple[dict[str, Any
         widths = configuration.widths
         if widths != full:
             temperatures = [asked.temperatures[widths[:depth]] for depth in range(1, stages + 1)]
-            variant = {"widths": list(widths), "temperatures": temperatures, "exit_rules": {}}
-            variants.setdefault(widths, variant)["exit_rules"][rule] = thresholds
+            fresh = {
+                "widths": list(widths),
+                "temperatures": temperatures,
+                "exit_rules": {},
+                "zeroth_rules": {},
+            }
+            variant = variants.setdefault(widths, fresh)
+            variant["exit_rules"][rule] = thresholds
+            if rule in zeroth:
+                variant["zeroth_rules"][rule] = zeroth[rule]
         ways.append(Way(name, widths, rule))
     heads = [
         {**head, "temperature": asked.temperatures.get(full[: int(head["exit"])], head["temperature"])}

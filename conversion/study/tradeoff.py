@@ -170,12 +170,12 @@ def evaluate_tradeoff(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell =
 def shipped(manifest: Manifest) -> list[Configuration]:
     """The configurations that the bundle itself has rules for."""
     out = []
-    for widths, rules in (
-        (manifest.full_widths, manifest.exit_rules),
-        *((variant.widths, variant.exit_rules) for variant in manifest.variants),
+    for widths, rules, zeroth in (
+        (manifest.full_widths, manifest.exit_rules, manifest.zeroth_rules),
+        *((variant.widths, variant.exit_rules, variant.zeroth_rules) for variant in manifest.variants),
     ):
         for name, thresholds in rules.items():
-            out.append(Configuration(widths, Rule(name, tuple(thresholds), manifest.zeroth_rules.get(name))))
+            out.append(Configuration(widths, Rule(name, tuple(thresholds), zeroth.get(name))))
     return out
 
 

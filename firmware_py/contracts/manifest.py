@@ -80,8 +80,9 @@ class Variant:
     """A calibrated combination of widths other than full: one width per stage.
 
     `temperatures` and the rows of `exit_rules` are of the exits 1 to the last, as the manifest's own are
-    for full width. `accuracy` (of the last exit, on the report split) and `macs` (multiply-accumulates of
-    the full depth) are null where unknown.
+    for full width. A rule with a row here asks exit 0 only if `zeroth_rules` has its threshold too: a
+    guarantee holds for the thresholds that were found together. `accuracy` (of the last exit, on the report
+    split) and `macs` (multiply-accumulates of the full depth) are null where unknown.
     """
 
     widths: tuple[int, ...]
@@ -89,6 +90,7 @@ class Variant:
     exit_rules: Mapping[str, tuple[float, ...]]
     accuracy: float | None = None
     macs: int | None = None
+    zeroth_rules: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,7 @@ def _variant_dict(variant: Variant) -> dict[str, Any]:
         "exit_rules": {name: list(row) for name, row in variant.exit_rules.items()},
         "accuracy": variant.accuracy,
         "macs": variant.macs,
+        "zeroth_rules": dict(variant.zeroth_rules),
     }
 
 
@@ -281,9 +284,10 @@ def _check_exits(top: Fields, manifest: Manifest) -> None:
     exits = [head.exit for head in manifest.heads]
     if sorted(set(exits) - {0}) != list(range(1, manifest.stages + 1)) or len(set(exits)) != len(exits):
         top.fail("manifest.heads lacks an exit or has it twice")
-    if manifest.zeroth_rules and 0 not in exits:
+    early = [manifest.zeroth_rules, *(variant.zeroth_rules for variant in manifest.variants)]
+    if any(early) and 0 not in exits:
         top.fail("manifest.zeroth_rules are of an exit 0 that manifest.heads lacks")
-    named = [manifest.zeroth_rules, *(variant.exit_rules for variant in manifest.variants)]
+    named = [*early, *(variant.exit_rules for variant in manifest.variants)]
     if any(not rules.keys() <= manifest.exit_rules.keys() for rules in named):
         top.fail("manifest.zeroth_rules or .variants name a rule that manifest.exit_rules lacks")
     widths = [variant.widths for variant in manifest.variants]
@@ -304,7 +308,9 @@ def _parse_variant(data: Any, stages: int) -> Variant:
         variant.fail(f"manifest.variant has not {stages} widths, or a temperature is out of range")
     rules = {str(name): _floats(variant, row, stages) for name, row in variant.object("exit_rules").items()}
     accuracy = variant.number("accuracy", None, low=0.0, high=1.0)
-    return Variant(widths, temperatures, rules, accuracy, variant.integer("macs", None))
+    return Variant(
+        widths, temperatures, rules, accuracy, variant.integer("macs", None), _zeroth_rules(variant)
+    )
 
 
 def _parse_graph(data: Any) -> Graph:

@@ -145,7 +145,7 @@ class Engine:
         self.now_s = clock.now_s
         self._costs: StageCosts = costs or NoCosts()
         manifest = weights.manifest
-        self._rules, self._zeroth_rules = manifest.exit_rules, manifest.zeroth_rules
+        self._rules = manifest.exit_rules
         by_label = manifest.out_of_scope_score == "label"
         self._scope = (manifest.out_of_scope_threshold, weights.out_of_scope_index, by_label)
         self._written: dict[tuple[int, tuple[int, ...], str], str] = {}
@@ -170,7 +170,8 @@ class Engine:
         path = self.graph.path(encoded.tokens, limits.widths)
         walk = Walk(self, path, encoded, limits, self._feeds(path, encoded))
         depth = self.graph.stages if limits.max_stages is None else min(limits.max_stages, self.graph.stages)
-        accepted = rule in self._zeroth_rules and walk.begins(self._zeroth_rules[rule])
+        early = path.rungs[0].zeroth.get(rule)
+        accepted = early is not None and walk.begins(early)
         while not accepted and walk.goes_on(depth):
             at = len(walk.runs)
             accepted = at == self.graph.stages or accepts(walk.verdict, walk.rung.rules[rule][at - 1])

@@ -14,17 +14,19 @@ from dataclasses import dataclass, field
 
 from firmware_py.contracts.configuration import Configuration
 from firmware_py.contracts.errors import ConfigError
-from firmware_py.contracts.manifest import Graph, Manifest
+from firmware_py.contracts.manifest import Graph, Manifest, Variant
 from firmware_py.contracts.run import GraphKey
 
 Widths = tuple[int, ...]
+_Calibration = tuple[tuple[float, ...], Mapping[str, tuple[float, ...]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
     """One way to run every stage: who, at which widths, and so which graphs and which calibration.
 
-    `temperatures` has one entry per exit, `rules` one threshold per exit for each rule.
+    `temperatures` has one entry per exit, `rules` one threshold per exit for each rule; `zeroth` has the
+    threshold of exit 0 for the rules that ask it.
     """
 
     delegate: str
@@ -32,6 +34,7 @@ class Rung:
     graphs: tuple[GraphKey, ...]
     temperatures: tuple[float, ...] = field(default=(), compare=False)
     rules: Mapping[str, tuple[float, ...]] = field(default_factory=dict, compare=False)
+    zeroth: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,9 @@ class DynamicComputingGraph:
         self._buckets = sorted({key.bucket for key in self._graphs})
         self._ladder = tuple(ladder)
         heads = {head.exit: head.temperature for head in manifest.heads}
-        self._full = tuple(heads[at] for at in range(1, manifest.stages + 1)), manifest.exit_rules
-        self._calibrated = {
-            variant.widths: (variant.temperatures, {**manifest.exit_rules, **variant.exit_rules})
-            for variant in manifest.variants
-        }
+        temperatures = tuple(heads[at] for at in range(1, manifest.stages + 1))
+        self._full = temperatures, manifest.exit_rules, manifest.zeroth_rules
+        self._calibrated = {variant.widths: _own(manifest, variant) for variant in manifest.variants}
         self._paths: dict[int, Way] = {}
         self._asked: dict[tuple[int, Widths], Way] = {}
         self.stages = manifest.stages
@@ -99,8 +100,8 @@ class DynamicComputingGraph:
         for widths in dict.fromkeys(self._widths(bucket, asked)):
             keys = tuple(GraphKey(bucket, stage, width) for stage, width in enumerate(widths, start=1))
             if all(key in self._graphs for key in keys):
-                temperatures, rules = self._calibrated.get(widths, self._full)
-                rungs += [Rung(delegate, widths, keys, temperatures, rules) for delegate in self._ladder]
+                own = self._calibrated.get(widths, self._full)
+                rungs += [Rung(delegate, widths, keys, *own) for delegate in self._ladder]
         tables = [spec.shape[-1] for spec in self._graphs[rungs[0].graphs[0]].inputs if spec.name == "cos"]
         return Way(bucket, tuple(rungs), tables[0] if tables else 0)
 
@@ -114,3 +115,10 @@ class DynamicComputingGraph:
             )
         for width in sorted({width for _, width in here}, reverse=True):
             yield (width,) * self.stages
+
+
+def _own(manifest: Manifest, variant: Variant) -> _Calibration:
+    """A variant's calibration; rules that it has no row for are full width's, exit 0 included."""
+    rules = {**manifest.exit_rules, **variant.exit_rules}
+    others = {name: at for name, at in manifest.zeroth_rules.items() if name not in variant.exit_rules}
+    return variant.temperatures, rules, {**others, **variant.zeroth_rules}

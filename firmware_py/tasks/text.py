@@ -194,10 +194,11 @@ def _fold(char: str) -> tuple[tuple[str, str], ...]:
         category = unicodedata.category(letter)
         if category[0] in "MZC":  # marks, separators; controls, format, unassigned, surrogates
             continue
-        joins = category[0] in "LN" and not _is_ideograph(letter)
+        joins = category[0] in "LN" and not is_ideograph(letter)
         out.append((category[0] if joins else ALONE, letter))
     return tuple(out)
 
 
-def _is_ideograph(char: str) -> bool:
+def is_ideograph(char: str) -> bool:
+    """Whether a character is a word by itself in Chinese writing."""
     return any(first <= ord(char) <= last for first, last in _IDEOGRAPHS)

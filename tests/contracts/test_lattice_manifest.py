@@ -60,6 +60,7 @@ VARIANT: dict[str, Any] = {"widths": [4, 2, 2], "temperatures": [1.0, 1.0, 1.0],
         {"variants": [VARIANT | {"exit_rules": {"thrifty": [0.1, 0.1]}}]},
         {"variants": [VARIANT | {"accuracy": 95.0}]},
         {"variants": [VARIANT | {"macs": 1.5}]},
+        {"variants": [VARIANT | {"zeroth_rules": {"fastest": 0.5}}]},
     ],
 )
 def test_other_forms_are_refused(change: dict[str, Any]) -> None:

@@ -218,6 +218,25 @@ def test_exit_0_goes_before_any_widths(rich: Unpacked) -> None:
     assert Rig(rich).run(SURE, "thrifty", widths=(1, 1, 1)).record.exit == 0
 
 
+def test_a_variants_own_rule_asks_exit_0_only_by_its_own_threshold(rich: Unpacked) -> None:
+    """Thresholds that were found together hold together: full width's exit 0 is no part of them."""
+    manifest = rich.manifest
+    (variant,) = manifest.variants
+    row = {"thrifty": (0.4, 0.4, 0.0)}
+    without = replace(variant, exit_rules=row)
+    own = replace(variant, exit_rules=row, zeroth_rules={"thrifty": 0.9})
+    for changed, threshold in ((without, None), (own, 0.9), (variant, 0.7)):
+        graph = DynamicComputingGraph(replace(manifest, variants=(changed,)), ["cpu"])
+        assert graph.path(3, variant.widths).rungs[0].zeroth.get("thrifty") == threshold
+        assert graph.path(3).rungs[0].zeroth == {"thrifty": 0.7}
+    weights = replace(Rig(rich).engine.weights, manifest=replace(manifest, variants=(without,)))
+    rig = Rig(rich)
+    engine = Engine(weights, list(rig.engine.runners.values()), rig.clock, rig.engine.health)
+    encoded = rig.task.encode({"text": SURE})
+    assert engine.run(encoded, Limits(10.0, "thrifty", widths=variant.widths)).record.exit == 1
+    assert engine.run(encoded, Limits(10.0, "thrifty")).record.exit == 0
+
+
 def test_a_failed_narrow_graph_falls_back_to_full_width(rich: Unpacked) -> None:
     rig = Rig(rich, broken=("8/s2w3",))
     outcome = rig.run(UNSURE, "careful", widths=(1, 3, 2))

@@ -1,4 +1,4 @@
-"""`ciuic model build|report|show`."""
+"""`ciuic model build|report|show|tradeoff`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from conversion.study.flags import configure_tradeoff
 from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.configuration import RECIPES
 from firmware_py.contracts.errors import DataMissingError, ToolMissingError
@@ -30,7 +31,9 @@ LOCAL = "local"  # the one that signs where the publisher's private key is not a
 
 def configure_model(parser: argparse.ArgumentParser) -> None:
     """Add the sub-verbs."""
-    verbs = parser.add_subparsers(dest="model_verb", required=True, metavar="build|report|show")
+    verbs = parser.add_subparsers(
+        dest="model_verb", required=True, metavar="build|variant|report|show|tradeoff"
+    )
     build = verbs.add_parser("build", help="train, convert, check, bundle and sign a model")
     build.add_argument("name", choices=MODELS)
     build.add_argument(
@@ -47,6 +50,13 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--build-dir", type=Path, help="where steps are kept (default .ciuic/build/<name>-<seed>)"
     )
+    variant = verbs.add_parser(
+        "variant", help="train a student to compare with: static, or with a term left out"
+    )
+    variant.add_argument("name", choices=MODELS)
+    variant.add_argument("variant", help="static-1, static-2, static-3, no-kl, …; `list` prints them all")
+    variant.add_argument("--seed", type=int, default=0)
+    variant.add_argument("--data", type=Path, help="folder of the public sets")
     report = verbs.add_parser("report", help="join the seeds' reports into docs/measurements")
     report.add_argument("name", choices=MODELS)
     report.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -54,7 +64,9 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     show.add_argument("bundle", type=Path)
     show.add_argument("--trust", type=Path, help="folder of public keys (default models/trust)")
     show.add_argument("--allow-unsigned", action="store_true", help="show a bundle without a signature too")
-    for verb in (build, report, show):
+    tradeoff = verbs.add_parser("tradeoff", help="what a bundle gives for each tenth of its compute")
+    configure_tradeoff(tradeoff)
+    for verb in (build, variant, report, show, tradeoff):
         verb.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -64,7 +76,7 @@ def run_model(args: argparse.Namespace) -> int:
     Raises:
         CiuicError: whatever the sub-verb met.
     """
-    verbs = {"build": _build, "report": _report, "show": _show}
+    verbs = {"build": _build, "variant": _variant, "report": _report, "show": _show, "tradeoff": _tradeoff}
     return verbs[args.model_verb](args)
 
 
@@ -127,6 +139,31 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
+def _variant(args: argparse.Namespace) -> int:
+    _enter_training_environment()
+    from conversion.data.sources import data_seed
+    from conversion.data.workbench import Workbench
+    from conversion.pipeline import USUAL_S, Job, settings_of
+    from conversion.variants import VARIANTS, study
+
+    if args.variant not in VARIANTS:
+        msg = f"there is no variant {args.variant}"
+        raise DataMissingError(msg, hint=f"One of: {', '.join(VARIANTS)}.")
+    folder = build_folder(args.name, data_seed(args.name, args.seed))
+    settings = settings_of(args.name, args.seed, "dyn8")
+    job = Job(args.name, settings, ("dyn8",), ROOT, data_folder(args.data), folder, None)
+    found = study(job, args.variant, Workbench(folder, SystemClock(), _progress, USUAL_S))
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    for kind in ("exits", "widths"):
+        for number, row in found[kind].items():
+            print(
+                f"{args.variant}  {kind[:-1]} {number}  accuracy {row['accuracy']:.2%}  compute {row['macs']:,} MACs"
+            )
+    return 0
+
+
 def _report(args: argparse.Namespace) -> int:
     from conversion.study.seeds import join, to_markdown
 
@@ -144,6 +181,12 @@ def _report(args: argparse.Namespace) -> int:
     (folder / f"{args.name}.md").write_text(to_markdown(joined), "utf-8")
     print(json.dumps(joined) if args.json else to_markdown(joined))
     return 0
+
+
+def _tradeoff(args: argparse.Namespace) -> int:
+    from conversion.study.command import Places, run_tradeoff
+
+    return run_tradeoff(args, Places(ROOT, data_folder(args.data), build_folder), _progress)
 
 
 def _show(args: argparse.Namespace) -> int:

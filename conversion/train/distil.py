@@ -56,6 +56,7 @@ class Settings:
     perturbed: float = 0.08  # share of rows that lose a word
     order: Order = "importance"
     sandwich: bool = True
+    exits: bool = True  # False: the last exit alone learns
     learned_gates: bool = True
     norm: str = "rms"
 
@@ -120,7 +121,7 @@ def _optimiser(student: Student, settings: Settings) -> torch.optim.Optimizer:
     embedding = student.trunk.embedding.weight
     rest = [one for one in student.parameters() if one is not embedding and one.requires_grad]
     groups = [{"params": rest, "scale": 1.0}, {"params": [embedding], "scale": settings.embedding_rate}]
-    return torch.optim.AdamW(groups, lr=settings.rate, weight_decay=settings.decay)
+    return torch.optim.AdamW(groups, lr=settings.rate, weight_decay=settings.decay, fused=True)
 
 
 def _sort(student: Student, side: Encoded, lesson: Lesson | None, settings: Settings) -> None:
@@ -150,6 +151,8 @@ def _loss(
     known = bool((batch.labels >= 0).any())
     tagged = bool((batch.tags >= 0).any())
     for number, one in enumerate(said):
+        if not settings.exits and number < len(said) - 1:
+            continue
         logits = one.logits.float()
         part = torch.zeros(())
         if known and settings.labels:

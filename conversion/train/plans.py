@@ -17,19 +17,21 @@ class Plan:
     """Teacher runs, sizes and the student's course of one model.
 
     `runs`: how MiniLM is tuned, each logged; none: the teacher is `larger`, of the student's own
-    architecture, from nothing. `augmented`: texts made from each training text for the teacher to label.
+    architecture, from nothing. `speakers`: how many of the tuned ones, the best first, speak in the lesson.
+    `augmented`: texts made from each training text for the teacher to label.
     """
 
     vocabulary: int
     runs: tuple[Run, ...]
     augmented: int
     settings: Settings
+    speakers: int = 2
     larger: Dims | None = None
     larger_settings: Settings = field(default_factory=lambda: Settings(0))
 
 
 _USUAL = (Run(epochs=6, rate=2e-4), Run(epochs=5, rate=4e-4, seed=1))
-_HOME = (Run(epochs=1, rate=2e-4, batch=64), Run(epochs=1, rate=4e-4, batch=64, seed=1))
+_HOME = (Run(epochs=2, rate=2e-4, batch=64, rows=8000), Run(epochs=2, rate=4e-4, batch=64, rows=8000, seed=1))
 
 PLANS = {
     "hwu64": Plan(6144, _USUAL, 6, Settings(0, epochs=20, unlabelled=2.0)),
@@ -38,7 +40,7 @@ PLANS = {
         6144, (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)), 2, Settings(0, epochs=14, unlabelled=2.0)
     ),
     "snips7": Plan(6144, (Run(epochs=1, rate=2e-4), Run(epochs=1, rate=4e-4, seed=1)), 1, Settings(0, epochs=10, unlabelled=0.5)),
-    "home-en": Plan(6144, _HOME, 1, Settings(0, epochs=10, unlabelled=0.3)),
+    "home-en": Plan(6144, _HOME, 0, Settings(0, epochs=8, unlabelled=0.0), speakers=1),
     "home-multi": Plan(
         16384,
         (),

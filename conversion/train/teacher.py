@@ -40,11 +40,12 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How one teacher is tuned."""
+    """How one teacher is tuned; `rows`: on so many training rows drawn at random, 0 for all."""
 
     epochs: int
     rate: float
     batch: int = 32
+    rows: int = 0
     smoothing: float = 0.05
     decay: float = 0.01
     seed: int = 0
@@ -82,6 +83,9 @@ def tune(teacher: Teacher, texts: Sequence[str], targets: Tensor, run: Run, tell
     """Fine-tune in place."""
     generator = torch.Generator().manual_seed(run.seed)
     torch.manual_seed(run.seed)
+    if run.rows:
+        drawn = torch.randperm(len(texts), generator=generator)[: run.rows]
+        texts, targets = [texts[number] for number in drawn.tolist()], targets[drawn]
     coded = teacher.encode(texts)
     head = list(teacher.classify.parameters())
     body = [one for one in teacher.bert.parameters() if one.requires_grad]

@@ -1,0 +1,119 @@
+"""Students that are trained to be compared with, not shipped: shallow ones, and ones with a term left out.
+
+A *static* student has one exit and one width; the others change one thing of what ships. All have the same
+rows, teachers, lesson, epochs and seed, and are measured in float32 torch on the report split: what
+quantisation costs is measured elsewhere, and it would only lower them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conversion.check import cascade, compute, figures
+from conversion.check.answers import LatticeAnswers, prefixes_of
+from conversion.check.calibrate import temperatures
+from conversion.check.compute import GROUPS
+from conversion.check.reference import torch_answers
+from conversion.check.rows import RowFile, SystemRows, lengths_of, save_rows, slot_counts, truth_of
+from conversion.data.workbench import Workbench
+from conversion.export.lattice import BUCKETS
+from conversion.nets.student import Student
+from conversion.pipeline import Job, take_course
+from conversion.train.course import Course, learn
+from conversion.train.distil import Settings
+from firmware_py.tasks.text import WordPiece
+
+STATIC = tuple(f"static-{depth}" for depth in (1, 2, 3))
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    **{name: {"stages": int(name[-1]), "sandwich": False, "exits": False} for name in STATIC},
+    "as-shipped": {},
+    "no-kl": {"kl": 0.0},
+    "no-cosine": {"cosine": 0.0},
+    "no-labels": {"labels": 0.0},
+    "no-teacher": {"kl": 0.0, "cosine": 0.0, "unlabelled": 0.0},
+    "no-unlabelled": {"unlabelled": 0.0},
+    "no-perturbation": {"perturbed": 0.0},
+    "gates-fixed": {"learned_gates": False},
+    "groups-random": {"learned_gates": False, "order": "random"},
+    "groups-magnitude": {"learned_gates": False, "order": "magnitude", "sandwich": False},
+}
+
+
+def study(job: Job, variant: str, bench: Workbench) -> dict[str, Any]:
+    """Train one variant, measure it, write `variants/<variant>-<seed>.{json,npz}` and return the figures."""
+    settings = replace(job.settings, **VARIANTS[variant])
+    course = take_course(job, bench)
+    folder = bench.folder / "variants"
+    folder.mkdir(parents=True, exist_ok=True)
+    student = learn(course, settings, bench, f"variants/{variant}-{settings.seed}.pt")
+    found, rows = measure(course, student, settings)
+    found = {
+        "name": job.name,
+        "variant": variant,
+        "settings": asdict(settings),
+        "seconds": bench.seconds["student"],
+        **found,
+    }
+    (folder / f"{variant}-{settings.seed}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    save_rows(folder / f"{variant}-{settings.seed}.npz", rows)
+    return found
+
+
+def measure(course: Course, student: Student, settings: Settings) -> tuple[dict[str, Any], RowFile]:
+    """Accuracy of every exit and uniform width on the report split, in scope; compute of each."""
+    data, depth = course.data, settings.stages
+    tokenizer = WordPiece(list(course.pieces))
+    ways = (
+        [(width,) * depth for width in range(GROUPS, 0, -1)]
+        if settings.exits or depth == 3
+        else [(GROUPS,) * depth]
+    )
+    prefixes = prefixes_of(ways)
+    heated = torch_answers(student, tokenizer, [row.text for row in data.temperature], prefixes)
+    found = temperatures(heated.logits, truth_of(data.temperature, data.labels).target)
+    said = torch_answers(student, tokenizer, [row.text for row in data.report], prefixes)
+    lattice = _lattice(course, student, said, found)
+    out: dict[str, Any] = {"exits": {}, "widths": {}}
+    systems = {}
+    for number in range(depth + 1):
+        way = cascade.Configuration((GROUPS,) * depth, cascade.static(number, depth))
+        outcome = cascade.run(lattice, way)
+        macs = outcome.macs if number == 0 else lattice.compute.static(number)
+        out["exits"][str(number)] = figures.describe(lattice, way) | {"macs": round(float(macs.mean()))}
+        systems[f"exit-{number}"] = SystemRows(outcome.right, macs, outcome.exits, outcome.slots)
+    for widths in ways:
+        way = cascade.Configuration(widths, cascade.static(depth, depth))
+        out["widths"][str(widths[0])] = figures.describe(lattice, way)
+    return out, RowFile(data.hashes()["report"], lattice.truth, systems)
+
+
+def _lattice(
+    course: Course, student: Student, said: LatticeAnswers, found: Mapping[tuple[int, ...], float]
+) -> cascade.Lattice:
+    data, dims = course.data, student.trunk.dims
+    tokenizer = WordPiece(list(course.pieces))
+    slots = None
+    if data.slots:
+        slots = {p: slot_counts(data.report, tags, data.slots, tokenizer) for p, tags in said.tags.items()}
+    trunk = compute.TrunkShape(dims.d, dims.heads, dims.latent, dims.rope, dims.ffn, dims.layers)
+    arrays = {name: np.asarray(value) for name, value in student.heads[0].arrays().items()}
+    widths = {bucket: (1, 2, 3, 4) if bucket <= 32 else (4,) for bucket in BUCKETS}
+    lengths = lengths_of(data.report, tokenizer, BUCKETS)
+    macs = compute.compute(trunk, compute.head_shape(arrays), lengths, widths, dims.stages)
+    return cascade.judged(
+        said.logits,
+        found,
+        cascade.Scope(1.1, data.scope_index),
+        (truth_of(data.report, data.labels), macs, slots),
+    )
+
+
+def variant_path(folder: Path, variant: str, seed: int) -> Path:
+    """Where a variant's figures are."""
+    return folder / "variants" / f"{variant}-{seed}.json"

@@ -1,4 +1,4 @@
-"""`ciuic model build|report|show|tradeoff`."""
+"""`ciuic model build|report|baselines|show|tradeoff`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ SHIPPED = {
     "snips7": ("dyn8",),
 }
 MODELS = tuple(SHIPPED)
+SEEDS, SEVERAL_SEEDS = (0, 1, 2), ("hwu64", "banking77")
 PUBLISHER = "ciuic-demo"  # the key pair that signed what ships
 LOCAL = "local"  # the one that signs where the publisher's private key is not at hand
 
@@ -32,7 +33,7 @@ LOCAL = "local"  # the one that signs where the publisher's private key is not a
 def configure_model(parser: argparse.ArgumentParser) -> None:
     """Add the sub-verbs."""
     verbs = parser.add_subparsers(
-        dest="model_verb", required=True, metavar="build|variant|report|show|tradeoff"
+        dest="model_verb", required=True, metavar="build|variant|report|baselines|show|tradeoff"
     )
     build = verbs.add_parser("build", help="train, convert, check, bundle and sign a model")
     build.add_argument("name", choices=MODELS)
@@ -57,16 +58,22 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     variant.add_argument("variant", help="static-1, static-2, static-3, no-kl, …; `list` prints them all")
     variant.add_argument("--seed", type=int, default=0)
     variant.add_argument("--data", type=Path, help="folder of the public sets")
-    report = verbs.add_parser("report", help="join the seeds' reports into docs/measurements")
+    report = verbs.add_parser("report", help="join all runs of a model into docs/measurements")
     report.add_argument("name", choices=MODELS)
-    report.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    report.add_argument(
+        "--seeds", type=int, nargs="+", help="default: those that are measured for this model"
+    )
+    baselines = verbs.add_parser(
+        "baselines", help="the teacher in onnxruntime and the linear SVM, row by row"
+    )
+    baselines.add_argument("name", choices=MODELS)
     show = verbs.add_parser("show", help="print what a bundle says of itself")
     show.add_argument("bundle", type=Path)
     show.add_argument("--trust", type=Path, help="folder of public keys (default models/trust)")
     show.add_argument("--allow-unsigned", action="store_true", help="show a bundle without a signature too")
     tradeoff = verbs.add_parser("tradeoff", help="what a bundle gives for each tenth of its compute")
     configure_tradeoff(tradeoff)
-    for verb in (build, variant, report, show, tradeoff):
+    for verb in (build, variant, report, show, tradeoff, baselines):
         verb.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -76,7 +83,14 @@ def run_model(args: argparse.Namespace) -> int:
     Raises:
         CiuicError: whatever the sub-verb met.
     """
-    verbs = {"build": _build, "variant": _variant, "report": _report, "show": _show, "tradeoff": _tradeoff}
+    verbs = {
+        "build": _build,
+        "variant": _variant,
+        "report": _report,
+        "show": _show,
+        "tradeoff": _tradeoff,
+        "baselines": _baselines,
+    }
     return verbs[args.model_verb](args)
 
 
@@ -165,21 +179,41 @@ def _variant(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from conversion.study.seeds import join, to_markdown
+    from conversion.data.sources import data_seed
+    from conversion.study.joined import Sources, join
+    from conversion.study.markdown import to_markdown
 
-    reports = []
-    for seed in args.seeds:
-        path = build_folder(args.name, seed) / "report.json"
-        if not path.is_file():
-            msg = f"there is no report of seed {seed}"
-            raise DataMissingError(msg, hint=f"Run `ciuic model build {args.name} --seed {seed}` first.")
-        reports.append(json.loads(path.read_text("utf-8")))
-    joined = join(reports)
     folder = ROOT / "docs" / "measurements"
+    seeds = tuple(args.seeds or (SEEDS if args.name in SEVERAL_SEEDS else (0,)))
+    joined = join(
+        Sources(
+            args.name,
+            seeds,
+            lambda seed: build_folder(args.name, data_seed(args.name, seed)),
+            ROOT / "models",
+            folder,
+        )
+    )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{args.name}.json").write_text(json.dumps(joined, indent=1) + "\n", "utf-8")
     (folder / f"{args.name}.md").write_text(to_markdown(joined), "utf-8")
     print(json.dumps(joined) if args.json else to_markdown(joined))
+    return 0
+
+
+def _baselines(args: argparse.Namespace) -> int:
+    _enter_training_environment()
+    from conversion.study.uncompressed import measure_baselines
+
+    found = measure_baselines(
+        build_folder(args.name, 0), lambda what, share: _progress(f"{what} {share:4.0%}")
+    )
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    for name, accuracy in found["accuracy"].items():
+        size = found["bytes"].get(name.removeprefix("teacher "))
+        print(f"{name:<13} accuracy {accuracy:.2%}" + ("" if size is None else f"  {size / 1e6:.1f} MB"))
     return 0
 
 

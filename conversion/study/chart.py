@@ -105,7 +105,7 @@ def draw(chart: Chart) -> str:
 
 def ticks(low: float, high: float) -> list[float]:
     """Round numbers from at or below `low` to at or above `high`."""
-    span = max(high - low, 1e-12)
+    span = max(high - low, 0.01 * max(abs(low), abs(high)), 1e-9)
     rough = span / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)

@@ -10,7 +10,6 @@ from conversion.check.cascade import Scope, Truth, judge_rows
 from conversion.check.figures import Guesses, auroc, measure
 from conversion.check.rows import truth_of
 from conversion.data.sentence import Sentence
-from conversion.study.seeds import join, to_markdown
 
 
 def truth(*rows: Sentence) -> Truth:
@@ -75,32 +74,3 @@ def test_the_scope_threshold_turns_away_few_of_ours(by_label: bool) -> None:
 
 def test_a_task_without_foreign_rows_turns_nothing_away() -> None:
     assert scope_of(np.zeros((3, 2)), 1.0, np.zeros(3, bool), None, Strangeness()) == Scope()
-
-
-def report(seed: int, intent: float) -> dict[str, object]:
-    """A build's report with one figure that varies."""
-    figures = {
-        "intent": intent, "macro_f1": 0.95, "slot_f1": 0.94, "out_of_scope_auroc": 0.99,
-        "out_of_scope_recall": 0.9, "in_scope_rejected": 0.0, "exit_share": [0.9, 0.05, 0.05],
-    }  # fmt: skip
-    recipe = {
-        "evaluation": dict.fromkeys(("balanced", "thrifty", "careful"), figures), "sha256": "0" * 64, "bytes": 1,
-        "parity": {"agreement": 1.0, "max_logit_error": 0.1}, "intent_by_exit": [0.9, 0.9, 0.9],
-        "hand_written": {"intent": 0.9},
-    }  # fmt: skip
-    return {
-        "name": "home-en", "settings": {"seed": seed}, "seconds": {"distil": 60.0}, "versions": {},
-        "cpu": {"model": "x", "machine": "y", "flags": []},
-        "data": {"rows": {"train": 1}, "train_only_intents": ["A"]},
-        "recipes": {"dyn8": recipe}, "baselines": {"linear_svm": {**figures, "intent": 0.96, "slot_f1": None}},
-    }  # fmt: skip
-
-
-def test_seeds_are_joined_with_mean_and_checks() -> None:
-    joined = join([report(0, 0.98), report(1, 0.97)])
-    assert joined["rows"][0]["intent"]["mean"] == pytest.approx(0.975)
-    checks = {check["name"]: check["ok"] for check in joined["checks"]}
-    assert checks == {"intent": True, "macro_f1": True, "slot_f1": True, "over_linear_svm": True}
-    page = to_markdown(joined)
-    assert "| linear_svm | 96.00% (96.0% 96.0%)" in page
-    assert "not met" not in page

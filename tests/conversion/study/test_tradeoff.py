@@ -212,6 +212,8 @@ def test_ticks_are_round_and_hold_everything() -> None:
     assert ticks(0, 97)[-1] >= 97
     assert ticks(0.9312, 0.9467)[0] <= 0.9312
     assert len(ticks(0.0, 0.00123)) < 10
+    assert len(set(ticks(100.0, 100.0))) > 1
+    assert len(set(ticks(0.0, 0.0))) > 1
 
 
 def test_a_chart_is_one_svg_with_all_marks_and_no_label_over_another() -> None:

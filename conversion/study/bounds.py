@@ -1,0 +1,139 @@
+"""The bounds that a model must meet, on the figures of its joined runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from firmware_py.contracts.measurement import Check
+
+ACCURACY = {"clinc150": 0.955, "hwu64": 0.925, "banking77": 0.925}
+OVER_SVM = {"clinc150": 0.02, "hwu64": 0.02}
+UNDER_TEACHER = 0.015
+QUANTISATION = 0.003
+CORE_BYTES = {"home-multi": 3_600_000}
+INSTALLED_BYTES, UNPACKED_BYTES, USUAL_CORE_BYTES = 8_000_000, 12_000_000, 2_200_000
+HARM = {"risk-1": 0.01, "risk-2": 0.02}
+RISK_COMPUTE, CALIBRATION = 0.50, 0.02
+AUROC, FOREIGN_RECALL = 0.93, 0.45
+FASTER = {"full": ("int8", 5.0), "risk-1": ("int8", 12.0)}
+
+HOME = {"accuracy": 0.98, "macro_f1": 0.95, "slot_f1": 0.95}
+# Sides that are only reported: which figure, and its bound.
+HOME_EXTRAS = {"unseen_names": ("slot_f1", 0.90), "free_text": ("accuracy", 0.85)}
+
+Rows = Mapping[str, Mapping[str, Any]]
+Parts = Sequence[Mapping[str, Any] | None]
+
+
+def bounds_of(name: str, rows: Rows, parts: Parts, speed: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Every bound as name, value (null: not measured), bound, unit, relation and verdict.
+
+    Args:
+        name: of the model.
+        rows: the joined table by system.
+        parts: each seed's part of the report for the recipe, None where it was not run.
+        speed: the speed benchmark's file, None where it was not run.
+    """
+    known = [part for part in parts if part is not None]
+    recipe = next((system.split()[0] for system in rows if system.endswith(" balanced")), "")
+    ours, svm, teacher = (
+        _mean(rows, f"{recipe} balanced"), _mean(rows, "linear svm"), _mean(rows, "teacher fp32"),
+    )  # fmt: skip
+    checks: list[Check] = []
+    if name in ACCURACY:
+        checks.append(Check("in-scope accuracy, balanced", ours, ACCURACY[name], "share", ">="))
+        checks.append(Check("below the teacher", _less(teacher, ours), UNDER_TEACHER, "share"))
+    if name in OVER_SVM:
+        checks.append(Check("over the linear SVM", _less(ours, svm), OVER_SVM[name], "share", ">="))
+    if name.startswith("home"):
+        checks += _home_checks(known)
+    float32 = _mean(rows, "as-shipped")
+    if float32 is not None:
+        checks.append(
+            Check("int8 below float32", _less(float32, _mean(rows, f"{recipe} full")), QUANTISATION, "share")
+        )
+    checks += _size_checks(name, known)
+    for rule, epsilon in HARM.items():
+        worst = max((float(part["rules"][rule]["harm"]) for part in known), default=None)
+        checks.append(Check(f"{rule}: realised harm, worst seed", worst, epsilon, "share"))
+    spent = [float(part["rules"]["risk-1"]["compute_ratio"]) for part in known]
+    checks.append(Check("risk-1: compute", fmean(spent) if spent else None, RISK_COMPUTE, "share of full"))
+    worst_error = max((max(map(float, part["calibration_error"][1:])) for part in known), default=None)
+    checks.append(Check("calibration error, worst exit and seed", worst_error, CALIBRATION, "share"))
+    if name == "clinc150":
+        foreign = [part["rules"]["balanced"]["out_of_scope"] for part in known]
+        checks.append(Check("out of scope: AUROC", _least(foreign, "auroc"), AUROC, "", ">="))
+        checks.append(
+            Check(
+                "out of scope: recall at 94 % in scope",
+                _least(foreign, "recall_at_94"),
+                FOREIGN_RECALL,
+                "share",
+                ">=",
+            )
+        )
+    for rule, (form, bound) in FASTER.items():
+        checks.append(
+            Check(
+                f"{rule}: times as fast as the teacher {form}", _faster(speed, rule, form), bound, "x", ">="
+            )
+        )
+    return [asdict(check) | {"ok": check.ok} for check in checks]
+
+
+def _home_checks(known: Sequence[Mapping[str, Any]]) -> list[Check]:
+    """On unseen templates, on names never seen, on sentences that no template generates: mean over seeds."""
+    balanced = [part["rules"]["balanced"] for part in known]
+    out = [
+        Check(f"unseen templates: {figure}", _average(balanced, figure), bound, "share", ">=")
+        for figure, bound in HOME.items()
+    ]
+    for side, (figure, bound) in HOME_EXTRAS.items():
+        parts = [part.get("extras", {}).get(side) for part in known]
+        out.append(
+            Check(f"{side.replace('_', ' ')}: {figure}", _average(parts, figure), bound, "share", ">=")
+        )
+    return out
+
+
+def _average(parts: Sequence[Mapping[str, Any] | None], key: str) -> float | None:
+    values = [float(part[key]) for part in parts if part is not None and part.get(key) is not None]
+    return fmean(values) if values else None
+
+
+def _size_checks(name: str, known: Sequence[Mapping[str, Any]]) -> list[Check]:
+    worst = {
+        key: max((float(part["sizes"][key]) for part in known), default=None)
+        for key in ("core", "bundle", "unpacked")
+    }
+    return [
+        Check("full width, one length, heads, table, tokenizer", worst["core"],
+              CORE_BYTES.get(name, USUAL_CORE_BYTES), "bytes"),
+        Check("installed: the bundle file", worst["bundle"], INSTALLED_BYTES, "bytes"),
+        Check("unpacked on disk", worst["unpacked"], UNPACKED_BYTES, "bytes"),
+    ]  # fmt: skip
+
+
+def _mean(rows: Rows, system: str, figure: str = "accuracy") -> float | None:
+    found = rows.get(system, {}).get(figure)
+    return None if found is None else float(found["mean"])
+
+
+def _less(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second
+
+
+def _least(parts: Sequence[Mapping[str, Any] | None], key: str) -> float | None:
+    values = [float(part[key]) for part in parts if part is not None and part[key] is not None]
+    return min(values) if values else None
+
+
+def _faster(speed: Mapping[str, Any] | None, rule: str, form: str) -> float | None:
+    for row in speed["rows"] if speed else ():
+        if row["config"] == rule:
+            value = row["extra"].get(f"times_faster_than_{form}")
+            return None if value is None else float(value)
+    return None

@@ -1,0 +1,274 @@
+"""All runs of one model in one document: seeds, static students, ablation, teacher, SVM, and what beats what.
+
+Reads a build folder (see `docs/how-to-read-a-trade-off-report.md` for its files). What was not run is a row
+that says so and names the command that makes it; no figure stands in for it.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conversion.check.cascade import Array, slot_f1, weighted
+from conversion.check.rows import RowFile, SystemRows, load_rows
+from conversion.study.bootstrap import Difference, Resample, f1_difference, share_difference
+from conversion.study.bounds import bounds_of
+
+RULES = ("balanced", "thrifty", "careful", "risk-1", "risk-2", "full")
+STATIC = ("static-1", "static-2", "static-3")
+ABLATION = (
+    "as-shipped", "no-kl", "no-cosine", "no-labels", "no-teacher", "no-unlabelled", "no-perturbation", "gates-fixed",
+    "groups-random", "groups-magnitude",
+)  # fmt: skip
+WITH_STATIC = ("hwu64", "banking77", "snips7")
+WITH_ABLATION = ("hwu64",)
+BASELINES = ("teacher fp32", "teacher int8", "linear svm")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a model's runs are: the build folder of each seed, the folder of its bundles, the measurements."""
+
+    name: str
+    seeds: tuple[int, ...]
+    builds: Callable[[int], Path]
+    models: Path
+    measurements: Path
+    recipe: str = "dyn8"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's row file with the command that makes it; None: it was not run."""
+
+    file: RowFile | None
+    command: str
+
+    def system(self, name: str) -> SystemRows | None:
+        """A system of it."""
+        return None if self.file is None else self.file.systems.get(name)
+
+
+def join(sources: Sources) -> dict[str, Any]:
+    """The document."""
+    found = _Found(sources)
+    return {
+        "name": sources.name,
+        "recipe": sources.recipe,
+        "seeds": list(sources.seeds),
+        "rows": found.rows(),
+        "ablation": found.ablation(),
+        "comparisons": found.comparisons(),
+        "checks": found.checks(),
+        "promise": found.promise(),
+        "splits": found.splits(),
+    }
+
+
+class _Found:
+    def __init__(self, sources: Sources) -> None:
+        self._sources, name = sources, sources.name
+        first = sources.builds(sources.seeds[0])
+        self.reports = {
+            seed: _json(sources.builds(seed) / f"report-{sources.recipe}-{seed}.json")
+            for seed in sources.seeds
+        }
+        self.students = {
+            seed: Run(
+                _rows(sources.builds(seed) / f"rows-{sources.recipe}-{seed}.npz"),
+                f"ciuic model build {name}" + (f" --seed {seed}" if seed else ""),
+            )
+            for seed in sources.seeds
+        }
+        wanted: tuple[str, ...] = STATIC if name in WITH_STATIC else ()
+        wanted += ABLATION if name in WITH_ABLATION else ()
+        self.variants = {
+            variant: Run(
+                _rows(first / "variants" / f"{variant}-0.npz"), f"ciuic model variant {name} {variant}"
+            )
+            for variant in wanted
+        }
+        self.baselines = Run(_rows(first / "baselines.npz"), f"ciuic model baselines {name}")
+        self.baseline_facts = _json(first / "baselines.json")
+        tradeoff = sources.models / f"{name}.tradeoff.rows.npz"
+        self.tradeoff = Run(_rows(tradeoff), f"ciuic model tradeoff {sources.models.name}/{name}.bundle")
+        self.speed = _json(sources.measurements / f"model-{name}.json")
+
+    # --- rows -----------------------------------------------------------------------------------------
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One per system: mean and spread over its runs."""
+        out = [
+            _row(f"{self._sources.recipe} {rule}", [(run, rule) for run in self.students.values()])
+            for rule in RULES
+        ]
+        out += [_row(name, [(self.baselines, name)]) for name in BASELINES]
+        out += [
+            _row(f"{name} (float32)", [(run, f"exit-{name[-1]}")])
+            for name, run in self.variants.items()
+            if name in STATIC
+        ]
+        return out
+
+    def ablation(self) -> list[dict[str, Any]]:
+        """The last exit at full width and every narrower one, of each student with a term left out."""
+        first = self._sources.builds(self._sources.seeds[0])
+        out = []
+        for name, run in self.variants.items():
+            if name in STATIC:
+                continue
+            row = _row(name, [(run, "exit-3")])
+            facts = _json(first / "variants" / f"{name}-0.json")
+            if facts is not None:
+                row["by_width"] = {width: one["accuracy"] for width, one in facts["widths"].items()}
+                row["by_exit"] = {number: one["accuracy"] for number, one in facts["exits"].items()}
+            out.append(row)
+        return out
+
+    # --- pairs ----------------------------------------------------------------------------------------
+
+    def comparisons(self) -> list[dict[str, Any]]:
+        """Every "better than", row by row on seed 0's report split."""
+        student = self.students[self._sources.seeds[0]]
+        out = []
+        for name in STATIC:
+            if name not in self.variants:
+                continue
+            way = f"cascade within the compute of {name}"
+            out.append(_compare(way, (self.tradeoff, name), name, (self.variants[name], f"exit-{name[-1]}")))
+        best = self._best_static()
+        for one in out:
+            one["best_static"] = one["second"] == best
+        for rule, baseline in (
+            ("balanced", "linear svm"), ("balanced", "teacher fp32"), ("full", "teacher fp32"), ("risk-1", "linear svm"),
+        ):  # fmt: skip
+            out.append(_compare(rule, (student, rule), baseline, (self.baselines, baseline)))
+        out.append(_compare("risk-1", (student, "risk-1"), "full", (student, "full")))
+        if "as-shipped" in self.variants:
+            shipped = (self.variants["as-shipped"], "exit-3")
+            out.append(_compare("full (int8)", (student, "full"), "full (float32)", shipped))
+            for name in ABLATION[1:]:
+                other = (self.variants[name], "exit-3")
+                out.append(_compare("as-shipped", shipped, name, other))
+        return out
+
+    def _best_static(self) -> str | None:
+        """By the report split, which favours it: the cascade was chosen on another."""
+        known = {
+            name: _accuracy(run.file, system)
+            for name in STATIC
+            if (run := self.variants.get(name)) and run.file and (system := run.system(f"exit-{name[-1]}"))
+        }
+        return max(known, key=lambda name: known[name]) if known else None
+
+    # --- bounds ---------------------------------------------------------------------------------------
+
+    def checks(self) -> list[dict[str, Any]]:
+        """The issue's bounds on what is known; an unknown value is null and not ok."""
+        rows = {row["system"]: row for row in (*self.rows(), *self.ablation())}
+        parts = [
+            report["recipes"][self._sources.recipe] if report else None for report in self.reports.values()
+        ]
+        return bounds_of(self._sources.name, rows, parts, self.speed)
+
+    def promise(self) -> dict[str, Any]:
+        """Size, latency and accuracy against the uncompressed teacher; null where a part was not measured."""
+        report = self.reports[self._sources.seeds[0]]
+        facts, rows = self.baseline_facts, {row["system"]: row for row in self.rows()}
+        size = latency = loss = None
+        if report and facts:
+            size = report["recipes"][self._sources.recipe]["sizes"]["bundle"] / facts["bytes"]["fp32"] - 1.0
+        if self.speed:
+            ratios = {row["config"]: row["extra"].get("times_faster_than_fp32") for row in self.speed["rows"]}
+            balanced = ratios.get("balanced")
+            latency = None if balanced is None else 1.0 / balanced - 1.0
+        ours = rows[f"{self._sources.recipe} balanced"].get("accuracy")
+        theirs = rows["teacher fp32"].get("accuracy")
+        if ours and theirs:
+            loss = 1.0 - ours["mean"] / theirs["mean"]
+        kept = [
+            size is not None and size <= -0.85, latency is not None and latency <= -0.60, loss is not None and loss <= 0.05,
+        ]  # fmt: skip
+        return {"size": size, "latency": latency, "accuracy_loss": loss, "kept": all(kept)}
+
+    def splits(self) -> dict[str, Any]:
+        """The hashes that seed 0's report names."""
+        report = self.reports[self._sources.seeds[0]]
+        return dict(report["data"]["splits"]) if report else {}
+
+
+def _row(name: str, runs: Sequence[tuple[Run, str]]) -> dict[str, Any]:
+    """Mean and standard deviation over the runs that are there; commands of those that are not."""
+    known = [(run.file, system) for run, key in runs if run.file is not None and (system := run.system(key))]
+    row: dict[str, Any] = {"system": name, "runs": len(known)}
+    if known:
+        row["accuracy"] = _spread([_accuracy(file, system) for file, system in known])
+        slots = [_slot_f1(file, counts) for file, system in known if (counts := system.slots) is not None]
+        row["slot_f1"] = _spread(slots) if slots else None
+        macs = [_inside(file, spent) for file, system in known if (spent := system.macs) is not None]
+        row["macs"] = _spread(macs) if macs else None
+    if missing := [run.command for run, key in runs if run.system(key) is None]:
+        row["not_run"] = missing
+    return row
+
+
+def _compare(
+    first_name: str, first: tuple[Run, str], second_name: str, second: tuple[Run, str]
+) -> dict[str, Any]:
+    out: dict[str, Any] = {"first": first_name, "second": second_name}
+    ours, theirs = first[0].system(first[1]), second[0].system(second[1])
+    file, other = first[0].file, second[0].file
+    if ours is None or theirs is None or file is None or other is None:
+        pairs = ((first[0], ours), (second[0], theirs))
+        return out | {"not_run": [run.command for run, system in pairs if system is None]}
+    if file.sha256 != other.sha256:
+        return out | {"not_run": [second[0].command], "why": "measured on other rows"}
+    known = np.flatnonzero(file.truth.inside)
+    draw = Resample(file.truth.weight[known], file.truth.group[known])
+    found: Difference = share_difference(ours.right[known], theirs.right[known], draw)
+    out["accuracy"] = found.to_dict()
+    if ours.slots is not None and theirs.slots is not None:
+        out["slot_f1"] = f1_difference(ours.slots[known], theirs.slots[known], draw).to_dict()
+    if ours.macs is not None and theirs.macs is not None:
+        out["compute"] = [round(weighted(macs[known], draw.weight)) for macs in (ours.macs, theirs.macs)]
+    return out
+
+
+def _accuracy(file: RowFile, system: SystemRows) -> float:
+    return _inside(file, system.right)
+
+
+def _inside(file: RowFile, values: Array) -> float:
+    """Weighted mean over the in-scope rows."""
+    known = file.truth.inside
+    return weighted(values[known], file.truth.weight[known])
+
+
+def _slot_f1(file: RowFile, counts: Array) -> float:
+    known = file.truth.inside
+    return slot_f1(counts[known], file.truth.weight[known])
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    return {
+        "mean": round(statistics.fmean(values), 6),
+        "sd": round(statistics.stdev(values), 6) if len(values) > 1 else None,
+        "by_run": [round(value, 6) for value in values],
+    }
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def _rows(path: Path) -> RowFile | None:
+    return load_rows(path) if path.is_file() else None

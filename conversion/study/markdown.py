@@ -1,0 +1,143 @@
+"""The joined document as the page `docs/measurements/<name>.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def to_markdown(document: Mapping[str, Any]) -> str:
+    """The page."""
+    name, seeds = document["name"], ", ".join(map(str, document["seeds"]))
+    lines = [
+        f"# {name}: what was measured",
+        "",
+        f"Written by `ciuic model report {name}`. Accuracy is of the report split's in-scope rows (a rejected one is",
+        f"wrong), mean ± standard deviation over seeds {seeds} where there are several. Rows of `{document['recipe']}` are the",
+        "quantised graphs run in their runtime with the device's tokenizer, heads and exit rule; *static* students have one",
+        "exit and are float32 torch. Compute: multiply-accumulates of the matrix products of one answer. *not run* names the",
+        "command that makes the row. Every difference is a paired bootstrap over the same rows, 10,000 samples, 95 %.",
+        "",
+        _promise(document["promise"]),
+        "",
+        *_systems(document["rows"]),
+    ]
+    if document["comparisons"]:
+        lines += ["", "## What is better than what", "", *_comparisons(document["comparisons"])]
+    if document["ablation"]:
+        lines += ["", "## Ablation", "", *_ablation(document["ablation"])]
+    lines += ["", "## Bounds", "", *_checks(document["checks"])]
+    if document["splits"]:
+        hashes = ", ".join(f"{split} `{digest[:12]}`" for split, digest in document["splits"].items())
+        lines += ["", f"Splits (SHA-256, first 12 digits): {hashes}."]
+    return "\n".join([*lines, ""])
+
+
+def _promise(promise: Mapping[str, Any]) -> str:
+    size, latency = _change(promise["size"]), _change(promise["latency"])
+    loss = "not measured" if promise["accuracy_loss"] is None else f"{promise['accuracy_loss']:+.1%}"
+    verdict = "kept" if promise["kept"] else "**not shown yet**" if _open(promise) else "**not kept**"
+    return (
+        f"**The promise** - size −85 %, latency −60 %, accuracy loss ≤ 5 % against the uncompressed teacher: installed size "
+        f"{size}, mean latency {latency}, accuracy loss {loss}: {verdict}."
+    )
+
+
+def _open(promise: Mapping[str, Any]) -> bool:
+    return any(promise[key] is None for key in ("size", "latency", "accuracy_loss"))
+
+
+def _systems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    out = ["| system | runs | accuracy | slot F1 | MACs |", "|---|---|---|---|---|"]
+    for row in rows:
+        cells = [
+            row["system"],
+            str(row["runs"]),
+            _spread(row.get("accuracy")),
+            _spread(row.get("slot_f1")),
+            _macs(row),
+        ]
+        if not row["runs"]:
+            cells[2] = _missing(row)
+        elif row.get("not_run"):
+            cells[1] += f" ({_missing(row)})"
+        out.append(f"| {' | '.join(cells)} |")
+    return out
+
+
+def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    out = [
+        "| first | second | accuracy, points | p | slot F1, points | compute | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        second = row["second"] + (" (the best static)" if row.get("best_static") else "")
+        if "accuracy" not in row:
+            out.append(f"| {row['first']} | {second} | {_missing(row)} | | | | |")
+            continue
+        found, slots = row["accuracy"], row.get("slot_f1")
+        worse = found["high"] < 0
+        verdict = "better" if found["better"] else "**worse**" if worse else "no difference shown"
+        compute = "" if "compute" not in row else f"{row['compute'][0]:,} / {row['compute'][1]:,}"
+        cells = [row["first"], second, _points(found), f"{found['p']:.4f}", "" if slots is None else _points(slots),
+                 compute, verdict]  # fmt: skip
+        out.append(f"| {' | '.join(cells)} |")
+    return out
+
+
+def _ablation(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    out = ["| student | last exit | exits 0 … S | widths 4 3 2 1 |", "|---|---|---|---|"]
+    for row in rows:
+        cells = [row["system"], _spread(row.get("accuracy")) if row["runs"] else _missing(row)]
+        cells += [
+            " / ".join(f"{value:.1%}" for value in row.get(key, {}).values())
+            for key in ("by_exit", "by_width")
+        ]
+        out.append(f"| {' | '.join(cells)} |")
+    return out
+
+
+def _checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    out = ["| bound | value | | limit | |", "|---|---|---|---|---|"]
+    for one in checks:
+        if one["value"] is None:
+            verdict, value = "not measured", "–"
+        else:
+            verdict, value = ("met" if one["ok"] else "**not met**"), _value(one["value"], one["unit"])
+        out.append(
+            f"| {one['name']} | {value} | {one['relation']} | {_value(one['bound'], one['unit'])} | {verdict} |"
+        )
+    return out
+
+
+def _value(value: float, unit: str) -> str:
+    if unit.startswith("share"):
+        return f"{value:.2%}"
+    if unit == "bytes":
+        return f"{value:,.0f} bytes"
+    return f"{value:.3g} {unit}".strip()
+
+
+def _spread(entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
+        return "–"
+    spread = "" if entry["sd"] is None else f" ± {entry['sd']:.2%}"
+    return f"{entry['mean']:.2%}{spread}"
+
+
+def _macs(row: Mapping[str, Any]) -> str:
+    entry = row.get("macs")
+    return "–" if entry is None else f"{entry['mean']:,.0f}"
+
+
+def _points(found: Mapping[str, Any]) -> str:
+    return f"{100 * found['value']:+.2f} ({100 * found['low']:+.2f} … {100 * found['high']:+.2f})"
+
+
+def _missing(row: Mapping[str, Any]) -> str:
+    why = f"{row['why']}: " if "why" in row else ""
+    return f"{why}not run: " + "; ".join(f"`{command}`" for command in dict.fromkeys(row["not_run"]))
+
+
+def _change(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:+.1%}".replace("-", "−")

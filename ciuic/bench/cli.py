@@ -1,4 +1,4 @@
-"""`ciuic bench engine|request|energy`: each benchmark is loaded only when it is asked for."""
+"""`ciuic bench engine|request|energy|model`: each benchmark is loaded only when it is asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ BENCHES = {
     "engine": "the engine over its bare interpreters: overhead, first exit, memory, start",
     "request": "a request through a broker against its floor",
     "energy": "the INA219 against the plant's truth",
+    "model": "a bundle against its uncompressed teacher in onnxruntime",
 }
 
 

@@ -37,14 +37,19 @@ class Bounds:
     mean_error: float | None = 0.25
 
 
-# int8 rounding moves a logit by some hundredths; a wrong graph moves all of them.
-BOUNDS: Mapping[str, Bounds] = {}
-FLOAT = Bounds(0.995, 0.995, 0.99, 0.985, 0.985, 0.97, 0.05)
+# int8 weights move a logit by some hundredths; a wrong graph moves all of them.
+FLOAT = Bounds(0.99, 0.99, 0.985, 0.98, 0.98, 0.96, 0.1)  # table and heads are int8 there too
+# int8 activations, or four bits a weight, cost something that is to be seen in the figures, not hidden: the
+# bounds only keep out what is wrong.
+COARSE = Bounds(0.95, 0.95, 0.9, 0.9, 0.92, 0.85, None)
+BOUNDS: Mapping[str, Bounds] = {
+    "fp32": FLOAT, "fp16": FLOAT, "dyn4": COARSE, "ethosu": COARSE, "edgetpu": COARSE, "vx": COARSE,
+}  # fmt: skip
 
 
 def bounds_of(recipe: str) -> Bounds:
     """The bounds of a recipe."""
-    return FLOAT if recipe in {"fp32", "fp16"} else BOUNDS.get(recipe, Bounds())
+    return BOUNDS.get(recipe, Bounds())
 
 
 @dataclass(frozen=True, slots=True)

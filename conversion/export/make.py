@@ -12,19 +12,20 @@ import contextlib
 import io
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import nn
 
 from conversion.export.cache import GraphCache, float32_key
-from conversion.export.quantise import key_of, quantise
+from conversion.export.quantise import Inputs, is_float32, key_of, quantise
 from conversion.export.recipes import RECIPES, Recipe
+from conversion.export.samples import samples_of
 from conversion.export.to_onnx import INPUTS, example, export_graph, folded
 from conversion.export.to_tflite import convert, find_tool
 from conversion.nets.deepseek_lite import DeepSeekLite
@@ -38,20 +39,30 @@ CHUNK = 4  # graphs that one worker hands to one onnx2tf process: its import is 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the build is: the checkout with the environments, the cache, and how many processes may work."""
+    """Where the build is: the checkout with the environments, the cache, and how many processes may work.
+
+    `sentences` are token ids of real texts of every length, for recipes that need the ranges of activations.
+    """
 
     root: Path
     cache: Path
     workers: int = 2
+    sentences: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A graph to convert: its module and example inputs, and the float32 file's key in the cache."""
+    """A graph to convert: its module and example inputs, the float32 file's key in the cache, its recipes.
 
+    `samples` are inputs as the graph meets them; empty where no recipe is calibrated.
+    """
+
+    graph: GraphKey
     key: str
-    module: Any
+    module: nn.Module
     inputs: tuple[torch.Tensor, ...]
+    recipes: tuple[Recipe, ...]
+    samples: tuple[Inputs, ...] = ()
 
 
 def make_graphs(
@@ -60,17 +71,33 @@ def make_graphs(
     """Every recipe's file of every graph.
 
     Raises:
-        ConversionError: a converter failed; the message names the graph.
+        ConversionError: the trunk's norm is not the recipe's, sentences are missing, or a converter failed.
         ToolMissingError: there is no onnx2tf.
     """
-    pieces = {}
-    for key in keys:
-        module = folded(trunk, key)
-        pieces[key] = Piece(float32_key(module, key.bucket), module, example(trunk, key.bucket))
-    return make_files(pieces, [RECIPES[name] for name in recipes], place, tell)
+    asked = [RECIPES[name] for name in recipes]
+    for recipe in asked:
+        if recipe.norm != trunk.dims.norm:
+            msg = (
+                f"recipe {recipe.name} is for a trunk with norm {recipe.norm}, this one has {trunk.dims.norm}"
+            )
+            raise ConversionError(msg)
+        if recipe.calibrated and not place.sentences:
+            msg = f"recipe {recipe.name} takes its ranges from sentences, and there are none"
+            raise ConversionError(msg)
+    pieces: list[Piece] = []
+    for form in sorted({recipe.form for recipe in asked}):
+        mine = tuple(recipe for recipe in asked if recipe.form == form)
+        calibrated = any(recipe.calibrated for recipe in mine)
+        samples = samples_of(trunk, keys, place.sentences, form) if calibrated else {}
+        for key in keys:
+            module = folded(trunk, key, form)
+            float32 = float32_key(module, key.bucket)
+            given = tuple(samples.get(key, ()))
+            pieces.append(Piece(key, float32, module, example(trunk, key.bucket), mine, given))
+    return make_files(pieces, place, tell)
 
 
-def make_files(pieces: dict[GraphKey, Piece], recipes: Sequence[Recipe], place: Place, tell: Tell) -> Files:
+def make_files(pieces: Sequence[Piece], place: Place, tell: Tell) -> Files:
     """The same for graphs of any kind that `torch.onnx` exports; the modules' classes must be importable.
 
     Raises:
@@ -78,35 +105,33 @@ def make_files(pieces: dict[GraphKey, Piece], recipes: Sequence[Recipe], place: 
         ToolMissingError: there is no onnx2tf.
     """
     cache = GraphCache(place.cache)
-    todo = [piece for piece in pieces.values() if not _is_made(piece.key, recipes, cache)]
-    total = max(1, len(todo))
-    if todo:
-        done = 0
-        for made in _in_workers(todo, recipes, place):
-            done += made
-            tell(0.99 * done / total)
-    files: Files = {recipe.name: {} for recipe in recipes}
-    for key, piece in pieces.items():
+    todo = [piece for piece in pieces if not _is_made(piece, cache)]
+    done = 0
+    for made in _in_workers(todo, place) if todo else ():
+        done += made
+        tell(0.99 * done / len(todo))
+    files: Files = {}
+    for piece in pieces:
         data = cache.path(piece.key).read_bytes()
-        for recipe in recipes:
-            files[recipe.name][key] = _target(data, piece.key, recipe, cache)
+        for recipe in piece.recipes:
+            files.setdefault(recipe.name, {})[piece.graph] = _target(data, piece, recipe, cache)
     tell(1.0)
     return files
 
 
-def _target(data: bytes, float32: str, recipe: Recipe, cache: GraphCache) -> Path:
-    return cache.path(key_of(data, recipe) if recipe.quantiser else float32)
+def _target(data: bytes, piece: Piece, recipe: Recipe, cache: GraphCache) -> Path:
+    return cache.path(piece.key if is_float32(recipe) else key_of(data, recipe, piece.samples))
 
 
-def _is_made(float32: str, recipes: Sequence[Recipe], cache: GraphCache) -> bool:
-    path = cache.path(float32)
+def _is_made(piece: Piece, cache: GraphCache) -> bool:
+    path = cache.path(piece.key)
     if not path.is_file():
         return False
     data = path.read_bytes()
-    return all(_target(data, float32, recipe, cache).is_file() for recipe in recipes)
+    return all(_target(data, piece, recipe, cache).is_file() for recipe in piece.recipes)
 
 
-def _in_workers(todo: Sequence[Piece], recipes: Sequence[Recipe], place: Place) -> Any:
+def _in_workers(todo: Sequence[Piece], place: Place) -> Iterator[int]:
     """Yield how many pieces each finished chunk had."""
     python = find_tool(place.root)
     # Even shares: no worker waits long for the other's last chunk.
@@ -121,7 +146,7 @@ def _in_workers(todo: Sequence[Piece], recipes: Sequence[Recipe], place: Place) 
         for number, chunk in enumerate(chunks):
             path = Path(folder) / f"chunk-{number}.pt"
             torch.save(chunk, path)
-            jobs.append(pool.submit(_work, path, tuple(recipes), python, place.cache))
+            jobs.append(pool.submit(_work, path, python, place.cache))
         try:
             for job in as_completed(jobs):
                 yield job.result()
@@ -138,14 +163,14 @@ def _start() -> None:
     torch.set_num_threads(1)
 
 
-def _work(path: Path, recipes: tuple[Recipe, ...], python: Path, folder: Path) -> int:
+def _work(path: Path, python: Path, folder: Path) -> int:
     """Make the files of one chunk; returns how many graphs it had."""
     quiet = io.StringIO()  # exporter and quantizer print notes and progress bars of their own
     with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-        return _make(path, recipes, python, folder)
+        return _make(path, python, folder)
 
 
-def _make(path: Path, recipes: tuple[Recipe, ...], python: Path, folder: Path) -> int:
+def _make(path: Path, python: Path, folder: Path) -> int:
     chunk: list[Piece] = torch.load(path, weights_only=False)  # our own process wrote it a moment ago
     cache = GraphCache(folder)
     missing = [piece for piece in chunk if not cache.path(piece.key).is_file()]
@@ -161,7 +186,7 @@ def _make(path: Path, recipes: tuple[Recipe, ...], python: Path, folder: Path) -
     for piece in chunk:
         source = cache.path(piece.key)
         data = source.read_bytes()
-        for recipe in recipes:
-            if not _target(data, piece.key, recipe, cache).is_file():
-                cache.put(key_of(data, recipe), quantise(source, recipe))
+        for recipe in piece.recipes:
+            if not _target(data, piece, recipe, cache).is_file():
+                cache.put(key_of(data, recipe, piece.samples), quantise(source, recipe, piece.samples))
     return len(chunk)

@@ -5,6 +5,12 @@ dyn8     int8 weights per channel, activations quantised as they come; for ai-ed
 dyn4     the same with int4 weights; judged, not shipped. tflite-runtime 2.14 dies on int4.
 w8       int8 weights, arithmetic in float32; right in both runtimes.
 fp32     the file as onnx2tf writes it.
+fp16     float16 weights, each with a DEQUANTIZE that a GPU delegate takes away; float32 in and out.
+ethosu   int8 throughout, for Arm's NPU compiler vela; runs on a CPU too, where vela's result does not.
+edgetpu  int8 throughout, projections as 1x1 convolutions: the Edge TPU takes no dense layer over many rows.
+vx       the same with one scale a tensor, as mesa's teflon asks; the VX delegate takes it too.
+
+The last three are for accelerators without square roots: their trunk was trained with DyT.
 """
 
 from __future__ import annotations
@@ -15,34 +21,47 @@ from typing import Literal
 
 LITERT, TFLITE_RUNTIME = "ai-edge-litert", "tflite-runtime"
 _LITERT = {LITERT: "2.3.0"}
-_BOTH = {TFLITE_RUNTIME: "2.14.0", LITERT: "2.3.0"}
+_EITHER = {LITERT: "2.3.0", TFLITE_RUNTIME: "2.14.0"}
+_SAFE = {TFLITE_RUNTIME: "2.14.0", LITERT: "2.3.0"}
 
 Norm = Literal["rms", "dyt"]
+Form = Literal["added", "replaced"]  # how blocked scores are blocked: conversion/export/stage_graph.py
+Weights = Literal["float32", "float16", "dynamic8", "dynamic4", "only8", "static8", "static8-per-tensor"]
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """One row of the table.
 
-    `quantiser` names a recipe of ai-edge-quantizer, or is empty. `runtimes` are those that run the files,
-    with their minimum versions; the gate tries each file in each of them. `norm` is what the trunk was
-    trained with. `calibrated`: the ranges of activations come from real sentences.
+    `weights` says what `quantise` does. `runtimes` are those that run the files, with their minimum
+    versions; the gate tries each file in each of them. `norm` is what the trunk was trained with, `form` how
+    the graph blocks scores, `convolutions` whether projections become convolutions.
     """
 
     name: str
-    quantiser: str
+    weights: Weights
     runtimes: Mapping[str, str]
     norm: Norm = "rms"
-    calibrated: bool = False
+    form: Form = "added"
+    convolutions: bool = False
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the ranges of activations come from real sentences."""
+        return self.weights.startswith("static")
 
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("fp32", "", _BOTH),
-        Recipe("dyn8", "dynamic_wi8_afp32", _LITERT),
-        Recipe("dyn4", "dynamic_wi4_afp32", _LITERT),
-        Recipe("w8", "weight_only_wi8_afp32", _BOTH),
+        Recipe("fp32", "float32", _SAFE),
+        Recipe("fp16", "float16", _SAFE),
+        Recipe("dyn8", "dynamic8", _LITERT),
+        Recipe("dyn4", "dynamic4", _LITERT),
+        Recipe("w8", "only8", _SAFE),
+        Recipe("ethosu", "static8", _EITHER, "dyt", "replaced"),
+        Recipe("edgetpu", "static8", _EITHER, "dyt", "replaced", convolutions=True),
+        Recipe("vx", "static8-per-tensor", _EITHER, "dyt", "replaced", convolutions=True),
     )
 }
 

@@ -6,6 +6,9 @@ swapped rows; queries are laid out token by head, so that no transpose of activa
 attention products have rank 3 on either side; every Linear has a bias, so that it becomes one
 fully-connected operator. DyT's alpha before an activation stays one multiplication, the latent's is in the
 Linear that makes it.
+
+Form `replaced`, for int8 activations: a blocked score is not lowered by 100 but replaced by `FLOOR`. One int8
+step of a tensor that reaches down to -100 is half a unit, and scores that differ by less become one.
 """
 
 from __future__ import annotations
@@ -15,7 +18,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from conversion.export.recipes import Form
 from conversion.nets.deepseek_lite import GROUPS, DeepSeekLite, Layer, Norm, norm, swap_halves
+from firmware_py.inference.tensors import BLOCKED as _BLOCKED
+
+BLOCKED = float(_BLOCKED)
+FLOOR = -16.0  # a score; exp(-16) of a row's largest is far below the softmax's int8 step of 1/256
 
 
 class _Folded(nn.Module):
@@ -37,9 +45,10 @@ class _Folded(nn.Module):
 class FoldedLayer(nn.Module):
     """One layer with its gains, scale and gates folded, cut to the first `width` groups."""
 
-    def __init__(self, layer: Layer, gates: Tensor, width: int) -> None:
+    def __init__(self, layer: Layer, gates: Tensor, width: int, form: Form) -> None:
         super().__init__()
         dims = layer.dims
+        self.replaced = form == "replaced"
         self.heads = dims.heads // GROUPS * width
         self.attention, self.ffn = _Folded(layer.norm_attention), _Folded(layer.norm_ffn)
         self.latent_norm = _Folded(layer.norm_latent, inside=True)
@@ -75,7 +84,11 @@ class FoldedLayer(nn.Module):
         query = torch.cat([self.query(x).reshape(length, self.heads, -1), turned], 2)  # [T,H,r+p]
         rows = length * self.heads
         score = query.reshape(1, rows, -1) @ state.t().reshape(1, -1, length)  # [1,T*H,T]
-        score = score.reshape(length, self.heads, length) + bias.reshape(length, 1, length)
+        score, bias = score.reshape(length, self.heads, length), bias.reshape(length, 1, length)
+        if self.replaced:
+            score = score * (1.0 - bias * (1.0 / BLOCKED)) + bias * (FLOOR / BLOCKED)
+        else:
+            score = score + bias
         seen = score.softmax(-1).reshape(1, rows, length) @ latent.reshape(1, length, -1)  # [1,T*H,r]
         h = h + self.out(seen.reshape(length, -1))
         x = self.ffn(h)
@@ -86,14 +99,16 @@ class FoldedLayer(nn.Module):
 class StageGraph(nn.Module):
     """The graph of one stage: (h [T,d], bias [T,T], cos, sin [T,p]) -> (h_out [T,d], state [T,k])."""
 
-    def __init__(self, model: DeepSeekLite, stage: int, width: int = GROUPS) -> None:
+    def __init__(self, model: DeepSeekLite, stage: int, width: int = GROUPS, form: Form = "added") -> None:
         """Fold stage `stage` (from 1) of a trained model."""
         super().__init__()
         gates = model.gates[stage - 1].detach()
         dims = model.dims
         # What the weights alone do not say of the graph.
-        self.form = (dims.norm, dims.heads // GROUPS * width, dims.latent, dims.rope)
-        self.layers = nn.ModuleList(FoldedLayer(layer, gates, width) for layer in model.stages[stage - 1])
+        self.form = (form, dims.norm, dims.heads // GROUPS * width, dims.latent, dims.rope)
+        self.layers = nn.ModuleList(
+            FoldedLayer(layer, gates, width, form) for layer in model.stages[stage - 1]
+        )
 
     def forward(self, h: Tensor, bias: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
         """Run the layers; states stand beside each other."""

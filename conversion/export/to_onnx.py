@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from conversion.export.recipes import Form
 from conversion.export.stage_graph import StageGraph
 from conversion.nets.deepseek_lite import DeepSeekLite
 from firmware_py.contracts.run import GraphKey
@@ -29,9 +30,9 @@ def example(model: DeepSeekLite, bucket: int) -> tuple[torch.Tensor, ...]:
     )
 
 
-def folded(model: DeepSeekLite, key: GraphKey) -> StageGraph:
+def folded(model: DeepSeekLite, key: GraphKey, form: Form = "added") -> StageGraph:
     """The graph of a key, ready to export."""
-    return StageGraph(model, key.stage, key.width).eval()
+    return StageGraph(model, key.stage, key.width, form).eval()
 
 
 def export_graph(graph: nn.Module, inputs: tuple[torch.Tensor, ...], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`ciuic model build|report|baselines|show|tradeoff`."""
+"""`ciuic model build|report|baselines|show|tradeoff|targets`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conversion.study.flags import configure_tradeoff
 from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.configuration import RECIPES
 from firmware_py.contracts.errors import DataMissingError, ToolMissingError
+
+if TYPE_CHECKING:
+    from firmware_py.bundles.verify import Trust
 
 ROOT = Path(__file__).resolve().parent.parent
 # What `ciuic model build NAME` writes without --recipe.
@@ -33,7 +36,7 @@ LOCAL = "local"  # the one that signs where the publisher's private key is not a
 def configure_model(parser: argparse.ArgumentParser) -> None:
     """Add the sub-verbs."""
     verbs = parser.add_subparsers(
-        dest="model_verb", required=True, metavar="build|variant|report|baselines|show|tradeoff"
+        dest="model_verb", required=True, metavar="build|variant|report|baselines|show|tradeoff|targets"
     )
     build = verbs.add_parser("build", help="train, convert, check, bundle and sign a model")
     build.add_argument("name", choices=MODELS)
@@ -73,7 +76,13 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--allow-unsigned", action="store_true", help="show a bundle without a signature too")
     tradeoff = verbs.add_parser("tradeoff", help="what a bundle gives for each tenth of its compute")
     configure_tradeoff(tradeoff)
-    for verb in (build, variant, report, show, tradeoff, baselines):
+    targets = verbs.add_parser("targets", help="what each board and delegate would make of a bundle")
+    targets.add_argument("bundle", type=Path, help="recipes of the same model are looked for beside it")
+    targets.add_argument("--trust", type=Path, help="folder of public keys (default models/trust)")
+    targets.add_argument(
+        "--allow-unsigned", action="store_true", help="take a bundle without a signature too"
+    )
+    for verb in (build, variant, report, show, tradeoff, baselines, targets):
         verb.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -89,6 +98,7 @@ def run_model(args: argparse.Namespace) -> int:
         "report": _report,
         "show": _show,
         "tradeoff": _tradeoff,
+        "targets": _targets,
         "baselines": _baselines,
     }
     return verbs[args.model_verb](args)
@@ -223,12 +233,29 @@ def _tradeoff(args: argparse.Namespace) -> int:
     return run_tradeoff(args, Places(ROOT, data_folder(args.data), build_folder), _progress)
 
 
-def _show(args: argparse.Namespace) -> int:
-    from firmware_py.bundles.read import read_bundle
+def _targets(args: argparse.Namespace) -> int:
+    from conversion.targets.command import targets
+
+    document = targets(args.bundle, _trust(args), ROOT / "docs" / "measurements")
+    text = document.pop("text")
+    print(json.dumps(document) if args.json else text)
+    for name, why in document["refused"].items():
+        print(f"left out {name}: {why}", file=sys.stderr)
+    return 0
+
+
+def _trust(args: argparse.Namespace) -> Trust:
+    """`--trust`, else the checkout's own folder of public keys."""
     from firmware_py.bundles.verify import Trust
 
-    trust = args.trust or ROOT / "models" / "trust"
-    bundle = read_bundle(args.bundle, Trust(trust if trust.is_dir() else None, args.allow_unsigned))
+    folder = args.trust or ROOT / "models" / "trust"
+    return Trust(folder if folder.is_dir() else None, args.allow_unsigned)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from firmware_py.bundles.read import read_bundle
+
+    bundle = read_bundle(args.bundle, _trust(args))
     manifest = bundle.manifest
     if args.json:
         print(json.dumps(manifest.to_dict() | {"sha256": bundle.sha256}))

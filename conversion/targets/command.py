@@ -1,0 +1,84 @@
+"""`ciuic model targets BUNDLE`: finds the model's recipe bundles beside it, and what is measured of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from conversion.targets.report import Built, Measured, rows, table_text
+from device_profiles.vocabulary import RECIPES
+from firmware_py.bundles.read import read_bundle
+from firmware_py.bundles.verify import Trust
+from firmware_py.contracts.errors import CiuicError
+
+_ENGINE = "engine, exits as the rule chose"  # the row of engine.json that is one whole answer
+
+
+def targets(bundle: Path, trust: Trust, measurements: Path) -> dict[str, Any]:
+    """The document of `--json`; `rows` as `report.Row` says.
+
+    Raises:
+        BundleError: the bundle asked for is missing, damaged or not trusted. One beside it that is is left out
+            and named in `refused`.
+    """
+    reference = _open(bundle, trust)
+    built, refused = {reference.manifest.recipe: reference}, {}
+    for path in _beside(bundle, reference.manifest.name):
+        if path == bundle:
+            continue
+        try:
+            one = _open(path, trust)
+        except CiuicError as error:
+            refused[path.name] = str(error)
+            continue
+        if one.manifest.name == reference.manifest.name:
+            built.setdefault(one.manifest.recipe, one)
+    found = rows(built, reference, _measured(measurements, built))
+    return {
+        "v": 1,
+        "model": reference.manifest.name,
+        "version": reference.manifest.version,
+        "reference": bundle.name,
+        "simulated": True,
+        "refused": refused,
+        "rows": [row.to_dict() for row in found],
+        "text": table_text(found),
+    }
+
+
+def _open(path: Path, trust: Trust) -> Built:
+    found = read_bundle(path, trust)
+    manifest = found.manifest
+    widest, length = max(graph.key.width for graph in manifest.graphs), min(manifest.buckets)
+    names = [
+        graph.file.name
+        for graph in manifest.graphs
+        if graph.key.width == widest and graph.key.bucket == length
+    ]
+    graphs = tuple(found.files[name] for name in names)
+    return Built(path, manifest, found.sha256, path.stat().st_size, graphs)
+
+
+def _beside(bundle: Path, name: str) -> list[Path]:
+    names = [f"{name}.bundle", *(f"{name}.{recipe}.bundle" for recipe in RECIPES)]
+    return [path for path in (bundle.parent / one for one in names) if path.is_file()]
+
+
+def _measured(measurements: Path, built: Mapping[str, Built]) -> dict[str, Measured]:
+    """Seconds of one answer by recipe, of these very bundles, from what `ciuic bench model|engine` wrote."""
+    found: dict[str, Measured] = {}
+    for recipe, one in built.items():
+        for path in (measurements / f"model-{one.manifest.name}.json", measurements / "engine.json"):
+            document = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+            if recipe in found or document.get("bundle_sha256") != one.sha256:
+                continue
+            machine = document.get("machine", {})
+            source = f"{path.name} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
+            for row in document.get("rows", ()):
+                what = str(row.get("extra", {}).get("what", ""))
+                whole = row.get("config") == one.manifest.default_rule or what.startswith(_ENGINE)
+                if whole and row.get("latency_s"):
+                    found.setdefault(recipe, Measured(float(row["latency_s"]["p50"]), f"median of {source}"))
+    return found

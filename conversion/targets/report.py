@@ -1,0 +1,204 @@
+"""What each board would make of a model: recipe, operators, size, accuracy, and - predicted - seconds and joules.
+
+Nothing here ran on a board. Shares come from committed operator tables, accuracy from the recipe bundles'
+own manifests, seconds from a measurement of this machine stretched by the board profile's speed factor,
+joules from those seconds and the profile's watts of a busy core. What has no source is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from conversion.targets.mapping import Division, divide, total
+from conversion.targets.tables import load_table, table_names
+from conversion.targets.tflite import read_operators
+from device_profiles.loader import list_accessories, list_profiles, load_accessory, load_profile
+from device_profiles.profile import BoardProfile, Delegate
+from firmware_py.contracts.manifest import Manifest
+
+NOT_BUILT = "not built"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One recipe's bundle: its manifest, bytes of the archive, and its full-width graphs of the shortest length."""
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+    size_bytes: int
+    graphs: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Seconds of one answer on the reference machine, and what says so."""
+
+    seconds: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One board and delegate.
+
+    `status`: `built` or why not. `accuracy` is the last exit's on the report split, `accuracy_change` that
+    less the reference recipe's, in points of 100. `predicted_s` and `predicted_j` are of one answer.
+    `compiler`: what the delegate's own compiler said of the bundle's graphs, where it was called.
+    """
+
+    board: str
+    delegate: str
+    recipe: str
+    status: str
+    bundle: str | None = None
+    size_bytes: int | None = None
+    operators: Division | None = None
+    accuracy: float | None = None
+    accuracy_change: float | None = None
+    predicted_s: float | None = None
+    predicted_j: float | None = None
+    basis: str = ""
+    compiler: Mapping[str, Any] | None = None
+    sources: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        out = asdict(self)
+        out["operators"] = None if self.operators is None else self.operators.to_dict()
+        return out
+
+
+def rows(built: Mapping[str, Built], reference: Built, measured: Mapping[str, Measured]) -> list[Row]:
+    """A row for each delegate of each board profile's ladder, then of each accessory, then of each other table."""
+    out: list[Row] = []
+    seen: set[str] = set()
+    for name in list_profiles():
+        profile = load_profile(name)
+        for delegate in profile.delegates:
+            seen.add(delegate.name)
+            out.append(_row(profile, name, delegate, (built, reference, measured)))
+    for name in list_accessories():
+        for delegate in load_accessory(name).delegates:
+            seen.add(delegate.name)
+            out.append(_row(None, name, delegate, (built, reference, measured)))
+    for table, recipe in (("gpu", "fp16"), ("ethosu", "ethosu"), ("teflon", "vx")):
+        if table not in seen:
+            delegate = Delegate(table, None, {}, recipe, "")
+            out.append(_row(None, "-", delegate, (built, reference, measured)))
+    return out
+
+
+def division(one: Built, delegate: str) -> Division | None:
+    """How a bundle's full-width graphs of its shortest length divide; None where there is no table."""
+    if delegate not in table_names():
+        return None
+    table = load_table(delegate)
+    return total(divide(read_operators(data), table) for data in one.graphs)
+
+
+def _row(
+    profile: BoardProfile | None,
+    board: str,
+    delegate: Delegate,
+    known: tuple[Mapping[str, Built], Built, Mapping[str, Measured]],
+) -> Row:
+    built, reference, measured = known
+    one = built.get(delegate.recipe)
+    if one is None:
+        hint = f"{NOT_BUILT}: ciuic model build {reference.manifest.name} --recipe {delegate.recipe}"
+        return Row(board, delegate.name, delegate.recipe, hint)
+    accuracy, base = one.manifest.accuracy_by_exit[-1], reference.manifest.accuracy_by_exit[-1]
+    seconds, joules, basis = _predict(profile, delegate, measured.get(delegate.recipe))
+    sources = load_table(delegate.name).sources if delegate.name in table_names() else ()
+    compiler = one.manifest.provenance.get("accelerator")
+    return Row(
+        board=board,
+        delegate=delegate.name,
+        recipe=delegate.recipe,
+        status="built",
+        bundle=one.path.name,
+        size_bytes=one.size_bytes,
+        operators=division(one, delegate.name),
+        accuracy=accuracy,
+        accuracy_change=round(100 * (accuracy - base), 3),
+        predicted_s=seconds,
+        predicted_j=joules,
+        basis=basis,
+        compiler=compiler if isinstance(compiler, Mapping) else None,
+        sources=sources,
+    )
+
+
+def _predict(
+    profile: BoardProfile | None, delegate: Delegate, measured: Measured | None
+) -> tuple[float | None, float | None, str]:
+    """Seconds and joules of one answer, with where they come from; unknown is null."""
+    if delegate.name != "xnnpack":
+        return None, None, "unknown: nobody has measured this delegate"
+    if measured is None:
+        return (
+            None,
+            None,
+            "unknown: this very bundle is not measured; `ciuic bench model` or `engine` does it",
+        )
+    if profile is None or profile.simulation.speed_factor is None:
+        return None, None, "unknown: the profile has no speed factor"
+    factor, busy_w = profile.simulation.speed_factor, profile.simulation.busy_w
+    seconds = measured.seconds * factor
+    basis = f"predicted, not measured there: {measured.source} x speed_factor {factor:g}"
+    if busy_w is None:
+        return seconds, None, f"{basis}; no busy_w, so no joules"
+    return seconds, seconds * busy_w, f"{basis}; joules above idle: x busy_w {busy_w:g} W"
+
+
+def table_text(rows_: Sequence[Row]) -> str:
+    """Rows for people."""
+    head = (
+        "board",
+        "delegate",
+        "recipe",
+        "on it",
+        "size",
+        "accuracy",
+        "seconds",
+        "joules",
+        "what falls back, and why",
+    )
+    lines = [head, *(_cells(row) for row in rows_)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(head) - 1)]
+    return "\n".join(
+        "  ".join(
+            [*(cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)), line[-1]]
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    share = None if row.operators is None else row.operators.share
+    return (
+        row.board,
+        row.delegate,
+        row.recipe,
+        "-" if share is None else f"{share:.0%}",
+        "-" if row.size_bytes is None else f"{row.size_bytes / 1e6:.2f} MB",
+        "-" if row.accuracy_change is None else f"{row.accuracy_change:+.2f} points",
+        "-" if row.predicted_s is None else f"~{row.predicted_s * 1e6:.0f} us",
+        "-" if row.predicted_j is None else f"~{row.predicted_j * 1e6:.0f} uJ",
+        row.status if row.status != "built" else _left(row),
+    )
+
+
+def _left(row: Row) -> str:
+    if row.operators is None:
+        return "no operator table"
+    if not row.operators.left:
+        return "nothing"
+    most = sorted(row.operators.left.items(), key=lambda item: -item[1])[:2]
+    said = "; ".join(f"{count} {name}: {why}" for (name, why), count in most)
+    rest = len(row.operators.left) - len(most)
+    return f"{said}; {rest} more in --json" if rest else said

@@ -1,0 +1,272 @@
+"""Operators are read, judged by sourced tables and divided; boards hear what they would get, before anyone flashes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import struct
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conversion.targets import command
+from conversion.targets.mapping import AFTER_THE_FIRST, divide, total
+from conversion.targets.report import Built, Measured, Row, rows, table_text
+from conversion.targets.tables import load_table, refusal, table_names
+from conversion.targets.tflite import Operator, Tensor, read_operators
+from device_profiles.loader import list_profiles, load_profile
+from firmware_py.bundles.read import Bundle, read_bundle
+from firmware_py.bundles.verify import Trust
+from firmware_py.contracts.errors import BundleFormatError
+
+ROOT = Path(__file__).resolve().parents[3]
+HOME = ROOT / "models" / "home-en.bundle"
+TRUST = Trust(ROOT / "models" / "trust", False)
+
+
+def tensor(index: int, **asked: Any) -> Tensor:
+    return replace(Tensor(index, "int8", (1, 8, 1, 16), False, 1, True), **asked)
+
+
+def chain(*names: str, **asked: Any) -> list[Operator]:
+    """Operators that each read what the one before wrote."""
+    return [
+        Operator(name, (tensor(place, **asked),), (tensor(place + 1, **asked),))
+        for place, name in enumerate(names)
+    ]
+
+
+def dense(rows_: int, scales: int = 1, *, constant: bool = True, name: str = "FULLY_CONNECTED") -> Operator:
+    data, out = tensor(0, shape=(rows_, 16)), tensor(2, shape=(rows_, 16))
+    return Operator(name, (data, tensor(1, shape=(16, 16), constant=constant, scales=scales)), (out,))
+
+
+@functools.cache
+def home() -> Bundle:
+    return read_bundle(HOME, TRUST)
+
+
+@functools.cache
+def graphs() -> list[bytes]:
+    bundle = home()
+    return [bundle.files[graph.file.name] for graph in bundle.manifest.graphs]
+
+
+# --- reading -----------------------------------------------------------------------------------------
+
+
+def test_operators_are_those_that_the_runtime_counted() -> None:
+    bundle = home()
+    for graph in bundle.manifest.graphs:
+        found: dict[str, int] = {}
+        for operator in read_operators(bundle.files[graph.file.name]):
+            found[operator.name] = found.get(operator.name, 0) + 1
+        assert found == dict(graph.ops)
+
+
+def test_tensors_are_those_that_the_runtime_sees() -> None:
+    interpreter = import_module("ai_edge_litert.interpreter").Interpreter
+    data = graphs()[0]
+    made = interpreter(model_content=data)
+    details = {one["index"]: one for one in made.get_tensor_details()}
+    for operator in read_operators(data):
+        for one in (*operator.inputs, *operator.outputs):
+            assert details[one.index]["dtype"].__name__ == one.dtype
+            assert tuple(details[one.index]["shape"]) == one.shape
+            assert len(details[one.index]["quantization_parameters"]["scales"]) == one.scales
+
+
+@pytest.mark.parametrize("cut", [0, 4, 20, 1000, 10_000])
+def test_what_is_no_tflite_file_is_refused(cut: int) -> None:
+    with pytest.raises(BundleFormatError):
+        read_operators(graphs()[0][:cut])
+
+
+def test_a_count_beyond_reason_is_refused() -> None:
+    data = bytearray(graphs()[0])
+    model = struct.unpack_from("<I", data, 0)[0]
+    virtual = model - struct.unpack_from("<i", data, model)[0]
+    place = model + struct.unpack_from("<H", data, virtual + 4 + 2)[0]
+    codes = place + struct.unpack_from("<I", data, place)[0]
+    struct.pack_into("<I", data, codes, 2**31)
+    with pytest.raises(BundleFormatError):
+        read_operators(bytes(data))
+
+
+# --- tables ------------------------------------------------------------------------------------------
+
+
+def test_every_table_has_sources_and_names_that_tflite_knows() -> None:
+    known = set((ROOT / "conversion/targets/operators/builtin.txt").read_text().split())
+    assert {"xnnpack", "gpu", "edgetpu", "ethosu", "vx", "teflon"} == set(table_names())
+    for name in table_names():
+        table = load_table(name)
+        assert all(len(source) > 20 for source in table.sources), name
+        assert table.sources
+        assert set(table.operators) <= known, set(table.operators) - known
+
+
+def test_every_delegate_of_a_profile_has_a_table() -> None:
+    for name in list_profiles():
+        assert {one.name for one in load_profile(name).delegates} <= set(table_names())
+
+
+@pytest.mark.parametrize(
+    ("operator", "table", "why"),
+    [
+        (dense(1), "edgetpu", None),
+        (dense(8), "edgetpu", "over 8 rows"),
+        (dense(8, name="CONV_2D", scales=16), "edgetpu", None),
+        (dense(8, name="CONV_2D", scales=16), "teflon", "a scale per channel"),
+        (dense(8, name="CONV_2D"), "teflon", None),
+        (dense(8), "teflon", "no such operator"),
+        (dense(8, constant=False), "gpu", "works on int8"),
+        (dense(8, constant=False, name="BATCH_MATMUL"), "edgetpu", "no such operator"),
+        (chain("TANH")[0], "ethosu", None),
+        (chain("SQRT")[0], "ethosu", "no such operator"),
+        (chain("SOFTMAX")[0], "edgetpu", "over 8 rows"),
+        (chain("SOFTMAX")[0], "xnnpack", "works on int8"),
+        (chain("SOFTMAX", dtype="float32")[0], "xnnpack", None),
+        (chain("MUL", shape=(2, 3, 4, 5))[0], "edgetpu", "4 axes"),
+        (Operator("BATCH_MATMUL", (tensor(0), tensor(1, symmetric=False)), (tensor(2),)), "xnnpack", "zero point"),
+        (Operator("ADD", (tensor(0), tensor(1, constant=True)), (tensor(2),)), "teflon", "constant"),
+        (chain("DEQUANTIZE")[0], "edgetpu", "float32"),
+    ],
+)  # fmt: skip
+def test_a_table_takes_or_leaves_an_operator(operator: Operator, table: str, why: str | None) -> None:
+    said = refusal(operator, load_table(table))
+    assert (said is None) == (why is None), said
+    assert why is None or why in str(said)
+
+
+# --- dividing ----------------------------------------------------------------------------------------
+
+
+def test_a_delegate_that_takes_one_piece_leaves_what_is_behind_the_first_gap() -> None:
+    found = divide(chain("TANH", "MUL", "SQRT", "MUL", "TANH"), load_table("edgetpu"))
+    assert (found.mapped, found.possible, found.pieces) == (2, 4, 1)
+    assert sum(count for (_, why), count in found.left.items() if why == AFTER_THE_FIRST) == 2
+
+
+def test_a_delegate_that_takes_pieces_goes_on_behind_a_gap() -> None:
+    found = divide(chain("TANH", "MUL", "SQRT", "MUL", "TANH"), load_table("ethosu"))
+    assert (found.mapped, found.possible, found.pieces) == (4, 4, 2)
+    assert found.share == pytest.approx(0.8)
+
+
+def test_what_runs_before_the_piece_does_not_end_it() -> None:
+    """A second input is quantised on the CPU while the piece has begun: nothing of the piece is in it."""
+    first, last = chain("TANH")[0], Operator("ADD", (tensor(1), tensor(11)), (tensor(12),))
+    border = Operator("QUANTIZE", (tensor(10, dtype="float32"),), (tensor(11),))
+    found = divide([first, border, last], load_table("edgetpu"))
+    assert (found.mapped, found.pieces) == (2, 1)
+    assert {name for name, _ in found.left} == {"QUANTIZE"}
+
+
+def test_graphs_are_summed() -> None:
+    parts = [divide(chain("TANH", "SQRT"), load_table("ethosu"))] * 3
+    assert (total(parts).total, total(parts).mapped) == (6, 3)
+    assert divide([], load_table("ethosu")).share is None
+
+
+def test_the_xnnpack_table_is_what_the_runtime_does() -> None:
+    """The default delegate's own choice, read back from the interpreter after it took its part."""
+    interpreter = import_module("ai_edge_litert.interpreter").Interpreter
+    data = graphs()[0]
+    made = interpreter(model_content=data, num_threads=1)
+    made.allocate_tensors()
+    details = made._get_ops_details()
+    parts = [one for one in details if one["op_name"] == "DELEGATE"]
+    own = [one for one in details if one["op_name"] != "DELEGATE"]
+    writer = {int(out): place for place, one in enumerate(own) for out in one["outputs"]}
+    taken: set[int] = set()
+    for part in parts:
+        border, todo = {int(one) for one in part["inputs"]}, [int(one) for one in part["outputs"]]
+        while todo:
+            place = writer.get(one := todo.pop())
+            if one not in border and place is not None and place not in taken:
+                taken.add(place)
+                todo += [int(read) for read in own[place]["inputs"] if read >= 0]
+    ours = divide(read_operators(data), load_table("xnnpack"))
+    assert len(taken) == ours.mapped == ours.total
+
+
+# --- boards ------------------------------------------------------------------------------------------
+
+
+def built(recipe: str = "dyn8", accuracy: float = 0.9) -> Built:
+    bundle = home()
+    exits = (*bundle.manifest.accuracy_by_exit[:-1], accuracy)
+    manifest = replace(bundle.manifest, recipe=recipe, accuracy_by_exit=exits)
+    return Built(HOME, manifest, bundle.sha256, 1000, (graphs()[0],))
+
+
+def row_of(found: list[Row], board: str, delegate: str) -> Row:
+    return next(row for row in found if (row.board, row.delegate) == (board, delegate))
+
+
+def test_every_ladder_has_its_rows_and_unknown_is_null() -> None:
+    reference = built()
+    found = rows({"dyn8": reference}, reference, {})
+    for name in list_profiles():
+        for delegate in load_profile(name).delegates:
+            assert row_of(found, name, delegate.name).recipe == delegate.recipe
+    coral = row_of(found, "coral-dev-board", "edgetpu")
+    assert coral.status == "not built: ciuic model build home-en --recipe edgetpu"
+    assert coral.operators is None
+    assert (coral.accuracy_change, coral.predicted_s, coral.predicted_j) == (None, None, None)
+    assert row_of(found, "raspberry-pi-5", "xnnpack").predicted_s is None
+
+
+def test_predictions_say_what_they_rest_on() -> None:
+    reference = built()
+    found = rows({"dyn8": reference}, reference, {"dyn8": Measured(1e-4, "somewhere.json")})
+    pi, profile = row_of(found, "raspberry-pi-5", "xnnpack"), load_profile("raspberry-pi-5")
+    factor, busy_w = profile.simulation.speed_factor, profile.simulation.busy_w
+    assert factor is not None and busy_w is not None  # noqa: PT018 - for the type checker
+    assert pi.predicted_s == pytest.approx(1e-4 * factor)
+    assert pi.predicted_j == pytest.approx(1e-4 * factor * busy_w)
+    assert "somewhere.json" in pi.basis
+    assert "predicted" in pi.basis
+    assert row_of(found, "rock-5b", "xnnpack").predicted_j is None
+
+
+def test_a_recipe_says_its_size_and_what_it_costs_in_accuracy() -> None:
+    reference, other = built(), built("edgetpu", 0.885)
+    found = rows({"dyn8": reference, "edgetpu": other}, reference, {})
+    coral = row_of(found, "coral-dev-board", "edgetpu")
+    assert coral.accuracy_change == pytest.approx(-1.5)
+    assert coral.operators is not None
+    assert coral.operators.mapped == 0
+    assert any("coral.ai" in source for source in coral.sources)
+    text = table_text(found)
+    assert "-1.50 points" in text
+    assert "works on float32" in text
+
+
+def test_the_document_names_what_it_left_out(tmp_path: Path) -> None:
+    copy = tmp_path / "home-en.bundle"
+    for name in ("home-en.bundle", "home-en.bundle.sig"):
+        (tmp_path / name).write_bytes((ROOT / "models" / name).read_bytes())
+    (tmp_path / "home-en.vx.bundle").write_bytes(b"damaged")
+    (tmp_path / "home-en.vx.bundle.sig").write_bytes((ROOT / "models" / "home-en.bundle.sig").read_bytes())
+    document = command.targets(copy, TRUST, tmp_path)
+    assert list(document["refused"]) == ["home-en.vx.bundle"]
+    json.dumps(document)
+    assert document["simulated"] is True
+    built_ = [row for row in document["rows"] if row["status"] == "built"]
+    assert {row["recipe"] for row in built_} == {"dyn8"}
+    assert all(row["operators"]["share"] == 1.0 for row in built_)
+
+
+def test_seconds_are_only_those_of_this_very_bundle(tmp_path: Path) -> None:
+    sha256 = home().sha256
+    rows_ = [{"config": "balanced", "latency_s": {"p50": 2e-4}, "extra": {"what": "this engine"}}]
+    for digest, known in ((sha256, True), ("0" * 64, False)):
+        (tmp_path / "model-home-en.json").write_text(json.dumps({"bundle_sha256": digest, "rows": rows_}))
+        document = command.targets(HOME, TRUST, tmp_path)
+        pi = next(row for row in document["rows"] if row["board"] == "raspberry-pi-5")
+        assert (pi["predicted_s"] is not None) == known

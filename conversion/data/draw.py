@@ -17,11 +17,6 @@ from conversion.data.templates import Grammar, Template
 
 WORDED = 0.25  # share of numbers written in words
 _LIGHT_AFTER_NAME = re.compile(r"\{name\} <light>")
-_UNITS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
-_TENS = ("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _COMMON = (1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 45, 50, 60, 70, 75, 80, 90, 100)
 
 _Piece = tuple[str, str | None, str]  # text, slot name, kind of the value
@@ -49,7 +44,8 @@ class Drawer:
     def draw(self, template: Template, random: Random) -> Drawn:
         """One sentence of a template."""
         domain = random.choice(template.domains) if template.domains else ""
-        if domain == "light" and _LIGHT_AFTER_NAME.search(template.text):
+        bare = "light_modifier" in self._names.values
+        if bare and domain == "light" and _LIGHT_AFTER_NAME.search(template.text):
             domain = "light_modifier"
         pieces = self._walk(template.expression, domain, random)
         text, slots = join(pieces)
@@ -57,7 +53,8 @@ class Drawer:
         values = tuple(
             (kind, value) for value, slot, kind in pieces if slot and kind not in self._grammar.lists
         )
-        return Drawn(Sentence(text, template.intent, slots, template.number), form, values)
+        row = Sentence(text, template.intent, slots, template.number, lang=self._names.language)
+        return Drawn(row, form, values)
 
     def _walk(self, node: Any, domain: str, random: Random) -> list[_Piece]:
         kind = type(node).__name__
@@ -81,7 +78,7 @@ class Drawer:
         values: Any = self._grammar.lists.get(name)
         kind = type(values).__name__
         if kind == "RangeSlotList":
-            return _number(values, random), "number"
+            return _number(values, self._names, random), "number"
         if kind == "TextSlotList":
             pieces = self._walk(random.choice(values.values).text_in, domain, random)
             return join(pieces)[0], name
@@ -108,22 +105,12 @@ def join(pieces: list[_Piece]) -> tuple[str, tuple[tuple[int, int, str], ...]]:
     return text.rstrip(), tuple(slots)
 
 
-def number_words(number: int) -> str:
-    """An integer from 0 to 100 in words."""
-    if number < 20:
-        return _UNITS[number]
-    if number == 100:
-        return "one hundred"
-    tens, units = divmod(number, 10)
-    return _TENS[tens] + (f" {_UNITS[units]}" if units else "")
-
-
-def _number(values: Any, random: Random) -> str:
-    """A number of a range: half of them round ones, a quarter in words."""
+def _number(values: Any, names: Names, random: Random) -> str:
+    """A number of a range: half of them round ones, a quarter in words where the language has them."""
     common = [value for value in _COMMON if values.start <= value <= values.stop]
     if values.step > 1 or not common:
         return str(random.randrange(values.start, values.stop + 1, values.step))
     number = random.choice(common) if random.random() < 0.5 else random.randint(values.start, values.stop)
     if values.fraction_type is not None and random.random() < 0.05:
-        return f"{number}.5"
-    return number_words(number) if number <= 100 and random.random() < WORDED else str(number)
+        return f"{number}{names.comma}5"
+    return names.numbers[number] if number in names.numbers and random.random() < WORDED else str(number)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from conversion.data.draw import Drawer, Drawn
 from conversion.data.templates import Template
+from firmware_py.tasks.text import is_ideograph
 
+_ENDING = 2  # letters
 _TRIES = 4  # draws for each distinct sentence wanted: a short template has fewer
 
 
@@ -37,12 +39,34 @@ def draw_rows(drawer: Drawer, templates: Sequence[Template], amount: Amount, key
         wanted = max(amount.template + amount.slot * slots, amount.intent // sizes[template.intent])
         seen: dict[str, Drawn] = {}
         for _ in range(wanted * _TRIES):
-            row = drawer.draw(template, random)
-            seen.setdefault(row.sentence.text, row)
+            row = whole_words(drawer.draw(template, random))
+            if row is not None:
+                seen.setdefault(row.sentence.text, row)
             if len(seen) == wanted:
                 break
         out += seen.values()
     return out
+
+
+def whole_words(row: Drawn) -> Drawn | None:
+    """The row with slots on word borders, since a tag is a word's; None where that would change a name.
+
+    An ending of up to two letters ("des Wohnzimmers") goes with the slot; a slot inside a longer word
+    ("Wohnzimmertimer") cannot be said. Ideographs are words of their own.
+    """
+    text, slots = row.sentence.text, []
+    for start, end, name in row.sentence.slots:
+        stop = end
+        while stop < len(text) and _same_word(text[stop - 1], text[stop]):
+            stop += 1
+        if stop - end > _ENDING or (start and _same_word(text[start - 1], text[start])):
+            return None
+        slots.append((start, stop, name))
+    return replace(row, sentence=replace(row.sentence, slots=tuple(slots)))
+
+
+def _same_word(one: str, other: str) -> bool:
+    return one.isalpha() and other.isalpha() and not is_ideograph(one) and not is_ideograph(other)
 
 
 def ambiguous(rows: Iterable[Drawn]) -> Callable[[Drawn], bool]:

@@ -54,7 +54,7 @@ def build(
     tell = tell or (lambda _: None)
     grammar = load_grammar()
     split = split_templates(grammar.templates, seed)
-    sides = _templates(grammar, split, seed)
+    sides = by_side(grammar, split, seed)
     drawn = _draw(grammar, sides, seed, words)
     tell(0.3)
     drawn["spoken"] = _spoken(grammar, split, seed, words)
@@ -104,7 +104,7 @@ def build(
     )
 
 
-def _templates(grammar: Grammar, split: Split, seed: int) -> dict[str, list[Template]]:
+def by_side(grammar: Grammar, split: Split, seed: int) -> dict[str, list[Template]]:
     """Templates per side; the calibration side's go to its three splits in turn, so that intents mix."""
     sides: dict[str, list[Template]] = {side: [] for side in ("train", "report", *CALIBRATION)}
     order = sorted(split.calibration)

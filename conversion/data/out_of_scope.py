@@ -16,6 +16,7 @@ from itertools import product
 from pathlib import Path
 from random import Random
 
+from conversion.data.names import read_language
 from conversion.data.sentence import Sentence
 from firmware_py.contracts.errors import DataInvalidError
 from firmware_py.tasks.intent import OUT_OF_SCOPE
@@ -43,6 +44,13 @@ def own_sentences(side: str) -> list[tuple[str, str]]:
     with (Path(__file__).parent / "out_of_scope_en.toml").open("rb") as file:
         topics = tomllib.load(file)[side]
     return [(topic, text) for topic, rows in topics.items() for row in rows for text in _expand(row)]
+
+
+def strange_sentences(side: str, language: str) -> tuple[Sentence, ...]:
+    """Out-of-scope rows of a language's own list (`train` or `eval`), every choice written out, not English."""
+    rows = read_language(language)["out_of_scope"][side]
+    texts = dict.fromkeys(text.lower() for row in rows for text in _expand(row))
+    return tuple(Sentence(text, OUT_OF_SCOPE, origin="foreign", lang=language) for text in texts)
 
 
 def load_foreign(folder: Path | None, seed: int) -> Foreign:

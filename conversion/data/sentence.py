@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from firmware_py.contracts.errors import DataInvalidError
@@ -55,10 +55,11 @@ def parse_marked(line: str) -> Sentence:
     return Sentence(text + marked[last:], intent, tuple(slots), origin="hand")
 
 
-def hand_written() -> list[Sentence]:
-    """The sentences of `hand_en.txt`, out-of-scope ones among them."""
-    lines = (Path(__file__).parent / "hand_en.txt").read_text("utf-8").splitlines()
-    return [parse_marked(line) for line in lines if line and not line.startswith("#")]
+def hand_written(language: str = "en") -> list[Sentence]:
+    """The sentences of `hand_<language>.txt`, out-of-scope ones among them."""
+    lines = (Path(__file__).parent / f"hand_{language}.txt").read_text("utf-8").splitlines()
+    rows = [parse_marked(line) for line in lines if line and not line.startswith("#")]
+    return [replace(row, lang=language) for row in rows]
 
 
 def write_rows(path: Path, sentences: Iterable[Sentence]) -> None:

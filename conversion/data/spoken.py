@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 from conversion.data.draw import Drawn
+from conversion.data.names import read_language
 from conversion.data.sentence import Sentence
 from conversion.data.templates import Grammar, Template
 
@@ -49,8 +50,8 @@ def phrasings(grammar: Grammar, language: str) -> tuple[Grammar, tuple[Template,
 
 
 def manners(language: str) -> Manners:
-    """The manners of a language."""
-    raw = _read(language)["manners"]
+    """The manners of a language: from its phrasings' file or, where it has none, its names' file."""
+    raw = (_read(language) if language == "en" else read_language(language))["manners"]
     lists = {name: tuple(raw[name]) for name in ("call", "ask", "after")}
     return Manners(**lists, questions=frozenset(raw["questions"]))
 

@@ -45,7 +45,7 @@ class Split:
 
 
 class Grammar:
-    """The English templates with their rules and lists, as `hassil` parses them."""
+    """A language's templates with their rules and lists, as `hassil` parses them."""
 
     def __init__(self, source: dict[str, Any]) -> None:
         from hassil.intents import Intents
@@ -106,12 +106,12 @@ def slot_kind(list_name: str, lists: dict[str, Any]) -> str:
     return "number" if type(lists.get(list_name)).__name__ == "RangeSlotList" else list_name
 
 
-def load_grammar() -> Grammar:
-    """Read the installed `home-assistant-intents` package (Apache-2.0), English."""
+def load_grammar(language: str = "en") -> Grammar:
+    """Read a language of the installed `home-assistant-intents` package (Apache-2.0)."""
     import home_assistant_intents
 
     folder = Path(home_assistant_intents.__file__).parent
-    return Grammar(json.loads((folder / "data" / "en.json").read_text("utf-8")))
+    return Grammar(json.loads((folder / "data" / f"{language}.json").read_text("utf-8")))
 
 
 def split_templates(templates: tuple[Template, ...], seed: int) -> Split:

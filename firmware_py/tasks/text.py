@@ -133,6 +133,11 @@ class WordPiece:
         return tuple(pieces)
 
 
+def folded_words(text: str) -> list[str]:
+    """The words of a text as they are looked up: lower case, without marks, before they are cut into pieces."""
+    return [word for word, _ in _words(text)]
+
+
 def _words(text: str) -> list[_Word]:
     """Folded words, each with the source span of each of its characters."""
     words: list[_Word] = []

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from conversion.data.draw import Drawer, Drawn, number_words
+from conversion.data.draw import Drawer, Drawn
 from conversion.data.drawing import ambiguous
-from conversion.data.names import load_names
+from conversion.data.names import load_names, number_words
 from conversion.data.sentence import Sentence
 
 pytest.importorskip("hassil", reason="needs the Home Assistant templates: run in .venvs/train")

@@ -1,0 +1,159 @@
+"""home-multi's rows of one seed: eight languages of the same templates' package, one label set.
+
+English is home-en's data, thinned. The other languages are drawn with the same code from their own templates
+and names, split by template in the same way; what hassil would read in two ways is not asked there, only
+forms and texts drawn with two meanings are removed. Each row says its language.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+from conversion.data import home_en
+from conversion.data.draw import Drawer, Drawn
+from conversion.data.drawing import Amount, ambiguous, draw_rows
+from conversion.data.home_en import CALIBRATION, by_side
+from conversion.data.names import load_names
+from conversion.data.out_of_scope import strange_sentences
+from conversion.data.sentence import Sentence, hand_written
+from conversion.data.spoken import manners, politely
+from conversion.data.task import TaskData
+from conversion.data.templates import load_grammar, split_templates
+from firmware_py.tasks.intent import OUT_OF_SCOPE
+
+LANGUAGES = ("en", "de", "fr", "es", "nl", "it", "pl", "zh-CN")
+CODES = {"zh-CN": "zh"}  # of the package: of the bundle, where they differ
+ROWS = 11_000  # training rows of a language before manners and out-of-scope ones
+STRANGE = 1_000  # out-of-scope training rows of English
+STRANGE_TIMES = (
+    5  # each training sentence of another language's short list is said so often, with other manners
+)
+APART = 10_000  # between the template numbers of two languages
+HELD_OUT = Amount(template=8)
+LEAST = 100  # training rows of an intent
+
+Sides = dict[str, list[Sentence]]
+
+
+def build(seed: int, folder: Path | None, tell: Callable[[float], None] | None = None) -> TaskData:
+    """Draw the data of a seed; equal arguments give equal rows.
+
+    Args:
+        seed: of splits, draws and order.
+        folder: with the public sets for English out-of-scope rows, or None.
+        tell: hears the share done.
+
+    Raises:
+        DataInvalidError: a public set's file cannot be read.
+    """
+    tell = tell or (lambda _: None)
+    english, base = _english(seed, folder, lambda share: tell(0.5 * share))
+    sides: list[Sides] = [english]
+    for place, language in enumerate(LANGUAGES[1:], 1):
+        sides.append(_language(language, seed, APART * place))
+        tell(0.5 + 0.5 * place / (len(LANGUAGES) - 1))
+    rows = {name: tuple(row for side in sides for row in side[name]) for name in sides[0]}
+    labels = {row.intent for name in rows for row in rows[name]} | set(base.labels)
+    return TaskData(
+        name="home-multi",
+        task="home",
+        languages=tuple(CODES.get(language, language) for language in LANGUAGES),
+        labels=(*sorted(labels - {OUT_OF_SCOPE}), OUT_OF_SCOPE),
+        slots=tuple(sorted({slot for row in rows["train"] for _, _, slot in row.slots})),
+        train=rows["train"],
+        selection=rows["selection"],
+        temperature=rows["temperature"],
+        thresholds=rows["thresholds"],
+        report=rows["report"],
+        notes={
+            "sources": [
+                *base.notes["sources"],
+                *(
+                    {
+                        "name": f"home-assistant-intents ({language})",
+                        "licence": "Apache-2.0",
+                        "use": "templates",
+                    }
+                    for language in LANGUAGES[1:]
+                ),
+                {
+                    "name": "names_<language>.toml",
+                    "licence": "Apache-2.0",
+                    "use": "values, manners, out of scope",
+                },
+            ],
+            "rows": {
+                name: dict(sorted(Counter(row.lang for row in kept).items())) for name, kept in rows.items()
+            },
+            "two_readings_checked": ["en"],
+        },
+        extras={
+            "unseen_names": rows["unseen_names"],
+            "hand": tuple(
+                row for language in LANGUAGES for row in hand_written(CODES.get(language, language))
+            ),
+            "free_text": base.extras["free_text"],
+        },
+    )
+
+
+def _english(seed: int, folder: Path | None, tell: Callable[[float], None]) -> tuple[Sides, TaskData]:
+    """home-en's rows, as many as another language has, and home-en's data itself."""
+    data = home_en.build(seed, folder, (), tell)
+    random = Random(f"thin {seed}")  # noqa: S311 - reproducible draws, no secret
+    known = [row for row in data.train if row.intent != OUT_OF_SCOPE]
+    strange = [row for row in data.train if row.intent == OUT_OF_SCOPE]
+    train = _thin(known, ROWS, random) + random.sample(strange, min(STRANGE, len(strange)))
+    sides = {name: list(data.split(name)) for name in (*CALIBRATION, "report")}
+    return {"train": train, **sides, "unseen_names": list(data.extras["unseen_names"])}, data
+
+
+def _thin(rows: Sequence[Sentence], wanted: int, random: Random) -> list[Sentence]:
+    """About so many rows at random; intents with few rows keep them."""
+    sizes = Counter(row.intent for row in rows)
+    share = wanted / len(rows)
+    return [row for row in rows if random.random() < max(share, LEAST / sizes[row.intent])]
+
+
+def _language(language: str, seed: int, offset: int) -> Sides:
+    """All sides of a language but English."""
+    grammar = load_grammar(language)
+    split = split_templates(grammar.templates, seed)
+    templates = by_side(grammar, split, seed)
+    own, held = (Drawer(grammar, load_names(side, (), language)) for side in ("train", "eval"))
+    size = len(templates["train"])
+    amounts = {"train": Amount(template=max(6, round(ROWS / size)), intent=LEAST)}
+    drawn = {
+        side: draw_rows(
+            held if side == "report" else own,
+            templates[side],
+            amounts.get(side, HELD_OUT),
+            f"{seed} {language} {side}",
+        )
+        for side in templates
+    }
+    bad = ambiguous(row for rows in drawn.values() for row in rows)
+    code = CODES.get(language, language)
+
+    def kept(rows: list[Drawn]) -> list[Sentence]:
+        return [replace(row.sentence, lang=code, template=row.sentence.template + offset) for row in rows]
+
+    clear = {side: [row for row in rows if not bad(row)] for side, rows in drawn.items()}
+    sides = {side: kept(rows) for side, rows in clear.items()}
+    taken = {row.text.lower() for side in templates if side != "train" for row in sides[side]}
+    random = Random(f"polite {seed} {language}")  # noqa: S311 - reproducible draws, no secret
+    known, join = manners(language), "" if code == "zh" else " "
+    train = [politely(row, known, random, join) for row in sides["train"] if row.text.lower() not in taken]
+    strange = [replace(row, lang=code) for row in strange_sentences("train", language)]
+    random.shuffle(strange)
+    share = max(1, len(strange) // 12)
+    for place, side in enumerate(CALIBRATION):
+        sides[side] += strange[place * share : (place + 1) * share]
+    again = [politely(row, known, random, join) for row in strange[3 * share :] * STRANGE_TIMES]
+    sides["train"] = train + again
+    sides["report"] += [replace(row, lang=code) for row in strange_sentences("eval", language)]
+    return sides | {"unseen_names": kept([row for row in clear["report"] if row.values])}

@@ -1,0 +1,138 @@
+"""home-multi's own rules: names of every language, whole words, the vocabulary, hand-written sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from conversion.data.draw import Drawer, Drawn
+from conversion.data.drawing import whole_words
+from conversion.data.home_multi import CODES, LANGUAGES
+from conversion.data.names import common_characters, load_names
+from conversion.data.out_of_scope import strange_sentences
+from conversion.data.sentence import Sentence, hand_written, in_scope
+from conversion.data.spoken import manners
+from conversion.data.task import TaskData
+from conversion.data.vocabulary import merged, multi_vocabulary
+from firmware_py.tasks.intent import spans_of, tags_of
+from firmware_py.tasks.text import WordPiece
+
+OTHERS = LANGUAGES[1:]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_name_is_on_both_sides(language: str) -> None:
+    train, held = load_names("train", (), language), load_names("eval", (), language)
+    random = Random(language)
+    for section, values in held.values.items():
+        assert len(values) == len(set(values)) >= 3, section
+        assert not set(values) & set(train.values[section]), section
+        assert not set(values) & {train.draw(section, random) for _ in range(400)}, section
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_numbers_are_written_in_the_languages_own_words(language: str) -> None:
+    numbers = load_names("train", (), language).numbers
+    assert set(numbers) >= {1, 11, 20, 50, 100}
+    assert len(set(numbers.values())) == len(numbers)
+    assert not {"two", "thirteen", "fifty"} & set(numbers.values())
+
+
+def test_chinese_numerals() -> None:
+    numbers = load_names("eval", (), "zh-CN").numbers
+    assert [numbers[n] for n in (2, 10, 14, 20, 35, 100)] == ["二", "十", "十四", "二十", "三十五", "一百"]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_out_of_scope_sides_share_no_sentence(language: str) -> None:
+    train, held = ({row.text for row in strange_sentences(side, language)} for side in ("train", "eval"))
+    assert len(train) >= 60
+    assert len(held) >= 20
+    assert not train & held
+
+
+@pytest.mark.parametrize("language", [CODES.get(one, one) for one in OTHERS])
+def test_hand_written_sentences_are_marked_and_in_their_language(language: str) -> None:
+    rows = hand_written(language)
+    assert len(rows) == 20
+    assert Counter(map(in_scope, rows)) == {True: 16, False: 4}
+    assert {(row.lang, row.origin) for row in rows} == {(language, "hand")}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_template_draws_with_names_of_its_language(language: str) -> None:
+    pytest.importorskip("hassil", reason="needs the Home Assistant templates: run in .venvs/train")
+    from conversion.data.templates import load_grammar
+
+    assert manners(language).ask
+    grammar = load_grammar(language)
+    drawer = Drawer(grammar, load_names("train", (), language))
+    kept = 0
+    for template in grammar.templates:
+        row = whole_words(drawer.draw(template, Random(template.number)))
+        if row is None:
+            continue
+        kept += 1
+        assert row.sentence.lang == language
+        for start, end, _ in row.sentence.slots:
+            assert row.sentence.text[start:end].strip() == row.sentence.text[start:end] != ""
+    assert kept > 0.9 * len(grammar.templates)
+
+
+@pytest.mark.parametrize(
+    ("text", "slot", "said"),
+    [
+        ("licht des wohnzimmers", (10, 20, "area"), "wohnzimmers"),
+        ("der küchentimer läuft", (4, 9, "area"), None),
+        ("im obergeschoss", (7, 15, "floor"), None),
+        ("打开厨房的灯", (2, 4, "area"), "厨房"),
+        ("auf 20prozent", (4, 6, "brightness"), "20"),
+    ],
+)
+def test_a_slot_is_whole_words(text: str, slot: tuple[int, int, str], said: str | None) -> None:
+    row = whole_words(Drawn(Sentence(text, "x", (slot,)), text))
+    if said is None:
+        assert row is None
+    else:
+        assert row is not None
+        ((start, end, _),) = row.sentence.slots
+        assert row.sentence.text[start:end] == said
+
+
+def _data(*texts: str) -> TaskData:
+    rows = tuple(Sentence(text, "x") for text in texts)
+    return TaskData("t", "t", ("de", "zh"), ("x",), (), rows, (), (), (), ())
+
+
+def test_the_vocabulary_spells_every_word_and_does_not_depend_on_order() -> None:
+    texts = [
+        "schalte das Licht an",
+        "打开厨房的灯",
+        "éteins la lumière",
+        "włącz światło",
+        *["licht aus"] * 30,
+    ]
+    pieces = multi_vocabulary(_data(*texts))
+    assert pieces == multi_vocabulary(_data(*reversed(texts)))
+    assert len(pieces) == len(set(pieces))
+    assert set(common_characters()) <= set(pieces)
+    assert "licht" in pieces
+    tokenizer = WordPiece(pieces)
+    for text in [*texts, "lichtaus schal", "Zażółć 厕所"]:
+        if "ż" not in text:
+            assert 1 not in tokenizer.encode(text).ids, text
+
+
+def test_spans_survive_accents_and_ideographs() -> None:
+    tokenizer = WordPiece(multi_vocabulary(_data("allume la cuisine d'été", "打开厨房的灯")))
+    for text, value in [("allume la cuisine d'été", "cuisine d'été"), ("打开厨房的灯", "厨房")]:
+        start = text.index(value)
+        slot = (0, start, start + len(value))
+        tokens = tokenizer.encode(text)
+        assert spans_of(tags_of([slot], tokens.spans), tokens, tokenizer.continues) == [slot]
+
+
+def test_the_most_frequent_pair_is_merged_first() -> None:
+    assert merged(Counter({"abab": 8, "abc": 8, "xy": 1}), 2)[0] == "ab"

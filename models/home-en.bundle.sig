@@ -1,1 +1,1 @@
-{"v": 1, "key": "79426d4b335b2e19", "bytes": 3654788, "sha256": "7c60e82b533f8026212937312527e909aeaa8048ad2f65ec85c79f2471b5c76e", "signature": "4i7hV+rwknViYD4+6w2LyGetotrkarRj404IClR7AHFfY+bNsXVl2R6PqA43DhFwe3qot+STAPa+S72FyTx7Cw=="}
+{"v": 1, "key": "4f0b02659054b7ac", "bytes": 3654788, "sha256": "7c60e82b533f8026212937312527e909aeaa8048ad2f65ec85c79f2471b5c76e", "signature": "kyiiojzw+ZGBoSctYsnX8EF4Rcvg7K2OYphLWCILTL3qZkUEwKSeoLb0dcs6ry/4B1Crk+wXP7pLPz83NpMDAQ=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "79426d4b335b2e19", "bytes": 3655328, "sha256": "97af938ec9798f58756dec6aebda2f6ba16e4ae22c34c01224b0a9a1a4c94605", "signature": "m5rLElPIZOG/KxotuCSeIJhx5UjSlswTG5qOLB2yMZ3FG5o9LVQz+Tixc5ulCzpYYZ+oZVOA8AHrzrO0Nx6iDA=="}
+{"v": 1, "key": "4f0b02659054b7ac", "bytes": 3655328, "sha256": "97af938ec9798f58756dec6aebda2f6ba16e4ae22c34c01224b0a9a1a4c94605", "signature": "ubsQ72P9+6/9Q6IB6UB/2I0Zf0kcyq7vALDH2t5RJs8hW5DUeoIhv4vd3nbV9rYoTHL/ajzpvgtazCxClmsrAg=="}

@@ -30,6 +30,7 @@ from conversion.check.rows import RowFile, SystemRows, lengths_of, save_rows, sl
 from conversion.check.runtime import RecipeFiles, Where, run_lattice
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData, inside
+from conversion.export import accelerators
 from conversion.export.bundle import Contents, Exits, Model, bundle
 from conversion.export.lattice import BUCKETS
 from conversion.export.recipes import RECIPES
@@ -129,6 +130,7 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
         scope_score="label" if judge.scope.by_label else "confidence",
     )
     figures = _figures(trained, lattices, heard, judge, (rules, zeroth))
+    compiled = accelerators.describe(target.recipe, target.graphs, target.root)
     contents = Contents(
         model=Model(data.name, data.task, data.languages, data.labels, data.slots, student.trunk.dims),
         recipe=target.recipe,
@@ -145,7 +147,11 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
             ),
         ),
         exits=exits,
-        provenance={**trained.provenance, "figures": figures["rules"][DEFAULT]},
+        provenance={
+            **trained.provenance,
+            "figures": figures["rules"][DEFAULT],
+            **({"accelerator": compiled} if compiled else {}),
+        },
     )
     sha256 = bundle(contents, target.path)
     if target.key is not None:
@@ -163,6 +169,7 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
         "scope": asdict(judge.scope),
         "risk": {str(c): r.to_dict() for c, r in found.risks.items() if c.widths == full},
         "zeroth_kept": bool(zeroth),
+        "accelerator": compiled,
         **figures,
         "front": {str(ratio): str(way) for ratio, way in best.items()},
     }

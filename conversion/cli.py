@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What `ciuic model build NAME` writes without --recipe.
 SHIPPED = {
     "home-en": ("dyn8", "w8"),
+    "home-multi": ("dyn8",),
     "clinc150": ("dyn8",),
     "hwu64": ("dyn8",),
     "banking77": ("dyn8",),

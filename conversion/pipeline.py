@@ -10,21 +10,22 @@ Every step's result is kept in the build folder; an interrupted build goes on wh
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from conversion.check import baselines, figures
+from conversion.check import baselines, figures, golden
 from conversion.check.calibrate import Strangeness
 from conversion.check.rows import truth_of
 from conversion.data.provenance import describe
 from conversion.data.public import SETS
 from conversion.data.sources import data_seed, read_data
-from conversion.data.task import TaskData, load, save
+from conversion.data.task import TaskData, inside, load, save
 from conversion.data.templates import load_grammar
 from conversion.data.workbench import Workbench
-from conversion.export.lattice import lattice_keys
+from conversion.export.lattice import BUCKETS, lattice_keys
 from conversion.export.make import Place, make_graphs
 from conversion.export.parts import write_parts
 from conversion.export.recipes import NORM_OF, bundle_name
@@ -36,12 +37,14 @@ from conversion.train.general import SETS as GENERAL_SETS
 from conversion.train.general import GeneralSettings, general_start
 from conversion.train.plans import PLANS, Plan
 from conversion.train.teacher import Tell, model_folder, read_vocabulary
+from firmware_py.tasks.text import WordPiece
 
 # Usual seconds of each step on the reference machine (x86_64, 2 cores, one used), for the time left.
 USUAL_S = {
     "data": 60.0, "teacher-1": 400.0, "teacher-2": 400.0, "pool": 10.0, "lesson": 200.0, "student": 900.0, "graphs": 240.0,
     "release": 120.0,
 }  # fmt: skip
+RANGES = 40  # sentences of each length bucket that static int8 takes its ranges from
 FULL_LATTICE = ("dyn8",)  # recipes whose every width combination is run and offered
 
 
@@ -78,7 +81,9 @@ def build(job: Job, bench: Workbench) -> dict[str, Any]:
     parts = write_parts(
         student, course.pieces, bench.folder / f"parts-{job.settings.norm}-{job.settings.seed}"
     )
-    place = Place(job.root, job.root / ".ciuic" / "cache" / "graphs")
+    place = Place(
+        job.root, job.root / ".ciuic" / "cache" / "graphs", sentences=sentences_of(data, course.pieces)
+    )
     keys = lattice_keys(student.trunk.dims.stages)
     graphs = bench.work("graphs", lambda tell: make_graphs(student.trunk, keys, job.recipes, place, tell))
     about = describe(data) | {"settings": asdict(job.settings), "teachers": list(course.logs)}
@@ -113,6 +118,13 @@ def take_course(job: Job, bench: Workbench) -> Course:
     drawn = bench.step("data", "data.json",
         lambda path, tell: save(read_data(job.name, seed, job.data, words, tell), path), seed=seed)  # fmt: skip
     return prepare(plan, load(drawn), bench, _general(plan, job, bench))
+
+
+def sentences_of(data: TaskData, pieces: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Token ids of training texts of every length bucket, for recipes that need the ranges of activations."""
+    tokenizer = WordPiece(list(pieces))
+    texts = golden.of_each_length(inside(data.train)[:4000], tokenizer, BUCKETS, 0, RANGES)
+    return tuple(tuple(tokenizer.encode(text).ids[: max(BUCKETS)]) for text in texts)
 
 
 def student_file(settings: Settings) -> str:

@@ -102,7 +102,7 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
     lattices = {side: judge.lattice(side, heard.sides[side]) for side in SPLITS}
 
     widths = sorted({p for p in heard.probed.logits if len(p) == depth}, reverse=True)
-    found = choose.candidates(widths, lattices["thresholds"], lattices["temperature"])
+    found = choose.candidates(widths, lattices["thresholds"])
     rules, zeroth = _rules(found, lattices["selection"], full)
     parity = [
         _parity(trained, target, tokenizer, heard, (runtime, judge, rules))

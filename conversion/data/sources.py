@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from conversion.data import home_en
+from conversion.data import home_en, home_multi
 from conversion.data.public import SETS, read_task
 from conversion.data.task import TaskData
 from conversion.data.vocabulary import common_words
 
-HOME = ("home-en",)
+HOME = ("home-en", "home-multi")
 NAMES = (*HOME, *SETS)
 
 
@@ -37,6 +37,8 @@ def read_data(
     """
     if name == "home-en":
         return home_en.build(seed, folder, common_words(words), tell)
+    if name == "home-multi":
+        return home_multi.build(seed, folder, tell)
     data = read_task(name, folder)
     tell(1.0)
     return data

@@ -42,6 +42,7 @@ class Dims:
     stages: int = 3
     layers: int = 1  # per stage
     dropout: float = 0.1  # of the embedded rows
+    branch_dropout: float = 0.0  # of what a layer adds
     norm: Literal["rms", "dyt"] = "rms"
 
     @property
@@ -99,6 +100,7 @@ class Layer(nn.Module):
         self.gate = nn.Linear(d, dims.ffn)
         self.up = nn.Linear(d, dims.ffn)
         self.down = nn.Linear(dims.ffn, d)
+        self.drop = nn.Dropout(dims.branch_dropout)
         self.masks: tuple[Tensor, Tensor] | None = None  # of heads and columns, while importance is measured
 
     def forward(
@@ -123,13 +125,13 @@ class Layer(nn.Module):
         seen = seen * groups.repeat_interleave(dims.heads // GROUPS)[:, None]
         if self.masks is not None:
             seen = seen * self.masks[0][:, None]
-        h = h + _joined(self.out, seen.reshape(batch, length, -1))
+        h = h + self.drop(_joined(self.out, seen.reshape(batch, length, -1)))
         x = self.norm_ffn(h) * self.gain_ffn
         inner = functional.silu(_first(self.gate, x, columns)) * _first(self.up, x, columns)
         inner = inner * groups.repeat_interleave(dims.ffn // GROUPS)
         if self.masks is not None:
             inner = inner * self.masks[1]
-        return h + _joined(self.down, inner), state
+        return h + self.drop(_joined(self.down, inner)), state
 
     def reorder(self, heads: Tensor, columns: Tensor) -> None:
         """Put heads and FFN columns into another order; what the layer computes at full width stays the same."""

@@ -14,7 +14,7 @@ import torch
 
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
-from conversion.data.vocabulary import cut
+from conversion.data.vocabulary import cut, multi_vocabulary
 from conversion.data.workbench import Workbench
 from conversion.nets.student import Student
 from conversion.train import store
@@ -91,6 +91,8 @@ def _key(general: Path | None) -> str | None:
 
 
 def _pieces(plan: Plan, data: TaskData) -> list[str]:
+    if plan.larger is not None:
+        return multi_vocabulary(data)
     return cut(read_vocabulary(model_folder()), [row.text for row in data.train], plan.vocabulary)
 
 

@@ -30,7 +30,6 @@ from conversion.train.teacher import Lesson
 
 TEMPERATURE = 2.0
 SMOOTHING = 0.02
-WORD_DROP = 0.04  # share of tokens replaced by [UNK]: what is left must do
 SORT_BATCHES = 24
 
 
@@ -59,6 +58,8 @@ class Settings:
     exits: bool = True  # False: the last exit alone learns
     learned_gates: bool = True
     norm: str = "rms"
+    branch_dropout: float = 0.1
+    word_drop: float = 0.04  # share of tokens replaced by [UNK]: what is left must do
 
 
 def distil(
@@ -82,7 +83,7 @@ def distil(
         for group in optimiser.param_groups:
             group["lr"] = rate * group["scale"]
         shown = perturb(batch, settings.perturbed, generator)
-        ids = _drop_words(shown.ids)
+        ids = _drop_words(shown.ids, settings.word_drop)
         widths: list[tuple[int, ...] | None] = [None]
         if step >= full_steps:
             widths.append(narrower(step, settings.stages, random))
@@ -139,8 +140,8 @@ def _sort(student: Student, side: Encoded, lesson: Lesson | None, settings: Sett
     student.train()
 
 
-def _drop_words(ids: Tensor) -> Tensor:
-    dropped = (torch.rand(ids.shape) < WORD_DROP) & (ids > 0)
+def _drop_words(ids: Tensor, share: float) -> Tensor:
+    dropped = (torch.rand(ids.shape) < share) & (ids > 0)
     return ids.masked_fill(dropped, 1)
 
 

@@ -34,19 +34,28 @@ _USUAL = (Run(epochs=6, rate=2e-4), Run(epochs=5, rate=4e-4, seed=1))
 _HOME = (Run(epochs=2, rate=2e-4, batch=64, rows=8000), Run(epochs=2, rate=4e-4, batch=64, rows=8000, seed=1))
 
 PLANS = {
-    "hwu64": Plan(6144, _USUAL, 6, Settings(0, epochs=20, unlabelled=2.0)),
-    "banking77": Plan(6144, _USUAL, 6, Settings(0, epochs=20, unlabelled=2.0)),
+    "hwu64": Plan(6144, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
+    "banking77": Plan(6144, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
     "clinc150": Plan(
-        6144, (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)), 2, Settings(0, epochs=14, unlabelled=2.0)
+        6144,
+        (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)),
+        2,
+        Settings(0, epochs=8, unlabelled=2.0, rate=2e-3, branch_dropout=0.0),
     ),
-    "snips7": Plan(6144, (Run(epochs=1, rate=2e-4), Run(epochs=1, rate=4e-4, seed=1)), 1, Settings(0, epochs=10, unlabelled=0.5)),
-    "home-en": Plan(6144, _HOME, 0, Settings(0, epochs=8, unlabelled=0.0), speakers=1),
+    "snips7": Plan(
+        6144,
+        (Run(epochs=1, rate=2e-4), Run(epochs=1, rate=4e-4, seed=1)),
+        0,
+        Settings(0, epochs=5, unlabelled=0.0),
+        speakers=1,
+    ),
+    "home-en": Plan(6144, _HOME, 0, Settings(0, epochs=6, unlabelled=0.0), speakers=1),
     "home-multi": Plan(
         16384,
         (),
         0,
-        Settings(0, epochs=5, unlabelled=0.0),
+        Settings(0, epochs=4, unlabelled=0.0),
         larger=Dims(vocabulary=0, d=192, heads=8, latent=32, ffn=512, layers=2),
-        larger_settings=Settings(0, epochs=3, unlabelled=0.0, sandwich=False, rate=2e-3),
+        larger_settings=Settings(0, epochs=2, unlabelled=0.0, sandwich=False, rate=2e-3),
     ),
-}  # fmt: skip
+}

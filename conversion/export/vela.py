@@ -21,7 +21,8 @@ VERSION = "5.2.0"  # as requirements/vela.lock has it
 ACCELERATOR = "ethos-u55-128"
 TIMEOUT_S = 300.0
 _LINE = re.compile(r"^\s*(NPU|CPU): (\w+) = (\S+) ")
-_LEFT = re.compile(r"operator: (\w+), ofm: '([^']+)'")  # of a warning; the line of a CPU operator lacks its kind
+# Of a warning; the line of a CPU operator lacks its kind.
+_LEFT = re.compile(r"operator: (\w+), ofm: '([^']+)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,10 @@ def compile_for_npu(vela: Path, graph: Path, accelerator: str = ACCELERATOR) -> 
 
 def count_operators(said: str) -> dict[str, Counter[str]]:
     """Operators by where they run, from vela's `--show-cpu-operations` lines."""
-    kinds = {name: kind for kind, name in _LEFT.findall(said)}
+    kinds: dict[str, str] = {name: kind for kind, name in _LEFT.findall(said)}
     counts: dict[str, Counter[str]] = {"NPU": Counter(), "CPU": Counter()}
     for line in said.splitlines():
         if found := _LINE.match(line):
-            counts[found[1]][kinds.get(found[3], found[2])] += 1
+            place, kind, name = (str(part) for part in found.groups())
+            counts[place][kinds.get(name, kind)] += 1
     return counts

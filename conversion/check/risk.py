@@ -73,42 +73,12 @@ class Answered:
 
 
 def shared_sequence(exits: int, grid: Sequence[float] = GRID) -> Array:
-    """One threshold for all exits, from never to always [J,E]; known before any row is seen."""
-    return np.repeat(np.array((NEVER, *grid))[:, None], exits, 1)
+    """One threshold for all exits, from never to always [J,E]; known before any row is seen.
 
-
-def learned_sequence(answered: Answered, saved: Array, grid: Sequence[float] = GRID) -> Array:
-    """Thresholds per exit [J,E], lowered one at a time where a harmed row buys most (split fixed-sequence testing).
-
-    Args:
-        answered: rows that are not the test rows.
-        saved: [E+1] compute that a row saves by ending at each exit, largest for the first, 0 for the last.
-        grid: thresholds from high to low.
+    Temperatures have made the exits' confidences comparable. A sequence learned from other rows (a threshold of
+    its own for the first exit, ordered by harm) saved no more on HWU64, so there is none.
     """
-    steps = (NEVER, *grid)
-    exits = len(answered.confidence)
-    place = [0] * exits
-    sequence = [[NEVER] * exits]
-    harm, gain = 0.0, 0.0
-    while True:
-        best: tuple[float, int, int, float, float] | None = None
-        for number in range(exits):
-            for jump in (1, 2, 4):  # over a plateau where one step changes nothing
-                if place[number] + jump >= len(steps):
-                    continue
-                trial = [steps[p] for p in place]
-                trial[number] = steps[place[number] + jump]
-                new_harm = float(answered.harmed(trial).sum())
-                new_gain = float(saved[answered.first(trial)].sum())
-                # One pseudo-count: a step without harm is judged by what it saves, not divided by zero.
-                score = (new_gain - gain) / (max(0.0, new_harm - harm) + 0.1)
-                if best is None or score > best[0]:
-                    best = score, number, jump, new_harm, new_gain
-        if best is None:
-            return np.array(sequence)
-        _, number, jump, harm, gain = best
-        place[number] += jump
-        sequence.append([steps[p] for p in place])
+    return np.repeat(np.array((NEVER, *grid))[:, None], exits, 1)
 
 
 def control(answered: Answered, sequence: Array, epsilon: float, delta: float = DELTA) -> Risk:

@@ -21,7 +21,7 @@ from conversion.check.cascade import (
     static,
     weighted,
 )
-from conversion.check.risk import DELTA, NEVER, RULES, Risk, control, learned_sequence, shared_sequence
+from conversion.check.risk import DELTA, NEVER, RULES, Risk, control, shared_sequence
 from conversion.study.bootstrap import Resample, f1_interval, share_interval
 
 PRESETS = {"thrifty": 0.7, "balanced": 0.8, "careful": 0.9}
@@ -43,7 +43,6 @@ class Candidates:
 def candidates(
     widths: Iterable[Prefix],
     thresholds: Lattice,
-    paths: Lattice | None = None,
     tell: Tell = lambda _: None,
 ) -> Candidates:
     """Presets, single exits, risk rules and a grid of shared thresholds, at every width combination.
@@ -51,7 +50,6 @@ def candidates(
     Args:
         widths: combinations to consider.
         thresholds: the split on which risk rules are tested.
-        paths: other rows, from which the order of the tests is learned; None: one threshold for all exits.
         tell: hears the share that is done.
     """
     ways = list(widths)
@@ -70,23 +68,17 @@ def candidates(
     for number, way in enumerate(ways, 1):
         out += [Configuration(way, rule) for rule in fixed]
         for with_zeroth in (False, True)[: 1 + zeroth]:
-            for configuration, risk in risk_rules(way, thresholds, paths, zeroth=with_zeroth).items():
+            for configuration, risk in risk_rules(way, thresholds, zeroth=with_zeroth).items():
                 out.append(configuration)
                 risks[configuration] = risk
         tell(number / len(ways))
     return Candidates(tuple(out), risks)
 
 
-def risk_rules(
-    widths: Prefix, thresholds: Lattice, paths: Lattice | None = None, *, zeroth: bool
-) -> dict[Configuration, Risk]:
+def risk_rules(widths: Prefix, thresholds: Lattice, *, zeroth: bool) -> dict[Configuration, Risk]:
     """`risk-1` and `risk-2` of one width combination; with the zeroth exit their names end in `+z`."""
     said = answered(thresholds, widths, zeroth=zeroth)
     sequence = shared_sequence(len(said.confidence))
-    if paths is not None:
-        other = answered(paths, widths, zeroth=zeroth)
-        macs = paths.compute.upto(widths, zeroth=zeroth).mean(-1)[0 if zeroth else 1 :]
-        sequence = learned_sequence(other, (macs[-1] - macs) / macs[-1])
     out = {}
     for name, epsilon in RULES.items():
         risk = control(said, sequence, epsilon, DELTA)

@@ -2,8 +2,7 @@
 
 For each ratio the best calibrated configuration within the budget is chosen on the model-selection split;
 its figures are of the report split. Temperatures are fitted on the temperature split, risk rules tested on
-the thresholds split, each where the bundle itself says none. No split serves two purposes but one: the
-order in which risk rules are tested is learned from the temperature split.
+the thresholds split, each where the bundle itself says none. No split serves two purposes.
 """
 
 from __future__ import annotations
@@ -122,9 +121,7 @@ def evaluate_tradeoff(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell =
     grids = {
         name: _lattice(unpacked, data, data.split(name), (splits[name], temperatures)) for name in SPLITS
     }
-    found = candidates(
-        widths, grids["thresholds"], grids["temperature"], lambda share: tell("testing risk rules", share)
-    )
+    found = candidates(widths, grids["thresholds"], lambda share: tell("testing risk rules", share))
     found = _with_shipped(found, manifest)
     scores = score(
         grids["selection"], found.configurations, lambda share: tell("comparing configurations", share)

@@ -115,14 +115,6 @@ def test_risk_rules_keep_their_promise_on_rows_of_the_same_kind(lattice: Callabl
         assert not never_exits(configuration.rule)
 
 
-def test_a_learned_order_of_tests_is_as_safe_and_uses_other_rows(lattice: Callable[..., Lattice]) -> None:
-    report = lattice(20_000, seed=9)
-    thresholds, paths = lattice(900, seed=3), lattice(400, seed=4)
-    for configuration, risk in risk_rules((4, 4, 4), thresholds, paths, zeroth=True).items():
-        assert figures(report, configuration).harm <= risk.epsilon
-        assert len(set(risk.thresholds)) > 1
-
-
 def test_points_of_a_plot_are_exits_and_rules_at_full_width(lattice: Callable[..., Lattice]) -> None:
     grid = lattice(400)
     points = named_points(grid, candidates(WAYS, grid))

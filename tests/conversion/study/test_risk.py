@@ -13,7 +13,6 @@ from conversion.check.risk import (
     Answered,
     binomial_tail,
     control,
-    learned_sequence,
     shared_sequence,
     upper_bound,
 )
@@ -60,16 +59,6 @@ def test_the_promise_holds_in_95_of_100_draws(epsilon: float) -> None:
     assert all(one.upper <= epsilon for one in found if one.holds)
 
 
-def test_the_promise_holds_for_a_sequence_learned_on_other_rows() -> None:
-    world, saved = draw(200_000, 10_000), np.array([3.0, 2.0, 1.0, 0.0])
-    broken = 0
-    for seed in range(150):
-        sequence = learned_sequence(draw(200, 50_000 + seed), saved)
-        found = control(draw(600, seed), sequence, 0.05)
-        broken += float(world.harmed(found.thresholds).mean()) > 0.05
-    assert broken <= 14  # 150 at 5 %: more has a chance below 1 %
-
-
 def test_the_walk_stops_at_the_first_rule_that_fails_though_a_later_one_would_pass() -> None:
     rows = 1000
     confidence = np.full((1, rows), 0.1)
@@ -94,13 +83,6 @@ def test_harmless_exits_are_taken_always() -> None:
     found = control(Answered(draw(500, 0).confidence, right), shared_sequence(EXITS), 0.01)
     assert found.thresholds == (0.0,) * EXITS
     assert found.holds
-
-
-def test_a_learned_sequence_begins_at_never_only_lowers_and_goes_for_the_saving_exit_first() -> None:
-    sequence = learned_sequence(draw(300, 3), np.array([3.0, 2.0, 1.0, 0.0]))
-    assert (sequence[0] == NEVER).all()
-    assert (np.diff(sequence, axis=0) <= 0).all()
-    assert (np.count_nonzero(np.diff(sequence, axis=0), axis=1) == 1).all()
 
 
 def test_harm_is_only_where_the_last_exit_is_right() -> None:

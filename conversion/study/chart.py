@@ -121,7 +121,8 @@ def _y_ticks(chart: Chart) -> list[float]:
     low, high = min(lows), max(highs)
     reach = low - 2.0 * max(high - low, 1e-9)
     near = [p.y * chart.y.scale for p in chart.points if p.y * chart.y.scale >= reach]
-    return ticks(min([low, *near]), high)
+    least = 0.01 * abs(high)  # where all are alike, show some room below them
+    return ticks(min([low, high - least, *near]), high)
 
 
 def _axes(chart: Chart, x: tuple[list[float], _Scale], y: tuple[list[float], _Scale]) -> list[str]:

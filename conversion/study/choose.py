@@ -21,7 +21,7 @@ from conversion.check.cascade import (
     static,
     weighted,
 )
-from conversion.check.risk import DELTA, NEVER, RULES, Risk, control, shared_sequence
+from conversion.check.risk import DELTA, GRID, NEVER, RULES, Risk, control, shared_sequence
 from conversion.study.bootstrap import Resample, f1_interval, share_interval
 
 PRESETS = {"thrifty": 0.7, "balanced": 0.8, "careful": 0.9}
@@ -120,6 +120,29 @@ def best_within(scores: Scores, budget: float) -> int | None:
         return None
     order = np.lexsort((scores.ratio[affordable], -scores.goodness[affordable]))
     return int(affordable[order[0]])
+
+
+def most_careful_within(lattice: Lattice, budget: float) -> Configuration | None:
+    """The full-width cascade with the highest shared threshold whose mean ratio is within the budget.
+
+    One number is set, by compute alone, so that nothing is picked for being lucky: what a student without
+    exits of the same compute is compared with. With a zeroth exit there are two such cascades; the better on
+    these rows is taken.
+    """
+    full = max(lattice.verdicts, key=_width)
+    found = []
+    for first in (None, 0.0)[: 1 + (() in lattice.verdicts)]:
+        for threshold in (NEVER, *GRID):
+            zeroth = None if first is None else threshold
+            name = f"t{threshold:g}" if zeroth is None else f"z{threshold:g} t{threshold:g}"
+            configuration = Configuration(full, shared(name, threshold, lattice.depth, zeroth))
+            if score(lattice, [configuration]).ratio[0] <= budget + 1e-12:
+                found.append(configuration)
+                break
+    if not found:
+        return None
+    at = best_within(score(lattice, found), budget)
+    return None if at is None else found[at]
 
 
 @dataclass(frozen=True, slots=True)

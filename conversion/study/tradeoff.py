@@ -36,6 +36,7 @@ from conversion.study.choose import (
     best_within,
     candidates,
     figures,
+    most_careful_within,
     named_points,
     score,
 )
@@ -72,7 +73,7 @@ class Chosen:
 class Tradeoff:
     """The lines and what they rest on.
 
-    `ratios`: one per budget. `equal`: the best within what a static student of 1 … S stages computes.
+    `ratios`: one per budget. `equal`: the full-width cascade within what a static student of 1 … S stages computes.
     `points`: exits and rules at full width.
     """
 
@@ -137,16 +138,23 @@ def evaluate_tradeoff(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell =
         at = best_within(scores, budget)
         if at is None:
             return Chosen(name, budget, None, cheapest=float(scores.ratio.min()))
-        configuration = found.configurations[at]
-        described = figures(grids["report"], configuration)
-        return Chosen(
-            name, budget, configuration, configuration in own, float(scores.goodness[at]), described
+        return described(name, budget, found.configurations[at], float(scores.goodness[at]))
+
+    def equal_line(name: str, budget: float) -> Chosen:
+        configuration = most_careful_within(grids["selection"], budget)
+        if configuration is None:
+            return Chosen(name, budget, None, cheapest=float(scores.ratio.min()))
+        return described(
+            name, budget, configuration, float(score(grids["selection"], [configuration]).goodness[0])
         )
 
+    def described(name: str, budget: float | None, way: Configuration, goodness: float | None) -> Chosen:
+        return Chosen(name, budget, way, way in own, goodness, figures(grids["report"], way))
+
     ratios = tuple(line(f"{ratio:.1f}", ratio) for ratio in RATIOS)
-    equal = tuple(line(f"static-{depth}", share) for depth, share in enumerate(shares, 1))
+    equal = tuple(equal_line(f"static-{depth}", share) for depth, share in enumerate(shares, 1))
     points = tuple(
-        Chosen(name, None, configuration, configuration in own, None, figures(grids["report"], configuration))
+        described(name, None, configuration, None)
         for name, configuration in named_points(grids["report"], found).items()
     )
     tokenizer = WordPiece.from_bytes(unpacked.read(manifest.tokenizer.name))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conversion.check.cascade import Configuration, Lattice, Scope, all_widths, run, shared, static
-from conversion.check.risk import NEVER
+from conversion.check.risk import GRID, NEVER
 from conversion.study.choose import (
     PRESETS,
     RATIOS,
@@ -17,6 +17,7 @@ from conversion.study.choose import (
     best_within,
     candidates,
     figures,
+    most_careful_within,
     named_points,
     never_exits,
     risk_rules,
@@ -113,6 +114,28 @@ def test_risk_rules_keep_their_promise_on_rows_of_the_same_kind(lattice: Callabl
         assert risk.holds
         assert figures(report, configuration).harm <= risk.epsilon
         assert not never_exits(configuration.rule)
+
+
+@pytest.mark.parametrize("with_zeroth", [False, True])
+def test_a_budget_of_compute_alone_sets_one_threshold_at_full_width(
+    lattice: Callable[..., Lattice], *, with_zeroth: bool
+) -> None:
+    grid = lattice(300)
+    if not with_zeroth:
+        kept = {prefix: one for prefix, one in grid.verdicts.items() if prefix}
+        grid = replace(grid, verdicts=kept, right={prefix: grid.right[prefix] for prefix in kept})
+    for budget in (0.4, 0.7, 1.1):
+        found = most_careful_within(grid, budget)
+        assert found is not None
+        assert found.widths == (4, 4, 4)
+        spent = figures(grid, found).ratio
+        assert spent <= budget
+        threshold = found.rule.thresholds[0]
+        higher = min((one for one in (*GRID, NEVER) if one > threshold), default=None)
+        if higher is not None:
+            zeroth = None if found.rule.zeroth is None else higher
+            assert figures(grid, Configuration((4, 4, 4), shared("more", higher, 3, zeroth))).ratio > budget
+    assert most_careful_within(grid, 0.001) is None
 
 
 def test_points_of_a_plot_are_exits_and_rules_at_full_width(lattice: Callable[..., Lattice]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from conversion.export import rewrite
+from conversion.export import compact, rewrite
 from conversion.export.cache import recipe_key
 from conversion.export.recipes import Recipe
 
@@ -24,8 +24,8 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 def key_of(source: bytes, recipe: Recipe, samples: Sequence[Inputs] = ()) -> str:
     """The cache key of what `quantise` makes of these bytes."""
     said = {name: value for name, value in asdict(recipe).items() if name not in {"name", "runtimes", "norm"}}
-    if recipe.convolutions or recipe.calibrated:
-        said["rewrite"] = hashlib.sha256(Path(str(rewrite.__file__)).read_bytes()).hexdigest()
+    for module in (rewrite, compact):
+        said[module.__name__] = hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
     if recipe.calibrated:
         digest = hashlib.sha256()
         for sample in samples:
@@ -48,12 +48,14 @@ def quantise(source: Path, recipe: Recipe, samples: Sequence[Inputs] = ()) -> by
         recipe: a row of the table.
         samples: inputs by name, as the graph meets them; for calibrated recipes.
     """
+    if is_float32(recipe):
+        return source.read_bytes()
     if not recipe.convolutions:
-        return _quantised(source, recipe, samples)
+        return compact.compact(_quantised(source, recipe, samples))
     with tempfile.TemporaryDirectory(prefix="ciuic-rewrite-") as folder:
         path = Path(folder) / source.name
         path.write_bytes(rewrite.with_convolutions(source))
-        return _quantised(path, recipe, samples)
+        return compact.compact(_quantised(path, recipe, samples))
 
 
 def _quantised(source: Path, recipe: Recipe, samples: Sequence[Inputs]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from conversion.check.answers import prefixes_of
 from conversion.check.reference import Limits, torch_answers
 from conversion.check.runtime import RecipeFiles, Where, python_of, run_lattice
 from conversion.export import accelerators
+from conversion.export.compact import compact
 from conversion.export.edgetpu import MAPPED, parse_log, share
 from conversion.export.lattice import lattice_keys
 from conversion.export.make import Files, Place, make_graphs
@@ -32,7 +34,7 @@ from conversion.nets.deepseek_lite import DeepSeekLite, Dims
 from conversion.nets.student import Student, attention_bias, positions
 from conversion.targets.mapping import divide
 from conversion.targets.tables import load_table
-from conversion.targets.tflite import read_operators
+from conversion.targets.tflite import _Table, read_operators
 from firmware_py.contracts.configuration import RECIPES as KNOWN
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
 from firmware_py.contracts.run import GraphKey
@@ -224,3 +226,25 @@ def test_vela_puts_all_but_the_border_on_the_npu(made: Files) -> None:
     assert report.share > 0.9
     assert report.estimated_s > 0
     assert report.compiled[4:8] == b"TFL3"
+
+
+@pytest.mark.slow
+def test_compact_files_say_the_same_in_fewer_bytes_that_lie_right(made: Files) -> None:
+    source = made["ethosu"][KEYS[0]].read_bytes()
+    again = compact(source)
+    assert compact(again) == again
+    assert len(again) <= len(source)
+    interpreter: Any = import_module("ai_edge_litert.interpreter").Interpreter
+    for data in (source, again):
+        made_ = interpreter(model_content=data)
+        names = {one["name"] for one in made_.get_input_details()}
+        assert names == {"h", "bias", "cos", "sin"}
+    assert buffer_places(again) == {0}
+    assert [one.name for one in read_operators(again)] == [one.name for one in read_operators(source)]
+
+
+def buffer_places(data: bytes) -> set[int]:
+    """Where the buffers lie, modulo 16."""
+    model = _Table(data, struct.unpack_from("<I", data, 0)[0])
+    places = (buffer._vector(0) for buffer in model.tables(4))
+    return {(place + 4) % 16 for place in places if place is not None}

@@ -154,7 +154,18 @@ def to_csv(document: Mapping[str, Any]) -> str:
 
 def to_table(document: Mapping[str, Any]) -> str:
     """The same for people, in a terminal."""
-    head = ["ratio", "way", "compute", "accuracy", "95 %", "slot F1", "exits 0-S", "latency", "energy"]
+    head = [
+        "ratio",
+        "way",
+        "compute",
+        "accuracy",
+        "95 %",
+        "slot F1",
+        "exits 0-S",
+        "size",
+        "latency",
+        "energy",
+    ]
     lines = [table_cells(document, row) for row in document["rows"]]
     widths = [max(len(cell[at]) for cell in (head, *lines)) for at in range(len(head))]
     text = [
@@ -170,7 +181,7 @@ def to_table(document: Mapping[str, Any]) -> str:
 def table_cells(document: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
     """One line's cells, in the order of `to_table`."""
     if not row["reachable"]:
-        return [row["name"], "unreachable", f"needs {row['cheapest_ratio']:.3f}", *["-"] * 6]
+        return [row["name"], "unreachable", f"needs {row['cheapest_ratio']:.3f}", *["-"] * 7]
     report, energy = row["report"], row["energy"]
     low, high = report["accuracy95"]
     return [
@@ -181,6 +192,7 @@ def table_cells(document: Mapping[str, Any], row: Mapping[str, Any]) -> list[str
         f"{low:.1%} … {high:.1%}",
         "-" if report["slot_f1"] is None else f"{report['slot_f1']:.2%}",
         " ".join(f"{share:.0%}" for share in report["exit_share"]),
+        f"{row['needed_bytes'] / 1e6:.2f} MB",
         _latency(row["latency_s"], list(document["timings"])),
         energy_text(energy),
     ]

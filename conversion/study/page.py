@@ -155,7 +155,18 @@ def _point(row: Mapping[str, Any], label: str, kind: str, across: Any) -> list[P
 
 
 def _table(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    head = ["", "way", "compute", "accuracy", "95 % interval", "slot F1", "exits 0 … S", "latency", "energy"]
+    head = [
+        "",
+        "way",
+        "compute",
+        "accuracy",
+        "95 % interval",
+        "slot F1",
+        "exits 0 … S",
+        "size",
+        "latency",
+        "energy",
+    ]
     lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"]
     lines += [
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in table_cells(document, row))}</tr>"

@@ -166,6 +166,9 @@ def test_document_table_csv_and_page_say_the_same(
     assert float(table[9]["latency_mean_s scripted"]) == row["latency_s"]["scripted"]["mean"]
     assert f"{row['report']['accuracy']:.2%}" in to_table(document)
     assert "busy machine" in to_table(document)
+    assert f"{row['needed_bytes'] / 1e6:.2f} MB" in to_table(document)
+    head, *lines = to_table(document).splitlines()
+    assert head.split()[-3:] == ["size", "latency", "energy"]
     html = to_html(document)
     assert f"{row['report']['accuracy']:.2%}" in html
     assert "Accuracy over energy" in html

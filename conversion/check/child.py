@@ -67,7 +67,9 @@ class Stages:
         made.allocate_tensors()
         inputs = {detail["name"]: detail["index"] for detail in made.get_input_details()}
         outputs = {detail["name"]: detail["index"] for detail in made.get_output_details()}
-        details: list[dict[str, Any]] = getattr(made, "_get_ops_details", list)()  # no public name in either runtime
+        details: list[dict[str, Any]] = getattr(
+            made, "_get_ops_details", list
+        )()  # no public name in either runtime
         counts = Counter(str(op["op_name"]) for op in details if op["op_name"] != "DELEGATE")
         self.ops[key] = dict(sorted(counts.items()))
         self._loaded[key] = made, inputs, outputs

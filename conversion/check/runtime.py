@@ -77,7 +77,9 @@ def run_lattice(
             place = Path(folder) / str(number)
             place.mkdir()
             job = _job(files, where, prefixes, place)
-            (place / "texts.json").write_text(json.dumps([texts[int(row)] for row in shares[number]]), "utf-8")
+            (place / "texts.json").write_text(
+                json.dumps([texts[int(row)] for row in shares[number]]), "utf-8"
+            )
             (place / "job.json").write_text(json.dumps(job), "utf-8")
             _run(python, place / "job.json", files.name, where)
             return load(place / "answers.npz")

@@ -22,6 +22,7 @@ def compact(data: bytes) -> bytes:
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(data))
     graph = model.subgraphs[0]
+    graph.name = None  # that of the file it was made from
     border = {*map(int, graph.inputs), *map(int, graph.outputs)}
     for buffer in model.buffers:
         if buffer.data is not None:

@@ -98,7 +98,9 @@ class _Found:
         self.baseline_facts = _json(first / "baselines.json")
         tradeoff = sources.models / f"{name}.tradeoff.rows.npz"
         self.tradeoff = Run(_rows(tradeoff), f"ciuic model tradeoff {sources.models.name}/{name}.bundle")
-        self.speed = _json(sources.measurements / f"model-{name}.json")
+        speed = _json(sources.measurements / f"model-{name}.json")
+        # A figure that was taken while something else ran is no figure.
+        self.speed = None if speed is None or any("BUSY" in note for note in speed["notes"]) else speed
 
     # --- rows -----------------------------------------------------------------------------------------
 
@@ -182,7 +184,7 @@ class _Found:
         report = self.reports[self._sources.seeds[0]]
         facts, rows = self.baseline_facts, {row["system"]: row for row in self.rows()}
         size = latency = loss = None
-        if report and facts:
+        if report and facts and "fp32" in facts["bytes"]:
             size = report["recipes"][self._sources.recipe]["sizes"]["bundle"] / facts["bytes"]["fp32"] - 1.0
         if self.speed:
             ratios = {row["config"]: row["extra"].get("times_faster_than_fp32") for row in self.speed["rows"]}

@@ -35,39 +35,51 @@ def best_teacher(folder: Path) -> Path:
 
 
 def onnx_teacher(folder: Path) -> dict[str, Path]:
-    """The best teacher as ONNX files, exported once: by form, fp32 and int8."""
+    """The best teacher as ONNX files by form, fp32 and int8; exported when it is newer than they are."""
     source = best_teacher(folder)
     place = folder / "onnx-teacher" / source.name
-    if not all((place / f"teacher-{form}.onnx").exists() for form in teacher_ort.FORMS):
+    made_s = (source / "weights.pt").stat().st_mtime
+    paths = {form: place / f"teacher-{form}.onnx" for form in teacher_ort.FORMS}
+    for path in paths.values():
+        if path.exists() and path.stat().st_mtime < made_s:
+            path.unlink()
+    if not all(path.exists() for path in paths.values()):
         labels = len(load(folder / "data.json").labels)
-        return teacher_ort.export_teacher(load_teacher(source, model_folder(), labels), place)
-    return {form: place / f"teacher-{form}.onnx" for form in teacher_ort.FORMS}
+        teacher_ort.export_teacher(load_teacher(source, model_folder(), labels), place)
+    return paths
 
 
 def measure_baselines(folder: Path, tell: Tell) -> dict[str, Any]:
     """Measure them on the report split of a build folder; writes `baselines.json` and `baselines.npz` into it.
 
+    A model without a pretrained teacher (home-multi) has the SVM alone.
+
     Raises:
-        DataMissingError: the folder has no rows or no teacher.
+        DataMissingError: the folder has no rows.
     """
     if not (folder / "data.json").is_file():
         msg = f"there are no rows in {folder}"
         raise DataMissingError(msg, hint="Build the model first: `ciuic model build NAME`.")
     data = load(folder / "data.json")
     truth, intents = truth_of(data.report, data.labels), [row.intent for row in data.report]
-    source = best_teacher(folder)
-    tell("exporting the teacher", 0.0)
-    paths = onnx_teacher(folder)
-    coded = load_teacher(source, model_folder(), len(data.labels)).encode([row.text for row in data.report])
     systems: dict[str, SystemRows] = {}
-    for form, path in paths.items():
-        logits = teacher_ort.answers(teacher_ort.OrtTeacher(path), coded, partial(tell, f"teacher {form}"))
-        systems[f"teacher {form}"] = SystemRows(teacher_ort.right(logits, data.labels, intents))
+    paths: dict[str, Path] = {}
+    about: dict[str, Any] | None = None
+    if any(folder.glob("teacher-*/log.json")):
+        source = best_teacher(folder)
+        about = {"run": read_log(source)["run"], "name": source.name}
+        tell("exporting the teacher", 0.0)
+        paths = onnx_teacher(folder)
+        teacher = load_teacher(source, model_folder(), len(data.labels))
+        coded = teacher.encode([row.text for row in data.report])
+        for form, path in paths.items():
+            said = teacher_ort.answers(teacher_ort.OrtTeacher(path), coded, partial(tell, f"teacher {form}"))
+            systems[f"teacher {form}"] = SystemRows(teacher_ort.right(said, data.labels, intents))
     tell("linear svm", 0.0)
     systems["linear svm"] = SystemRows(_svm_right(data))
     known = truth.inside
     found = {
-        "teacher": {"run": read_log(source)["run"], "name": source.name},
+        "teacher": about,
         "bytes": {form: path.stat().st_size for form, path in paths.items()},
         "accuracy": {
             name: round(weighted(system.right[known], truth.weight[known]), 5)

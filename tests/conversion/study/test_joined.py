@@ -118,7 +118,10 @@ def test_the_promise_needs_all_three(sources: Sources) -> None:
         {"config": "balanced", "extra": {"times_faster_than_fp32": 20.0, "times_faster_than_int8": 8.0}},
         {"config": "full", "extra": {"times_faster_than_fp32": 12.0, "times_faster_than_int8": 6.0}},
     ]}  # fmt: skip
-    (sources.measurements / "model-hwu64.json").write_text(json.dumps(speed))
+    path = sources.measurements / "model-hwu64.json"
+    path.write_text(json.dumps({**speed, "notes": ["BUSY MACHINE: not for publication."]}))
+    assert join(sources)["promise"]["latency"] is None
+    path.write_text(json.dumps({**speed, "notes": []}))
     document = join(sources)
     assert document["promise"]["latency"] == pytest.approx(-0.95)
     assert document["promise"]["kept"]

@@ -52,7 +52,7 @@ def test_files_older_than_the_teacher_are_made_again(tmp_path: Path, monkeypatch
     monkeypatch.setattr(uncompressed, "load", lambda _: Rows)
     monkeypatch.setattr(uncompressed, "load_teacher", lambda *_: None)
     monkeypatch.setattr(uncompressed, "model_folder", Path)
-    monkeypatch.setattr(uncompressed.teacher_ort, "export_teacher", export)
+    monkeypatch.setattr("conversion.check.teacher_ort.export_teacher", export)
     paths = uncompressed.onnx_teacher(tmp_path)
     assert uncompressed.onnx_teacher(tmp_path) == paths
     assert len(exported) == 1

@@ -18,6 +18,7 @@ from firmware_py.contracts.run import GraphKey
 
 FORMAT = 1
 SCORES = ("label", "confidence")
+ATTENTION = ("causal", "bidirectional")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEMBER = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
@@ -103,7 +104,8 @@ class Manifest:
     of full width. `out_of_scope_score` says what the threshold is held against: the probability of the
     label `oos`, or 1 minus that of the best label in scope. `runtimes` maps a runtime package to its minimum version. `labels` and `slots` are in
     the heads' output order. `dims` holds the trunk's sizes (d_model, heads, rope, state …).
-    `accuracy_by_exit` is of the report split. `provenance` is free form: data, licences, seeds,
+    `accuracy_by_exit` is of the report split. `attention` says which rows a row sees: those up to itself, or
+    all. `frame` are the ids before and behind every text, or empty. `provenance` is free form: data, licences, seeds,
     versions, the report's figures.
     """
 
@@ -130,6 +132,8 @@ class Manifest:
     zeroth_rules: Mapping[str, float] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
     out_of_scope_score: str = "label"
+    attention: str = "causal"
+    frame: tuple[int, ...] = ()
 
     @property
     def full_widths(self) -> tuple[int, ...]:
@@ -181,6 +185,8 @@ class Manifest:
             "zeroth_rules": dict(self.zeroth_rules),
             "variants": [_variant_dict(variant) for variant in self.variants],
             "out_of_scope_score": self.out_of_scope_score,
+            "attention": self.attention,
+            "frame": list(self.frame),
         }
 
 
@@ -257,6 +263,8 @@ def parse_manifest(data: Any) -> Manifest:
         zeroth_rules=_zeroth_rules(top),
         variants=tuple(_parse_variant(item, stages) for item in top.array("variants", (), limit=256)),
         out_of_scope_score=top.choice("out_of_scope_score", SCORES, "label"),
+        attention=top.choice("attention", ATTENTION, "causal"),
+        frame=top.integers("frame", (), limit=2),
     )
     _check_lattice(top, manifest)
     _check_exits(top, manifest)
@@ -275,6 +283,8 @@ def _check_lattice(top: Fields, manifest: Manifest) -> None:
     for variant in manifest.variants:
         if not there.issuperset(enumerate(variant.widths, start=1)):
             top.fail("manifest.variants names widths that no graph has")
+    if len(manifest.frame) not in {0, 2}:
+        top.fail("manifest.frame is not the id before and the id behind a text")
     if not manifest.labels or not manifest.buckets:
         top.fail("manifest has no labels or no length buckets")
 

@@ -146,6 +146,7 @@ class Engine:
         self._costs: StageCosts = costs or NoCosts()
         manifest = weights.manifest
         self._rules = manifest.exit_rules
+        self._causal = manifest.attention == "causal"
         by_label = manifest.out_of_scope_score == "label"
         self._scope = (manifest.out_of_scope_threshold, weights.out_of_scope_index, by_label)
         self._written: dict[tuple[int, tuple[int, ...], str], str] = {}
@@ -251,7 +252,7 @@ class Engine:
         cos, sin = position_tables(path.bucket, path.position_dims)
         return {
             "h": self.weights.embedding.lookup(encoded.ids, path.bucket),
-            "bias": bias(encoded.tokens, path.bucket),
+            "bias": bias(encoded.tokens, path.bucket, causal=self._causal),
             "cos": cos,
             "sin": sin,
         }

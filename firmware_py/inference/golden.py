@@ -62,6 +62,7 @@ def check_rows(weights: Weights, runner: Runner, rows: Sequence[GoldenRow]) -> N
         DelegateError: the delegate failed.
     """
     graph = DynamicComputingGraph(weights.manifest, [runner.delegate])
+    causal = weights.manifest.attention == "causal"
     agree = total = 0
     for number, row in enumerate(rows, start=1):
         n, way = len(row.ids), graph.path(len(row.ids), row.widths or None)
@@ -69,7 +70,7 @@ def check_rows(weights: Weights, runner: Runner, rows: Sequence[GoldenRow]) -> N
             msg = f"golden row {number} is of widths that the bundle lacks at its length"
             raise GoldenTestError(msg)
         cos, sin = position_tables(way.bucket, way.position_dims)
-        feeds = {"bias": bias(n, way.bucket), "cos": cos, "sin": sin}
+        feeds = {"bias": bias(n, way.bucket, causal=causal), "cos": cos, "sin": sin}
         feeds["h"] = weights.embedding.lookup(row.ids, way.bucket)
         if row.zeroth and weights.zeroth is not None:
             _check_logits(weights.zeroth.intent(feeds["h"], n), row.zeroth, row.atol, (number, 0))

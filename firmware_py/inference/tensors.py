@@ -19,16 +19,25 @@ from firmware_py.inference.heads import load_arrays
 Array = npt.NDArray[Any]
 
 BLOCKED = np.float32(-100.0)  # exact to 5e-7 in this family of graphs, where -20 leaked
+NORM_EPSILON = np.float32(1e-12)  # BERT's
 ROPE_BASE = 10_000.0  # Su et al. 2021, RoFormer, section 3.3
 
 
 class Embedding:
-    """The token table: int8 rows with one scale each."""
+    """The token table: int8 rows with one scale each; an encoder's also has positions and a norm."""
 
-    __slots__ = ("_rows", "_scale")
+    __slots__ = ("_norm", "_positions", "_rows", "_scale")
 
-    def __init__(self, rows: Array, scale: Array) -> None:
+    def __init__(
+        self, rows: Array, scale: Array, positions: Array | None = None, norm: Array | None = None
+    ) -> None:
         """Take rows int8 [V, d] and scale float32 [V].
+
+        Args:
+            rows: of the table.
+            scale: a row's numbers are its integers times this.
+            positions: float [P, d], added to the row at each place; None where attention knows places itself.
+            norm: float [2, d], gain and shift of the LayerNorm over each row behind that; None for no norm.
 
         Raises:
             BundleFormatError: another type or form.
@@ -38,10 +47,17 @@ class Embedding:
             raise BundleFormatError(msg)
         self._rows = np.ascontiguousarray(rows)
         self._scale = np.ascontiguousarray(scale, dtype=np.float32)[:, None]
+        width = rows.shape[1]
+        wrong = positions is not None and (positions.ndim != 2 or positions.shape[1] != width)
+        if wrong or (norm is not None and norm.shape != (2, width)):
+            msg = "the embedding's positions or norm are of another width than its rows"
+            raise BundleFormatError(msg)
+        self._positions = None if positions is None else np.ascontiguousarray(positions, dtype=np.float32)
+        self._norm = None if norm is None else np.ascontiguousarray(norm, dtype=np.float32)
 
     @classmethod
     def from_bytes(cls, npz: bytes) -> Embedding:
-        """Read the `.npz` member with `rows` and `scale`.
+        """Read the `.npz` member with `rows` and `scale`, perhaps `positions` and `norm`.
 
         Raises:
             BundleFormatError: the bytes are no such file.
@@ -50,7 +66,7 @@ class Embedding:
         if not {"rows", "scale"} <= arrays.keys():
             msg = "the embedding file lacks rows or scale"
             raise BundleFormatError(msg)
-        return cls(arrays["rows"], arrays["scale"])
+        return cls(arrays["rows"], arrays["scale"], arrays.get("positions"), arrays.get("norm"))
 
     @property
     def width(self) -> int:
@@ -61,19 +77,28 @@ class Embedding:
         """Rows float32 [bucket, d]; the rows behind the last token are zero."""
         out = np.zeros((bucket, self._rows.shape[1]), np.float32)
         index = np.asarray(ids, dtype=np.intp)
-        np.multiply(self._rows.take(index, 0), self._scale.take(index, 0), out=out[: len(index)])
+        kept = out[: len(index)]
+        np.multiply(self._rows.take(index, 0), self._scale.take(index, 0), out=kept)
+        if self._positions is not None:
+            kept += self._positions[: len(kept)]
+        if self._norm is not None:
+            kept -= kept.mean(1, keepdims=True)
+            kept /= np.sqrt(np.square(kept).mean(1, keepdims=True) + NORM_EPSILON)
+            kept *= self._norm[0]
+            kept += self._norm[1]
         return out
 
 
 @functools.lru_cache(maxsize=512)
-def bias(n: int, bucket: int, past: int = 0) -> Array:
+def bias(n: int, bucket: int, past: int = 0, *, causal: bool = True) -> Array:
     """Attention bias float32 [T, P+T], T = bucket, P = past: 0 where row t may look, else -100.
 
-    A row sees all of the past and the real tokens up to itself; n of the T rows are real.
+    A row sees all of the past and the real tokens up to itself, or all real tokens where attention is
+    not causal; n of the T rows are real.
     """
     row = np.arange(bucket)[:, None]
     column = np.arange(past + bucket)[None, :] - past
-    seen = (column <= row) & (column < n)
+    seen = (column <= row) & (column < n) if causal else (column < n) & (row >= 0)
     table = np.where(seen, np.float32(0.0), BLOCKED)
     table.flags.writeable = False
     return table

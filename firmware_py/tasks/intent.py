@@ -18,7 +18,7 @@ from firmware_py.contracts.errors import EmptyInputError, InputTooLongError, Sch
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.tasks import values
 from firmware_py.tasks.names import Names
-from firmware_py.tasks.text import WordPiece
+from firmware_py.tasks.text import Tokens, WordPiece
 
 MAX_TOKENS = 512
 OUT_OF_SCOPE = "oos"  # the label of "none of mine", last in a manifest that has it; never in a reply
@@ -73,7 +73,7 @@ class NamesSource(Protocol):
 class IntentTask:
     """Encodes texts and decodes verdicts of one bundle; holds no request."""
 
-    __slots__ = ("_bucket", "_labels", "_names", "_slots", "_tokenizer", "_values")
+    __slots__ = ("_bucket", "_frame", "_labels", "_names", "_slots", "_tokenizer", "_values")
 
     def __init__(self, manifest: Manifest, tokenizer_bytes: bytes, names: NamesSource | None = None) -> None:
         """Take labels, slots and length buckets from the manifest, names of the house from the user.
@@ -84,7 +84,8 @@ class IntentTask:
         self._tokenizer = WordPiece.from_bytes(tokenizer_bytes)
         self._labels = manifest.labels
         self._slots = manifest.slots
-        self._bucket = max(manifest.buckets)
+        self._frame = manifest.frame
+        self._bucket = max(manifest.buckets) - len(self._frame)
         home = manifest.task.name == values.TASK and bool(manifest.slots)
         self._values = values.SlotValues(manifest.task.languages) if home else None
         self._names = names if home else None
@@ -115,7 +116,16 @@ class IntentTask:
             msg = "the text has no letter and no digit"
             raise EmptyInputError(msg)
         kept = min(count, self._bucket)
+        if self._frame:
+            return self._framed(text, tokens, kept)
         return Encoded(text, tuple(tokens.ids[:kept]), tuple(tokens.spans[:kept]), kept, count - kept)
+
+    def _framed(self, text: str, tokens: Tokens, kept: int) -> Encoded:
+        """Set the frame's ids around the kept ones; their spans are empty."""
+        begin, end = self._frame
+        ids = (begin, *tokens.ids[:kept], end)
+        spans = ((0, 0), *tokens.spans[:kept], (len(text), len(text)))
+        return Encoded(text, ids, spans, kept + 2, len(tokens.ids) - kept)
 
     def decode(self, encoded: Encoded, verdict: LabelVerdict, tags: Sequence[int]) -> dict[str, Any]:
         """The reply's `result`; `tags` has at least one BIO tag per kept token."""

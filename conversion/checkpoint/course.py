@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from conversion.checkpoint.inspect import arithmetic, inspect
-from conversion.checkpoint.teach import Method, Order, teach_from_checkpoint, tunable
+from conversion.checkpoint.teach import RUNS, Method, Order, teach_from_checkpoint, tunable
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.data.vocabulary import cut
@@ -19,10 +19,13 @@ from conversion.data.workbench import Workbench
 from conversion.train import store
 from conversion.train.batches import encode
 from conversion.train.course import Course
+from conversion.train.distil import Settings
 from conversion.train.plans import Plan
 from conversion.train.teacher import Tell, model_folder, read_vocabulary
 from firmware_py.tasks.text import UNKNOWN, WordPiece
 
+# How a student of a user's own task learns: as those of the public sets do.
+PLAN = Plan(6144, RUNS, 6, Settings(0, epochs=20, unlabelled=2.0))
 SMALL = 200_000_000  # parameters of a teacher that reads a plan's whole pool; a larger one reads one text for each
 
 

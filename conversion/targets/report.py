@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from conversion.targets.forms import read_form
 from conversion.targets.mapping import Division, divide, total
 from conversion.targets.tables import load_table, table_names
 from conversion.targets.tflite import read_operators
@@ -45,6 +46,7 @@ class Measured:
 class Row:
     """One board and delegate.
 
+    `operators` are those of the recipe's bundle, or of the recipe's form where it is not built.
     `status`: `built` or why not. `accuracy` is the last exit's on the report split, `accuracy_change` that
     less the reference recipe's, in points of 100. `predicted_s` and `predicted_j` are of one answer.
     `compiler`: what the delegate's own compiler said of the bundle's graphs, where it was called.
@@ -110,7 +112,20 @@ def _row(
     one = built.get(delegate.recipe)
     if one is None:
         hint = f"{NOT_BUILT}: ciuic model build {reference.manifest.name} --recipe {delegate.recipe}"
-        return Row(board, delegate.name, delegate.recipe, hint)
+        form = read_form(delegate.recipe)
+        if not form or delegate.name not in table_names():
+            return Row(board, delegate.name, delegate.recipe, hint)
+        table = load_table(delegate.name)
+        basis = "operators of a two-layer stage as the build writes it; nothing of this model"
+        return Row(
+            board,
+            delegate.name,
+            delegate.recipe,
+            hint,
+            operators=divide(form, table),
+            basis=basis,
+            sources=table.sources,
+        )
     accuracy, base = one.manifest.accuracy_by_exit[-1], reference.manifest.accuracy_by_exit[-1]
     seconds, joules, basis = _predict(profile, delegate, measured.get(delegate.recipe))
     sources = load_table(delegate.name).sources if delegate.name in table_names() else ()
@@ -189,13 +204,13 @@ def _cells(row: Row) -> tuple[str, ...]:
         "-" if row.accuracy_change is None else f"{row.accuracy_change:+.2f} points",
         "-" if row.predicted_s is None else f"~{row.predicted_s * 1e6:.0f} us",
         "-" if row.predicted_j is None else f"~{row.predicted_j * 1e6:.0f} uJ",
-        row.status if row.status != "built" else _left(row),
+        _left(row) if row.status == "built" else f"{row.status}; {_left(row)}",
     )
 
 
 def _left(row: Row) -> str:
     if row.operators is None:
-        return "no operator table"
+        return "operators unknown"
     if not row.operators.left:
         return "nothing"
     most = sorted(row.operators.left.items(), key=lambda item: -item[1])[:2]

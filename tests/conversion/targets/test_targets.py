@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from conversion.targets import command
+from conversion.targets.forms import read_form, write_form
 from conversion.targets.mapping import AFTER_THE_FIRST, divide, total
 from conversion.targets.report import Built, Measured, Row, rows, table_text
 from conversion.targets.tables import load_table, refusal, table_names
@@ -123,7 +124,7 @@ def test_every_delegate_of_a_profile_has_a_table() -> None:
         (dense(8, name="CONV_2D", scales=16), "teflon", "a scale per channel"),
         (dense(8, name="CONV_2D"), "teflon", None),
         (dense(8), "teflon", "no such operator"),
-        (dense(8, constant=False), "gpu", "works on int8"),
+        (dense(8), "gpu", "works on int8"),
         (dense(8, constant=False, name="BATCH_MATMUL"), "edgetpu", "no such operator"),
         (chain("TANH")[0], "ethosu", None),
         (chain("SQRT")[0], "ethosu", "no such operator"),
@@ -216,9 +217,21 @@ def test_every_ladder_has_its_rows_and_unknown_is_null() -> None:
             assert row_of(found, name, delegate.name).recipe == delegate.recipe
     coral = row_of(found, "coral-dev-board", "edgetpu")
     assert coral.status == "not built: ciuic model build home-en --recipe edgetpu"
-    assert coral.operators is None
+    assert coral.operators is not None
+    assert 0.1 < (coral.operators.share or 0.0) < 0.5
+    assert "nothing of this model" in coral.basis
     assert (coral.accuracy_change, coral.predicted_s, coral.predicted_j) == (None, None, None)
     assert row_of(found, "raspberry-pi-5", "xnnpack").predicted_s is None
+
+
+def test_a_form_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    operators = read_operators(graphs()[0])
+    raw = json.loads(write_form(operators))
+    assert len(raw["operators"]) == len(operators)
+    assert read_form("nothing") == ()
+    for name in ("ethosu", "edgetpu", "vx", "fp16"):
+        again = json.loads(write_form(read_form(name)))
+        assert again == json.loads((ROOT / "conversion/targets/forms" / f"{name}.json").read_text())
 
 
 def test_predictions_say_what_they_rest_on() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conversion.targets.forms import read_form
-from conversion.targets.mapping import Division, divide, total
+from conversion.targets.mapping import AFTER_THE_FIRST, Division, divide, total
 from conversion.targets.tables import load_table, table_names
 from conversion.targets.tflite import read_operators
 from device_profiles.loader import list_accessories, list_profiles, load_accessory, load_profile
@@ -201,7 +201,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.recipe,
         "-" if share is None else f"{share:.0%}",
         "-" if row.size_bytes is None else f"{row.size_bytes / 1e6:.2f} MB",
-        "-" if row.accuracy_change is None else f"{row.accuracy_change:+.2f} points",
+        "-" if row.accuracy is None else f"{row.accuracy:.2%} ({row.accuracy_change:+.2f})",
         "-" if row.predicted_s is None else f"~{row.predicted_s * 1e6:.0f} us",
         "-" if row.predicted_j is None else f"~{row.predicted_j * 1e6:.0f} uJ",
         _left(row) if row.status == "built" else f"{row.status}; {_left(row)}",
@@ -213,7 +213,8 @@ def _left(row: Row) -> str:
         return "operators unknown"
     if not row.operators.left:
         return "nothing"
-    most = sorted(row.operators.left.items(), key=lambda item: -item[1])[:2]
+    # What stands behind a gap is the gap's doing: the gap itself comes first.
+    most = sorted(row.operators.left.items(), key=lambda item: (item[0][1] == AFTER_THE_FIRST, -item[1]))[:2]
     said = "; ".join(f"{count} {name}: {why}" for (name, why), count in most)
     rest = len(row.operators.left) - len(most)
     return f"{said}; {rest} more in --json" if rest else said

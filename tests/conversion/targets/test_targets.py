@@ -256,7 +256,7 @@ def test_a_recipe_says_its_size_and_what_it_costs_in_accuracy() -> None:
     assert coral.operators.mapped == 0
     assert any("coral.ai" in source for source in coral.sources)
     text = table_text(found)
-    assert "-1.50 points" in text
+    assert "88.50% (-1.50)" in text
     assert "works on float32" in text
 
 

@@ -88,7 +88,7 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
     """What a reader must know before reading any figure."""
     out = [
         f"Latency in {name} was taken on a busy machine (load {timing['load'][0]:g} before, {timing['load'][1]:g} "
-        "after): read it as an upper bound, do not publish it."
+        "after): read it, and joules that rest on it, as upper bounds, do not publish them."
         for name, timing in document["timings"].items()
         if not timing["quiet"]
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,10 @@ from conversion.export.to_tflite import find_tool
 from conversion.export.vela import compile_for_npu, count_operators, find_vela
 from conversion.nets.deepseek_lite import DeepSeekLite, Dims
 from conversion.nets.student import Student, attention_bias, positions
+from conversion.targets.forms import read_form
 from conversion.targets.mapping import divide
 from conversion.targets.tables import load_table
-from conversion.targets.tflite import _Table, read_operators
+from conversion.targets.tflite import Operator, _Table, read_operators
 from firmware_py.contracts.configuration import RECIPES as KNOWN
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
 from firmware_py.contracts.run import GraphKey
@@ -43,7 +45,7 @@ from firmware_py.tasks.text import WordPiece
 
 ROOT = Path(__file__).resolve().parents[2]
 PIECES = ["[PAD]", "[UNK]", *"abcdefghijklmnopqrstuvwxyz"]
-DIMS = Dims(len(PIECES), d=32, heads=4, latent=8, rope=8, ffn=16, stages=2, norm="dyt")
+DIMS = Dims(len(PIECES), d=32, heads=4, latent=8, rope=8, ffn=16, stages=2, layers=2, norm="dyt")
 KEYS = lattice_keys(2, (16,), (4,))
 STATIC = ("ethosu", "edgetpu", "vx")
 
@@ -213,6 +215,19 @@ def test_the_files_are_what_their_delegates_ask(made: Files) -> None:
     graph = interpreter(model_path=str(made["edgetpu"][key]))
     assert {one["name"] for one in graph.get_output_details()} == {"h_out", "state"}
     assert {one["dtype"] for one in (*graph.get_input_details(), *graph.get_output_details())} == {np.float32}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", STATIC)
+def test_the_committed_forms_are_what_the_build_writes(made: Files, recipe: str) -> None:
+    def shape_free(operators: Sequence[Operator]) -> list[tuple[Any, ...]]:
+        return [
+            (one.name, [(t.dtype, t.constant, min(t.scales, 2)) for t in (*one.inputs, *one.outputs)])
+            for one in operators
+        ]
+
+    fresh = read_operators(made[recipe][KEYS[-1]].read_bytes())
+    assert shape_free(fresh) == shape_free(read_form(recipe))
 
 
 @pytest.mark.slow

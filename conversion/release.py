@@ -109,20 +109,21 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
     for one in parity:
         gate(one)
 
-    best = _front(found, lattices["selection"], depth)
+    best = _front(found, lattices["selection"])
     report = lattices["report"]
     shipped = _variants(
         found,
         (report, judge.temperatures),
-        [full, *(way for way in widths if len(set(way)) == 1), *best.values()],
+        [full, *(way for way in widths if len(set(way)) == 1), *(way.widths for way in best.values())],
     )
+    kept = bool(zeroth) or any(way.rule.zeroth is not None for way in best.values())
     exits = Exits(
         temperatures=tuple(judge.temperatures[full[:n]] for n in range(1, depth + 1)),
         rules=rules,
         default_rule=DEFAULT,
         accuracy=tuple(_accuracy(report, full[:n]) for n in range(1, depth + 1)),
         scope_threshold=judge.scope.threshold,
-        zeroth=judge.temperatures[()] if zeroth else None,
+        zeroth=judge.temperatures[()] if kept else None,
         zeroth_rules=zeroth,
         variants=shipped,
         scope_score="label" if judge.scope.by_label else "confidence",
@@ -166,7 +167,8 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
         },
         "scope": asdict(judge.scope),
         "risk": {str(c): r.to_dict() for c, r in found.risks.items() if c.widths == full},
-        "zeroth_kept": bool(zeroth),
+        "zeroth_kept": kept,
+        "zeroth_rules": zeroth,
         "accelerator": compiled,
         **figures,
         "front": {str(ratio): str(way) for ratio, way in best.items()},
@@ -299,14 +301,11 @@ def _parity(
     return compare(target.recipe, runtime, probed, said, told)
 
 
-def _front(found: choose.Candidates, selection: cascade.Lattice, depth: int) -> dict[float, Prefix]:
-    """The widths of the best configuration within each compute budget."""
+def _front(found: choose.Candidates, selection: cascade.Lattice) -> dict[float, cascade.Configuration]:
+    """The best configuration within each compute budget that one can be had for."""
     scores = choose.score(selection, found.configurations)
     best = {ratio: choose.best_within(scores, ratio) for ratio in choose.RATIOS}
-    ways = {
-        ratio: found.configurations[number].widths for ratio, number in best.items() if number is not None
-    }
-    return {ratio: way for ratio, way in ways.items() if len(way) == depth}
+    return {ratio: found.configurations[number] for ratio, number in best.items() if number is not None}
 
 
 def _variants(

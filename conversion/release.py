@@ -176,7 +176,7 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
 
 
 def _listen(trained: Trained, target: Target, tokenizer: WordPiece) -> _Heard:
-    data, student = trained.data, trained.student
+    data = trained.data
     known = inside(data.train)[:4000]
     own = golden.choose(known, tokenizer, BUCKETS, 0)
     probes = own + golden.of_each_length(known, tokenizer, BUCKETS, 0, GATE_ROWS)
@@ -184,7 +184,7 @@ def _listen(trained: Trained, target: Target, tokenizer: WordPiece) -> _Heard:
     rows = {name: data.split(name) if name in SPLITS else data.extras[name] for name in names}
     texts = [*probes, *(row.text for name in names for row in rows[name])]
     runtime = next(iter(RECIPES[target.recipe].runtimes))
-    prefixes = _prefixes(student.trunk.dims.stages, every=target.every)
+    prefixes = _prefixes(trained, every=target.every)
     answers = run_lattice(_files(trained, target), Where(runtime, target.root), texts, prefixes)
     cuts = np.cumsum([len(probes), *(len(rows[name]) for name in names)])
     sides = {
@@ -206,9 +206,11 @@ def _files(trained: Trained, target: Target) -> RecipeFiles:
     )
 
 
-def _prefixes(stages: int, *, every: bool) -> list[Prefix]:
+def _prefixes(trained: Trained, *, every: bool) -> list[Prefix]:
+    """Which exits are asked. The zeroth reads words, not sentences: where slots are asked too it is left out."""
+    stages = trained.student.trunk.dims.stages
     ways = list(product((4, 3, 2, 1), repeat=stages)) if every else combinations(stages)
-    return prefixes_of(ways)
+    return prefixes_of(ways, zeroth=not trained.data.slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +287,7 @@ def _parity(
     """The gate's figures in one runtime; the first runtime's answers are already there."""
     runtime, judge, rules = how
     stages = trained.student.trunk.dims.stages
-    prefixes = prefixes_of(combinations(stages))
+    prefixes = _prefixes(trained, every=False)
     probed = heard.probed
     if runtime != heard.runtime:
         probed = run_lattice(_files(trained, target), Where(runtime, target.root), heard.probes, prefixes)
@@ -359,24 +361,36 @@ def _figures(
         for name, row in chosen[0].items()
     }
     ways["full"] = cascade.Configuration(full, cascade.static(judge.stages, judge.stages))
+    exits = range(judge.stages + 1)
     out: dict[str, Any] = {
         "rules": {name: figures.describe(report, way) for name, way in ways.items()},
-        "accuracy_by_exit": [_accuracy(report, full[:n]) for n in range(judge.stages + 1)],
-        "accuracy_by_width": {str(w): _accuracy(report, (w,) * judge.stages) for w in (4, 3, 2, 1)},
-        "calibration_error": [
-            calibration_error(
-                heard.sides["report"].logits[full[:n]][report.truth.inside],
-                report.truth.target[report.truth.inside],
-                judge.temperatures[full[:n]],
-            )
-            for n in range(judge.stages + 1)
+        "accuracy_by_exit": [
+            _accuracy(report, full[:n]) if full[:n] in report.right else None for n in exits
         ],
+        "accuracy_by_width": {str(w): _accuracy(report, (w,) * judge.stages) for w in (4, 3, 2, 1)},
+        "calibration_error": [_error(heard.sides["report"], judge, report, full[:n]) for n in exits],
         "extras": {},
     }
     for name in trained.data.extras:
         side = judge.lattice(name, heard.sides[name])
         out["extras"][name] = figures.describe(side, ways[DEFAULT])
+    tongues = np.array([row.lang for row in trained.data.report])
+    if len(trained.data.languages) > 1:
+        out["languages"] = {
+            language: figures.describe(report.part(np.flatnonzero(tongues == language)), ways[DEFAULT])
+            for language in sorted(set(tongues.tolist()))
+        }
     return out
+
+
+def _error(said: LatticeAnswers, judge: _Judge, report: cascade.Lattice, prefix: Prefix) -> float | None:
+    """Expected calibration error of one exit over the in-scope rows; None where the exit is not asked."""
+    if prefix not in said.logits:
+        return None
+    known = report.truth.inside
+    return calibration_error(
+        said.logits[prefix][known], report.truth.target[known], judge.temperatures[prefix]
+    )
 
 
 def _save_rows(

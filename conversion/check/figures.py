@@ -6,7 +6,6 @@ Shares are over the in-scope rows, where a rejected one is wrong; out-of-scope r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,17 +96,6 @@ def auroc(inside: Array, outside: Array) -> float:
     rank = (np.cumsum(count) - (count - 1) / 2.0)[back]
     positive = rank[len(inside) :].sum() - len(outside) * (len(outside) + 1) / 2.0
     return float(positive / (len(inside) * len(outside)))
-
-
-def per_language(truth: Truth, right: Array, languages: Sequence[str]) -> dict[str, float]:
-    """In-scope accuracy of each language's rows."""
-    tags = np.array(languages)
-    out = {}
-    for language in sorted(set(languages)):
-        rows = truth.inside & (tags == language)
-        if rows.any():
-            out[language] = _round(weighted(right[rows], truth.weight[rows]))
-    return out
 
 
 def _recall_at(inside: Array, strange: Array, gain: Array) -> float | None:

@@ -44,6 +44,7 @@ class Dims:
     dropout: float = 0.1  # of the embedded rows
     branch_dropout: float = 0.0  # of what a layer adds
     norm: Literal["rms", "dyt"] = "rms"
+    head_hidden: tuple[int, int] = (128, 64)  # of the exits' intent and tag heads
 
     @property
     def state(self) -> int:

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from conversion.nets.deepseek_lite import norm
 from firmware_py.inference.heads import NAMES, WINDOW
 
-HIDDEN = 128  # of the intent head
-TAG_HIDDEN = 64  # of the tag head
+HIDDEN = (128, 64)  # of the intent head and of the tag head
 
 
 class Said(NamedTuple):
@@ -27,21 +26,22 @@ class Said(NamedTuple):
 class Head(nn.Module):
     """Intent and tag head of one exit; no tag head where the task has no slots."""
 
-    def __init__(self, d: int, labels: int, slots: int) -> None:
+    def __init__(self, d: int, labels: int, slots: int, hidden: tuple[int, int] = HIDDEN) -> None:
         super().__init__()
         self.slots = slots
-        self.intent_w1 = _matrix(3 * d, HIDDEN)
-        self.intent_b1 = nn.Parameter(torch.zeros(HIDDEN))
-        self.intent_w2 = _matrix(HIDDEN, labels)
+        inner, tag_inner = hidden
+        self.intent_w1 = _matrix(3 * d, inner)
+        self.intent_b1 = nn.Parameter(torch.zeros(inner))
+        self.intent_w2 = _matrix(inner, labels)
         self.intent_b2 = nn.Parameter(torch.zeros(labels))
         self.drop = nn.Dropout(0.1)
         if not slots:
             return
         tags = 2 * slots + 1
-        self.tag_w1 = nn.Parameter(torch.randn(len(WINDOW), d, TAG_HIDDEN) * (len(WINDOW) * d) ** -0.5)
-        self.tag_pool = _matrix(3 * d, TAG_HIDDEN)
-        self.tag_b1 = nn.Parameter(torch.zeros(TAG_HIDDEN))
-        self.tag_w2 = _matrix(TAG_HIDDEN, tags)
+        self.tag_w1 = nn.Parameter(torch.randn(len(WINDOW), d, tag_inner) * (len(WINDOW) * d) ** -0.5)
+        self.tag_pool = _matrix(3 * d, tag_inner)
+        self.tag_b1 = nn.Parameter(torch.zeros(tag_inner))
+        self.tag_w2 = _matrix(tag_inner, tags)
         self.tag_b2 = nn.Parameter(torch.zeros(tags))
 
     def forward(self, h: Tensor, mask: Tensor) -> Said:

@@ -19,7 +19,7 @@ class Student(nn.Module):
         super().__init__()
         self.trunk = DeepSeekLite(dims)
         exits = dims.stages + 1
-        self.heads = nn.ModuleList(Head(dims.d, labels, slots) for _ in range(exits))
+        self.heads = nn.ModuleList(Head(dims.d, labels, slots, dims.head_hidden) for _ in range(exits))
         self.project = nn.ModuleList(nn.Linear(3 * dims.d, teacher_width) for _ in range(exits))
 
     def forward(self, ids: Tensor, mask: Tensor, widths: Sequence[int] | None = None) -> list[Said]:

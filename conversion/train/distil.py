@@ -58,6 +58,7 @@ class Settings:
     exits: bool = True  # False: the last exit alone learns
     learned_gates: bool = True
     norm: str = "rms"
+    head_hidden: tuple[int, int] = (128, 64)  # of the intent and the tag head
     branch_dropout: float = 0.1
     word_drop: float = 0.04  # share of tokens replaced by [UNK]: what is left must do
 

@@ -128,7 +128,14 @@ def new_student(
     """An untrained student: its words start where MiniLM has them, or all of it where the general stage ended."""
     torch.manual_seed(settings.seed)
     norm = cast("Literal['rms', 'dyt']", settings.norm)
-    dims = Dims(len(pieces), layers=settings.layers, stages=settings.stages, norm=norm, branch_dropout=settings.branch_dropout)
+    dims = Dims(
+        len(pieces),
+        layers=settings.layers,
+        stages=settings.stages,
+        norm=norm,
+        branch_dropout=settings.branch_dropout,
+        head_hidden=settings.head_hidden,
+    )
     student = Student(dims, len(data.labels), len(data.slots), teacher_width)
     student.trunk.embedding.weight.data = start_embeddings(model_folder(), pieces, dims.d)
     if general is not None:

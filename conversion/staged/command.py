@@ -1,0 +1,76 @@
+"""`ciuic model build minilm --task NAME`: the tuned teacher of a task as a staged bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conversion.data.task import TaskData
+from conversion.nets.heads import Head
+from conversion.staged.build import Target, build_staged
+from conversion.staged.teacher import Staged, Tell, train_heads
+from conversion.train import store
+from conversion.train.teacher import Teacher, model_folder
+from firmware_py.contracts.errors import DataMissingError
+
+
+def build_minilm(data: TaskData, folder: Path, target: Target, tell: Tell = lambda _: None) -> dict[str, Any]:
+    """Stage the best teacher that the task's build kept.
+
+    Args:
+        data: the task's rows, the same that tuned the teacher.
+        folder: the task's build folder, with `teacher-1`, `teacher-2` …; heads are kept in it.
+        target: what to write.
+        tell: hears the share done.
+
+    Raises:
+        DataMissingError: no teacher was tuned there.
+        ConversionError: the graphs are not what torch says; nothing is written.
+        ToolMissingError: an environment that the build needs is not there.
+    """
+    torch.set_num_threads(store.THREADS)
+    chosen = best_teacher(folder)
+    teacher = store.load_teacher(chosen, model_folder(), len(data.labels))
+    heads = _heads(teacher, data, (folder, chosen), lambda share: tell(0.3 * share))
+    vocabulary = (model_folder() / "vocab.txt").read_bytes()
+    report = build_staged(
+        Staged(teacher, heads), vocabulary, data, target, lambda share: tell(0.3 + 0.7 * share)
+    )
+    return report | {"teacher": store.read_log(chosen)}
+
+
+def best_teacher(folder: Path) -> Path:
+    """The tuned teacher with the best accuracy on the selection split.
+
+    Raises:
+        DataMissingError: there is none.
+    """
+    found = [path.parent for path in sorted(folder.glob("teacher-*/log.json"))]
+    if not found:
+        msg = f"no tuned teacher is in {folder}"
+        raise DataMissingError(msg, hint="Build the task's model first: its teachers are kept.")
+    return max(found, key=lambda path: float(store.read_log(path)["selection"]))
+
+
+def _heads(teacher: Teacher, data: TaskData, where: tuple[Path, Path], tell: Tell) -> tuple[Head, ...]:
+    """Train the exits, or read those of the same weights; `where`: build folder, the teacher's folder."""
+    folder, chosen = where
+    digest = hashlib.sha256((chosen / "weights.pt").read_bytes()).hexdigest()[:16]
+    path = folder / f"staged-heads-{digest}.pt"
+    width, labels = teacher.classify.in_features, teacher.classify.out_features
+    if not path.is_file():
+        place = {label: number for number, label in enumerate(data.labels)}
+        targets = torch.tensor([place[row.intent] for row in data.train])
+        made = train_heads(teacher, [row.text for row in data.train], targets, tell)
+        torch.save([head.state_dict() for head in made], path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+    heads = []
+    for state in torch.load(path, weights_only=True):
+        head = Head(width, labels, 0)
+        head.load_state_dict(state)
+        heads.append(head.eval())
+    tell(1.0)
+    return tuple(heads)

@@ -6,12 +6,10 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conversion.study.flags import configure_tradeoff
-from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.configuration import RECIPES
 from firmware_py.contracts.errors import DataMissingError, ToolMissingError
 
@@ -40,14 +38,31 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
         dest="model_verb", required=True, metavar="build|variant|report|baselines|show|tradeoff|targets"
     )
     build = verbs.add_parser("build", help="train, convert, check, bundle and sign a model")
-    build.add_argument("name", choices=MODELS)
+    build.add_argument(
+        "name",
+        choices=(*MODELS, "custom", "minilm"),
+        help="one of ours; custom: --checkpoint and --data of yours; minilm: a task's teacher in six stages",
+    )
     build.add_argument(
         "--seed", type=int, default=0, help="of split, draws and training (default 0, what ships)"
     )
     build.add_argument("--recipe", choices=RECIPES, help="only this one (default: what ships)")
     build.add_argument("--epochs", type=int, help="fewer than the default for a quick look")
     build.add_argument(
-        "--data", type=Path, help="folder of the public sets (else CIUIC_DATA, else ../shared/data)"
+        "--data",
+        type=Path,
+        nargs="+",
+        help="folder of the public sets (else CIUIC_DATA, else ../shared/data); custom: FILE [REPORT_FILE] of rows",
+    )
+    build.add_argument("--teacher", type=Path, help="a checkpoint folder that teaches in MiniLM's place")
+    build.add_argument("--checkpoint", type=Path, help="custom: the checkpoint folder that teaches")
+    build.add_argument(
+        "--method", choices=("auto", "tune", "probe"), default="auto", help="what a checkpoint learns before"
+    )
+    build.add_argument("--name", dest="as_name", help="custom: what the model is called (default custom)")
+    build.add_argument("--lang", nargs="+", default=["en"], help="custom: languages of the rows (default en)")
+    build.add_argument(
+        "--task", default="hwu64", choices=MODELS, help="minilm: whose teacher (default hwu64)"
     )
     build.add_argument(
         "--out", type=Path, help="folder for the bundles (default models/; build folder for seeds > 0)"
@@ -128,29 +143,27 @@ def build_folder(name: str, seed: int) -> Path:
 
 def _build(args: argparse.Namespace) -> int:
     _enter_training_environment()
-    from conversion.data.examples import examples
-    from conversion.data.sentence import write_rows
-    from conversion.data.sources import data_seed
-    from conversion.data.task import load
-    from conversion.data.workbench import Workbench
-    from conversion.pipeline import USUAL_S, Job, build, settings_of
+    from conversion import building
+    from conversion.checkpoint.course import PLAN
+    from conversion.pipeline import Job
 
-    recipes = (args.recipe,) if args.recipe else SHIPPED[args.name]
-    settings = settings_of(args.name, args.seed, recipes[0])
-    if args.epochs:
-        settings = replace(settings, epochs=args.epochs)
-    folder = args.build_dir or build_folder(args.name, data_seed(args.name, args.seed))
-    ships = args.out is None and args.seed == 0
+    folder = args.build_dir or ROOT / ".ciuic" / "build" / building.folder_name(args)
+    ours = args.name in SHIPPED
+    recipes = (args.recipe,) if args.recipe else SHIPPED.get(args.name, ("dyn8",))
+    ships = ours and args.out is None and args.seed == 0 and args.teacher is None
     out = args.out or (ROOT / "models" if ships else folder)
-    job = Job(args.name, settings, recipes, ROOT, data_folder(args.data), out, _publisher_key())
-    report = build(job, Workbench(folder, SystemClock(), _progress, USUAL_S))
-    text = json.dumps(report, indent=1) + "\n"
-    (folder / f"report-{recipes[0]}-{args.seed}.json").write_text(text, "utf-8")
-    if args.out or ships:
-        named = args.name if recipes == SHIPPED[args.name] else f"{args.name}.{recipes[0]}"
-        (out / f"{named}.report.json").write_text(text, "utf-8")
-    if ships and args.name == "home-en":  # what ships also supplies the demo's sentences
-        write_rows(ROOT / "examples" / "home_en.jsonl", examples(load(folder / "data.json"), args.seed))
+    out.mkdir(parents=True, exist_ok=True)
+    sets = data_folder(args.data[0] if ours and args.data else None)
+    # The plan's settings take the place of these in the door that knows the model.
+    job = Job(args.as_name or args.name, PLAN.settings, recipes, ROOT, sets, out, _publisher_key())
+    doors = {"custom": building.build_custom, "minilm": building.build_staged}
+    report = doors.get(args.name, building.build_named)(args, job, folder, _progress)
+    if args.name == "minilm":
+        print(json.dumps(report, indent=None if args.json else 1))
+        return 0
+    named = job.name if recipes == SHIPPED.get(args.name, ("dyn8",)) else f"{job.name}.{recipes[0]}"
+    if out != folder:
+        (out / f"{named}.report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     if args.json:
         print(json.dumps(report))
         return 0
@@ -158,7 +171,7 @@ def _build(args: argparse.Namespace) -> int:
         figures = part["rules"]["balanced"]
         slots = "" if figures["slot_f1"] is None else f"  slot F1 {figures['slot_f1']:.2%}"
         print(
-            f"{part['bundle']}  {part['sizes']['bundle'] / 1e6:.2f} MB  {recipe}  "
+            f"{out / part['bundle']}  {part['sizes']['bundle'] / 1e6:.2f} MB  {recipe}  "
             f"accuracy {figures['accuracy']:.2%}  macro-F1 {figures['macro_f1']:.2%}{slots}"
         )
     return 0
@@ -166,18 +179,17 @@ def _build(args: argparse.Namespace) -> int:
 
 def _variant(args: argparse.Namespace) -> int:
     _enter_training_environment()
-    from conversion.data.sources import data_seed
-    from conversion.data.workbench import Workbench
-    from conversion.pipeline import USUAL_S, Job, settings_of
-    from conversion.variants import VARIANTS, study
+    from conversion import building
+    from conversion.checkpoint.course import PLAN
+    from conversion.pipeline import Job
+    from conversion.variants import VARIANTS
 
-    if args.variant not in VARIANTS:
-        msg = f"there is no variant {args.variant}"
-        raise DataMissingError(msg, hint=f"One of: {', '.join(VARIANTS)}.")
-    folder = build_folder(args.name, data_seed(args.name, args.seed))
-    settings = settings_of(args.name, args.seed, "dyn8")
-    job = Job(args.name, settings, ("dyn8",), ROOT, data_folder(args.data), folder, None)
-    found = study(job, args.variant, Workbench(folder, SystemClock(), _progress, USUAL_S))
+    if args.variant == "list":
+        print("\n".join(VARIANTS))
+        return 0
+    folder = ROOT / ".ciuic" / "build" / building.folder_name(args)
+    job = Job(args.name, PLAN.settings, ("dyn8",), ROOT, data_folder(args.data), folder, None)
+    found = building.train_variant(args, job, folder, _progress)
     if args.json:
         print(json.dumps(found))
         return 0

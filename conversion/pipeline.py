@@ -9,6 +9,7 @@ Every step's result is kept in the build folder; an interrupted build goes on wh
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +20,8 @@ from typing import Any
 from conversion.check import baselines, figures, golden
 from conversion.check.calibrate import Strangeness
 from conversion.check.rows import truth_of
+from conversion.checkpoint.course import PLAN, Source, prepare_from_checkpoint
+from conversion.checkpoint.data import read_files
 from conversion.data.provenance import describe
 from conversion.data.public import SETS
 from conversion.data.sources import data_seed, read_data
@@ -59,6 +62,9 @@ class Job:
     data: Path | None
     out: Path
     key: Path | None  # signs the bundles
+    teacher: Source | None = None  # a checkpoint instead of MiniLM
+    files: tuple[Path, ...] = ()  # rows of a custom model
+    languages: tuple[str, ...] = ("en",)
 
 
 def settings_of(name: str, seed: int, recipe: str) -> Settings:
@@ -112,12 +118,29 @@ def _release(trained: Trained, target: Target, tell: Tell) -> dict[str, Any]:
 
 def take_course(job: Job, bench: Workbench) -> Course:
     """Everything before the student: rows, teachers, lesson; shared by all seeds of a public set."""
-    plan = PLANS[job.name]
+    plan = PLANS.get(job.name, PLAN)
+    data = read(job, bench)
+    general = _general(plan, job, bench)
+    if job.teacher is not None:
+        return prepare_from_checkpoint(job.teacher, plan, data, bench, general)
+    return prepare(plan, data, bench, general)
+
+
+def read(job: Job, bench: Workbench) -> TaskData:
+    """The model's rows, drawn or read once."""
+    if job.files:
+        return load(bench.step("data", "data.json",
+            lambda path, _: save(read_files(job.name, job.files, job.languages), path),
+            files=[digest(path) for path in job.files], languages=list(job.languages)))  # fmt: skip
     seed = data_seed(job.name, job.settings.seed)
     words = read_vocabulary(model_folder())
-    drawn = bench.step("data", "data.json",
-        lambda path, tell: save(read_data(job.name, seed, job.data, words, tell), path), seed=seed)  # fmt: skip
-    return prepare(plan, load(drawn), bench, _general(plan, job, bench))
+    return load(bench.step("data", "data.json",
+        lambda path, tell: save(read_data(job.name, seed, job.data, words, tell), path), seed=seed))  # fmt: skip
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file in hex; of one that is not there, its name: reading it says what is wrong."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(path)
 
 
 def sentences_of(data: TaskData, pieces: Sequence[str]) -> tuple[tuple[int, ...], ...]:

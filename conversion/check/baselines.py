@@ -33,6 +33,8 @@ def linear_svm(data: TaskData, texts: Sequence[str], seed: int = 0) -> Guesses:
     model.fit([row.text.lower() for row in data.train], [row.intent for row in data.train])
     margins = model.decision_function([text.lower() for text in texts])
     classes = list(model.classes_)
+    if margins.ndim == 1:  # two classes have one margin, of the second
+        margins = np.stack([-margins, margins], 1)
     place = {label: number for number, label in enumerate(data.labels)}
     number = np.array([-1 if name == OUT_OF_SCOPE else place[name] for name in classes])
     score = margins[:, classes.index(OUT_OF_SCOPE)] if OUT_OF_SCOPE in classes else -margins.max(-1)

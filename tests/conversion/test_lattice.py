@@ -80,11 +80,13 @@ def test_a_cache_key_knows_weights_width_and_length() -> None:
 
 @pytest.mark.slow
 def test_every_prefix_says_what_torch_says_and_nothing_is_converted_twice(tmp_path: Path) -> None:
+    runtimes = ("ai-edge-litert", "tflite-runtime")
     try:
         find_tool(ROOT)
-        runtimes = [python_of(name, ROOT) and name for name in ("ai-edge-litert", "tflite-runtime")]
-    except ToolMissingError as error:
-        pytest.skip(str(error))
+        for runtime in runtimes:
+            python_of(runtime, ROOT)
+    except ToolMissingError as missing:
+        pytest.skip(str(missing))
     model = student()
     keys = lattice_keys(2, (8, 16, 32, 64), (1, 4))
     place = Place(ROOT, tmp_path / "cache")

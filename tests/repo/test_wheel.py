@@ -65,7 +65,7 @@ def test_the_licence_and_the_extras_are_in_its_metadata(wheel: Path) -> None:
     metadata = Parser().parsestr(archive.read(text).decode("utf-8"))
     assert metadata["License-Expression"] == "Apache-2.0"
     assert set(metadata.get_all("Provides-Extra") or []) == {
-        "device", "device-tflite", "bridge", "convert", "train", "hil", "docs", "dev",
+        "device", "device-tflite", "bridge", "convert", "vela", "train", "hil", "docs", "dev",
     }  # fmt: skip
     needs = metadata.get_all("Requires-Dist") or []
     assert all("extra ==" in need for need in needs), "the base distribution needs nothing"

@@ -93,7 +93,13 @@ def task_rows(manifest: Manifest, asked: Path | None, places: Places) -> TaskDat
         if not path.is_file():
             msg = f"there is no {path}"
             raise DataMissingError(msg)
-        data = load(path)
+        try:
+            data = load(path)
+        except (ValueError, KeyError, TypeError) as error:
+            msg = f"{path} is not the data.json of a build"
+            raise DataInvalidError(
+                msg, hint="Give --rows the data.json of the bundle's own build folder."
+            ) from error
     elif manifest.name in SETS:
         data = read_task(manifest.name, places.data)
     else:

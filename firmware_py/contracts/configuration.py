@@ -9,6 +9,7 @@ from firmware_py.contracts.errors import ConfigError
 
 RECIPES: tuple[str, ...] = ("fp32", "fp16", "dyn8", "dyn4", "w8", "ethosu", "edgetpu", "vx")
 _FORM = re.compile(r"(\d{1,4})/w(\d(?:-\d){0,15})/([a-z0-9-]{1,32})/([a-z0-9]{1,16})")
+WIDTHS_HINT = "One number from 1 to 4 for each stage of the model, joined by hyphens: 4-2-2."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def parse_widths(text: str) -> tuple[int, ...]:
     """
     if re.fullmatch(r"[1-4](-[1-4]){0,15}", text) is None:
         msg = f"{text!r} is not a width from 1 to 4 for each stage, such as 4-2-2"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint=WIDTHS_HINT)
     return tuple(map(int, text.split("-")))
 
 

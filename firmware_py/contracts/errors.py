@@ -96,9 +96,7 @@ class UnknownRuleError(RequestError):
     """`qos.accuracy` names no exit rule of the model."""
 
     code = "unknown_accuracy"
-    default_hint = (
-        "Leave qos.accuracy out, or name an exit rule of the manifest (balanced, thrifty, careful)."
-    )
+    default_hint = "Leave qos.accuracy out, or name an exit rule that `ciuic model show` lists."
 
 
 class EmptyInputError(RequestError):

@@ -164,7 +164,7 @@ class Engine:
         rule = limits.rule
         if rule not in self._rules:
             msg = "the asked exit rule is not one of the model's"
-            raise UnknownRuleError(msg)
+            raise UnknownRuleError(msg, hint=f"The model's rules: {', '.join(self._rules)}.")
         if now_s >= limits.due_s:
             msg = "the deadline was over before the run could start"
             raise DeadlinePassedError(msg)

@@ -12,7 +12,7 @@ import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from firmware_py.contracts.configuration import Configuration
+from firmware_py.contracts.configuration import WIDTHS_HINT, Configuration
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.manifest import Graph, Manifest, Variant
 from firmware_py.contracts.run import GraphKey
@@ -90,7 +90,7 @@ class DynamicComputingGraph:
         if len(widths) != self.stages or not all(1 <= width <= 4 for width in widths):
             asked = "-".join(map(str, widths))
             msg = f"widths {asked} are not one of 1 to 4 for each of the model's {self.stages} stages"
-            raise ConfigError(msg)
+            raise ConfigError(msg, hint=WIDTHS_HINT)
         found = self._asked[bucket, widths] = self._find(bucket, widths)
         return found
 

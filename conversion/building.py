@@ -95,7 +95,7 @@ def folder_name(args: argparse.Namespace) -> str:
     """Of the build: public sets share rows and teachers between seeds; other files are another model."""
     if args.name == "custom":
         given = [str(args.checkpoint), *map(str, args.data or ())]
-        return f"{args.as_name}-{hashlib.sha256(json.dumps(given).encode()).hexdigest()[:8]}"
+        return f"{args.as_name or 'custom'}-{hashlib.sha256(json.dumps(given).encode()).hexdigest()[:8]}"
     if args.name == "minilm":
         return f"{args.task}-0"
     teacher = getattr(args, "teacher", None)

@@ -47,7 +47,11 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="of split, draws and training (default 0, what ships)"
     )
     build.add_argument("--recipe", choices=RECIPES, help="only this one (default: what ships)")
-    build.add_argument("--epochs", type=int, help="fewer than the default for a quick look")
+    build.add_argument(
+        "--epochs",
+        type=int,
+        help="of the student, fewer than the default for a quick look; the bundle stays in the build folder",
+    )
     build.add_argument(
         "--data",
         type=Path,
@@ -57,7 +61,10 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--teacher", type=Path, help="a checkpoint folder that teaches in MiniLM's place")
     build.add_argument("--checkpoint", type=Path, help="custom: the checkpoint folder that teaches")
     build.add_argument(
-        "--method", choices=("auto", "tune", "probe"), default="auto", help="what a checkpoint learns before"
+        "--method",
+        choices=("auto", "tune", "probe"),
+        default="auto",
+        help="--checkpoint, --teacher: all layers learn, or a classifier on them (default: what fits its size)",
     )
     build.add_argument("--name", dest="as_name", help="custom: what the model is called (default custom)")
     build.add_argument("--lang", nargs="+", default=["en"], help="custom: languages of the rows (default en)")
@@ -65,7 +72,9 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
         "--task", default="hwu64", choices=MODELS, help="minilm: whose teacher (default hwu64)"
     )
     build.add_argument(
-        "--out", type=Path, help="folder for the bundles (default models/; build folder for seeds > 0)"
+        "--out",
+        type=Path,
+        help="folder for the bundles (default models/ for seed 0 of ours, else the build folder)",
     )
     build.add_argument(
         "--build-dir", type=Path, help="where steps are kept (default .ciuic/build/<name>-<seed>)"
@@ -73,21 +82,21 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     variant = verbs.add_parser(
         "variant", help="train a student to compare with: static, or with a term left out"
     )
-    variant.add_argument("name", choices=MODELS)
+    variant.add_argument("name", choices=MODELS, help="whose rows, teachers and settings")
     variant.add_argument("variant", help="static-1, static-2, static-3, no-kl, …; `list` prints them all")
-    variant.add_argument("--seed", type=int, default=0)
+    variant.add_argument("--seed", type=int, default=0, help="of the training (default 0)")
     variant.add_argument("--data", type=Path, help="folder of the public sets")
     report = verbs.add_parser("report", help="join all runs of a model into docs/measurements")
-    report.add_argument("name", choices=MODELS)
+    report.add_argument("name", choices=MODELS, help="one of ours")
     report.add_argument(
         "--seeds", type=int, nargs="+", help="default: those that are measured for this model"
     )
     baselines = verbs.add_parser(
         "baselines", help="the teacher in onnxruntime and the linear SVM, row by row"
     )
-    baselines.add_argument("name", choices=MODELS)
+    baselines.add_argument("name", choices=MODELS, help="one of ours, after its build")
     show = verbs.add_parser("show", help="print what a bundle says of itself")
-    show.add_argument("bundle", type=Path)
+    show.add_argument("bundle", type=Path, help="the .bundle file; its .sig lies beside it")
     show.add_argument("--trust", type=Path, help="folder of public keys (default models/trust)")
     show.add_argument("--allow-unsigned", action="store_true", help="show a bundle without a signature too")
     tradeoff = verbs.add_parser("tradeoff", help="what a bundle gives for each tenth of its compute")
@@ -150,12 +159,13 @@ def _build(args: argparse.Namespace) -> int:
     folder = args.build_dir or ROOT / ".ciuic" / "build" / building.folder_name(args)
     ours = args.name in SHIPPED
     recipes = (args.recipe,) if args.recipe else SHIPPED.get(args.name, ("dyn8",))
-    ships = ours and args.out is None and args.seed == 0 and args.teacher is None
+    ships = ours and args.seed == 0 and args.teacher is None and args.epochs is None
     out = args.out or (ROOT / "models" if ships else folder)
     out.mkdir(parents=True, exist_ok=True)
     sets = data_folder(args.data[0] if ours and args.data else None)
     # The plan's settings take the place of these in the door that knows the model.
-    job = Job(args.as_name or args.name, PLAN.settings, recipes, ROOT, sets, out, _publisher_key())
+    name = (args.as_name or args.name) if args.name == "custom" else args.name
+    job = Job(name, PLAN.settings, recipes, ROOT, sets, out, _publisher_key())
     doors = {"custom": building.build_custom, "minilm": building.build_staged}
     report = doors.get(args.name, building.build_named)(args, job, folder, _progress)
     if args.name == "minilm":
@@ -283,8 +293,13 @@ def _show(args: argparse.Namespace) -> int:
         "lengths": ", ".join(map(str, manifest.buckets)),
         "exits": " ".join(f"{value:.1%}" for value in manifest.accuracy_by_exit),
         "rules": "; ".join(
-            f"{name} {' '.join(f'{v:g}' for v in row)}" for name, row in manifest.exit_rules.items()
+            f"{name} {' '.join('never' if v > 1.0 else f'{v:g}' for v in row)}"
+            for name, row in manifest.exit_rules.items()
         ),
+        "exit 0": ", ".join(f"{name} {v:g}" for name, v in manifest.zeroth_rules.items())
+        or "asked by no rule",
+        "widths": ", ".join("-".join(map(str, one.widths)) for one in manifest.variants)
+        or "full width alone is calibrated",
         "graphs": f"{len(manifest.graphs)}, {sum(g.file.size_bytes for g in manifest.graphs) / 1e6:.2f} MB unpacked",
     }
     for name, value in rows.items():

@@ -20,7 +20,7 @@ from typing import Any
 from conversion.check import baselines, figures, golden
 from conversion.check.calibrate import Strangeness
 from conversion.check.rows import truth_of
-from conversion.checkpoint.course import PLAN, Source, prepare_from_checkpoint
+from conversion.checkpoint.course import PLAN, Source, look_over, prepare_from_checkpoint
 from conversion.checkpoint.data import read_files
 from conversion.data.provenance import describe
 from conversion.data.public import SETS
@@ -119,6 +119,8 @@ def _release(trained: Trained, target: Target, tell: Tell) -> dict[str, Any]:
 def take_course(job: Job, bench: Workbench) -> Course:
     """Everything before the student: rows, teachers, lesson; shared by all seeds of a public set."""
     plan = PLANS.get(job.name, PLAN)
+    if job.teacher is not None:
+        look_over(job.teacher)  # before rows are drawn and the general stage is trained
     data = read(job, bench)
     general = _general(plan, job, bench)
     if job.teacher is not None:

@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from conversion.checkpoint.inspect import arithmetic, inspect
+from conversion.checkpoint.inspect import Checkpoint, arithmetic, inspect
 from conversion.checkpoint.teach import RUNS, Method, Order, teach_from_checkpoint, tunable
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
@@ -37,6 +37,18 @@ class Source:
     method: Method = "auto"
 
 
+def look_over(source: Source) -> Checkpoint:
+    """The checkpoint, if nothing is wrong with it and this machine is large enough: said in seconds.
+
+    Raises:
+        CiuicError: it is not there, incomplete, of another kind, or too large for this machine.
+    """
+    checkpoint = inspect(source.folder)
+    if source.method == "probe" or tunable(checkpoint) is not None:
+        arithmetic(checkpoint)  # memory: a build is not begun that cannot end
+    return checkpoint
+
+
 def prepare_from_checkpoint(
     source: Source, plan: Plan, data: TaskData, bench: Workbench, general: Path | None = None
 ) -> Course:
@@ -53,10 +65,7 @@ def prepare_from_checkpoint(
         CiuicError: what is wrong with the checkpoint or too small here, before anything is computed.
     """
     folder, method = source.folder, source.method
-    checkpoint = inspect(folder)
-    probed = method == "probe" or tunable(checkpoint) is not None
-    if probed:
-        arithmetic(checkpoint)  # memory: a build is not begun that cannot end
+    checkpoint = look_over(source)
     each = plan.augmented if checkpoint.parameters <= SMALL else min(plan.augmented, 1)
     pool = bench.step(
         "pool",

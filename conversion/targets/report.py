@@ -204,7 +204,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         "-" if row.accuracy is None else f"{row.accuracy:.2%} ({row.accuracy_change:+.2f})",
         "-" if row.predicted_s is None else f"~{row.predicted_s * 1e6:.0f} us",
         "-" if row.predicted_j is None else f"~{row.predicted_j * 1e6:.0f} uJ",
-        _left(row) if row.status == "built" else f"{row.status}; {_left(row)}",
+        _left(row) if row.status == "built" else f"{row.status}; falls back: {_left(row)}",
     )
 
 

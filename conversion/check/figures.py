@@ -36,12 +36,17 @@ def describe(lattice: Lattice, configuration: Configuration) -> dict[str, Any]:
     last = lattice.right[configuration.widths]
     inner = weight[known]
     return measure(truth, said) | {
-        "slot_f1": None if outcome.slots is None else _round(slot_f1(outcome.slots[known], inner)),
+        "slot_f1": None if outcome.slots is None else measured_slots(outcome.slots[known], inner),
         "exit_share": [_round(weighted(outcome.exits[known] == e, inner)) for e in range(lattice.depth + 1)],
         "compute_ratio": _round(weighted(outcome.ratio[known], inner)),
         "macs": round(weighted(outcome.macs[known], inner)),
         "harm": _round(weighted((last & ~outcome.right)[known], inner)),
     }
+
+
+def measured_slots(counts: Array, weight: Array) -> float | None:
+    """Slot F1 from counts [N,3] (found, invented, missed); None where no row is marked with a slot: not 0."""
+    return _round(slot_f1(counts, weight)) if counts[:, [0, 2]].any() else None
 
 
 def measure(truth: Truth, said: Guesses) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def bounds_of(name: str, rows: Rows, parts: Parts, speed: Mapping[str, Any] | No
         checks.append(Check(f"{rule}: realised harm, worst seed", worst, epsilon, "share"))
     spent = [float(part["rules"]["risk-1"]["compute_ratio"]) for part in known]
     checks.append(Check("risk-1: compute", fmean(spent) if spent else None, RISK_COMPUTE, "share of full"))
-    worst_error = max((max(map(float, part["calibration_error"][1:])) for part in known), default=None)
+    worst_error = max((_worst_calibration(part) for part in known), default=None)
     checks.append(Check("calibration error, worst exit and seed", worst_error, CALIBRATION, "share"))
     if name == "clinc150":
         foreign = [part["rules"]["balanced"]["out_of_scope"] for part in known]
@@ -82,6 +82,12 @@ def bounds_of(name: str, rows: Rows, parts: Parts, speed: Mapping[str, Any] | No
             )
         )
     return [asdict(check) | {"ok": check.ok} for check in checks]
+
+
+def _worst_calibration(part: Mapping[str, Any]) -> float:
+    """Of the exits that a shipped rule asks: the zeroth counts where one does."""
+    errors = part["calibration_error"][0 if part.get("zeroth_rules") else 1 :]
+    return max(map(float, errors))
 
 
 def _home_checks(known: Sequence[Mapping[str, Any]]) -> list[Check]:

@@ -7,7 +7,7 @@ import pytest
 
 from conversion.check.calibrate import Strangeness, calibration_error, fit_temperature, scope_of, softmax
 from conversion.check.cascade import Scope, Truth, judge_rows
-from conversion.check.figures import Guesses, auroc, measure
+from conversion.check.figures import Guesses, auroc, measure, measured_slots
 from conversion.check.rows import truth_of
 from conversion.data.sentence import Sentence
 
@@ -41,6 +41,12 @@ def test_recall_is_also_given_where_the_accuracy_in_scope_is_still_94_percent() 
     score = np.concatenate([np.linspace(0.0, 0.5, 100), np.full(5, 0.48), np.full(5, 0.3)])
     figures = measure(truth(*rows), Guesses(np.zeros(110, int), score))
     assert figures["out_of_scope"]["recall_at_94"] == pytest.approx(0.5)
+
+
+def test_slots_of_rows_that_nobody_marked_have_no_score() -> None:
+    assert measured_slots(np.array([[0, 2, 0], [0, 0, 0]]), np.ones(2)) is None
+    assert measured_slots(np.array([[0, 2, 1], [0, 0, 0]]), np.ones(2)) == 0.0
+    assert measured_slots(np.array([[1, 1, 0], [1, 0, 1]]), np.ones(2)) == pytest.approx(2 / 3, abs=1e-5)
 
 
 def test_auroc_counts_ties_half() -> None:

@@ -107,6 +107,14 @@ def test_bounds_say_met_not_met_and_not_measured(sources: Sources) -> None:
     assert not checks["full: times as fast as the teacher int8"]["ok"]
 
 
+def test_the_zeroth_exit_is_held_to_the_calibration_bound_where_a_rule_asks_it() -> None:
+    for zeroth, worst in (({}, 0.012), ({"risk-1": 0.84}, 0.05)):
+        checks = bounds_of("banking77", {}, [PART | {"zeroth_rules": zeroth}], None)
+        assert {one["name"]: one["value"] for one in checks}[
+            "calibration error, worst exit and seed"
+        ] == worst
+
+
 def test_the_promise_needs_all_three(sources: Sources) -> None:
     promise = join(sources)["promise"]
     assert promise["size"] == pytest.approx(4 / 90 - 1)

@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 3654788, "sha256": "7c60e82b533f8026212937312527e909aeaa8048ad2f65ec85c79f2471b5c76e", "signature": "kyiiojzw+ZGBoSctYsnX8EF4Rcvg7K2OYphLWCILTL3qZkUEwKSeoLb0dcs6ry/4B1Crk+wXP7pLPz83NpMDAQ=="}
+{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2008904, "sha256": "4839f2736f44f581ee17ed639a84543b7de9baa80e3ed106d604eaa1c4955a58", "signature": "7hSiCz8MrYRTOoVnqA1WvFRSblTRwcL+c4oNad3Uqz/6j8L/H1p5dIVLoWz7bg7wNNUUD2wEjEqDCN5TLzhcCQ=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 3655328, "sha256": "97af938ec9798f58756dec6aebda2f6ba16e4ae22c34c01224b0a9a1a4c94605", "signature": "ubsQ72P9+6/9Q6IB6UB/2I0Zf0kcyq7vALDH2t5RJs8hW5DUeoIhv4vd3nbV9rYoTHL/ajzpvgtazCxClmsrAg=="}
+{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2009688, "sha256": "6836325d0f15e8a4fc0b7ea859db9e2e5e9c96e50bcbe278e7c1bd594dceb948", "signature": "MS0Nnq31sOFUZd9FbRfiPQjRp6AjnLXBhZK+5sBrBtwT51tus1X2ngfCTuWgbnHhI6Pniuql4SjZ5R1nBjBJDg=="}

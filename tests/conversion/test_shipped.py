@@ -13,8 +13,14 @@ from firmware_py.contracts.golden import parse_golden
 from firmware_py.tasks.text import WordPiece
 
 MODELS = Path(__file__).parents[2] / "models"
-BUNDLES = ("home-en.bundle", "home-en.w8.bundle")
-MAX_BYTES = 6_000_000
+BUNDLES = tuple(sorted(path.name for path in MODELS.glob("*.bundle")))
+SHIPPED = {"home-en", "hwu64", "clinc150", "banking77"}
+MAX_BYTES, MAX_TOGETHER, MAX_UNPACKED = 8_000_000, 30_000_000, 12_000_000
+
+
+def test_what_is_promised_is_there_and_light() -> None:
+    assert set(BUNDLES) == {"home-en.w8.bundle", *(f"{name}.bundle" for name in SHIPPED)}
+    assert sum((MODELS / name).stat().st_size for name in BUNDLES) <= MAX_TOGETHER
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -22,12 +28,36 @@ def test_a_shipped_bundle_is_signed_small_and_reported(name: str) -> None:
     path = MODELS / name
     bundle = read_bundle(path, Trust(MODELS / "trust", allow_unsigned=False))
     assert path.stat().st_size <= MAX_BYTES
-    report = json.loads((MODELS / "home-en.report.json").read_text("utf-8"))
+    assert sum(one.size_bytes for one in bundle.manifest.members()) <= MAX_UNPACKED
+    report = json.loads((MODELS / f"{bundle.manifest.name}.report.json").read_text("utf-8"))
     part = report["recipes"][bundle.manifest.recipe]
     assert part["bundle"] == name
     assert part["sha256"] == bundle.sha256
-    assert list(bundle.manifest.accuracy_by_exit) == part["intent_by_exit"]
+    assert list(bundle.manifest.accuracy_by_exit) == part["accuracy_by_exit"][1:]
     assert report["settings"]["seed"] == 0
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_every_source_of_a_shipped_model_has_a_licence(name: str) -> None:
+    bundle = read_bundle(MODELS / name, Trust(MODELS / "trust", allow_unsigned=False))
+    sources = bundle.manifest.provenance["data"]["sources"]
+    assert sources
+    assert all(source["licence"] for source in sources)
+    assert set(bundle.manifest.provenance["data"]["splits"]) == {
+        "train",
+        "selection",
+        "temperature",
+        "thresholds",
+        "report",
+    }
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_shipped_model_has_the_lattice_and_its_rules(name: str) -> None:
+    manifest = read_bundle(MODELS / name, Trust(MODELS / "trust", allow_unsigned=False)).manifest
+    assert len(manifest.graphs) == 39
+    assert set(manifest.exit_rules) == {"thrifty", "balanced", "careful", "risk-1", "risk-2"}
+    assert {one.widths for one in manifest.variants} >= {(3, 3, 3), (2, 2, 2), (1, 1, 1)}
 
 
 @pytest.mark.parametrize("name", BUNDLES)

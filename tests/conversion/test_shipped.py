@@ -14,7 +14,7 @@ from firmware_py.tasks.text import WordPiece
 
 MODELS = Path(__file__).parents[2] / "models"
 BUNDLES = tuple(sorted(path.name for path in MODELS.glob("*.bundle")))
-SHIPPED = {"home-en", "hwu64", "clinc150", "banking77"}
+SHIPPED = {"home-en", "home-multi", "hwu64", "clinc150", "banking77"}
 MAX_BYTES, MAX_TOGETHER, MAX_UNPACKED = 8_000_000, 30_000_000, 12_000_000
 
 

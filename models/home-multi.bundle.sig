@@ -1,0 +1,1 @@
+{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2658160, "sha256": "6fbcc5d8505e822375e9bd3a3b74a8a302322a15b7237f1dcf0ce8a3f4d58ce1", "signature": "+URWMILYWv8N1VyiIyjop2IDYX2ynJURZJMYiJPuakdUqzbEiRzC4USFeLEMgM+MKLp7PHF0TosveOYXmMNpDA=="}

@@ -18,9 +18,9 @@ from conversion.check import cascade, compute, golden
 from conversion.check.answers import LatticeAnswers, Prefix, prefixes_of
 from conversion.check.calibrate import (
     DEFAULT,
-    PRESETS,
     Strangeness,
     calibration_error,
+    preset_rules,
     scope_of,
     temperatures,
 )
@@ -32,7 +32,7 @@ from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData, inside
 from conversion.export import accelerators
 from conversion.export.bundle import Contents, Exits, Model, bundle
-from conversion.export.lattice import BUCKETS
+from conversion.export.lattice import BUCKETS, widths_by_bucket
 from conversion.export.recipes import RECIPES
 from conversion.export.sizes import sizes
 from conversion.nets.student import Student
@@ -231,9 +231,8 @@ class _Judge:
 
     def of(self, rows: Sequence[Sentence], said: LatticeAnswers) -> cascade.Lattice:
         """Judge any rows."""
-        widths = {bucket: (1, 2, 3, 4) if bucket <= 32 else (4,) for bucket in BUCKETS}
         lengths = lengths_of(rows, self.tokenizer, BUCKETS)
-        macs = compute.compute(*self.shape, lengths, widths, self.stages)
+        macs = compute.compute(*self.shape, lengths, widths_by_bucket(), self.stages)
         slots = None
         if self.data.slots:
             slots = {
@@ -262,7 +261,7 @@ def _rules(
     found: choose.Candidates, selection: cascade.Lattice, full: Prefix
 ) -> tuple[dict[str, tuple[float, ...]], dict[str, float]]:
     """Presets and risk rules at full width; the zeroth exit joins a risk rule where it moves the front."""
-    rules = {name: (value,) * (len(full) - 1) + (0.0,) for name, value in PRESETS.items()}
+    rules = preset_rules(len(full))
     zeroth: dict[str, float] = {}
     risky = {c.rule.name: c for c in found.risks if c.widths == full}
     for name in ("risk-1", "risk-2"):
@@ -322,7 +321,7 @@ def _variants(
     for widths in dict.fromkeys(wanted[1:]):
         if widths == full:
             continue
-        rules = {name: (value,) * (len(full) - 1) + (0.0,) for name, value in PRESETS.items()}
+        rules = preset_rules(len(full))
         rules |= {
             c.rule.name: c.rule.thresholds
             for c in found.risks

@@ -22,7 +22,7 @@ from conversion.check.compute import GROUPS
 from conversion.check.reference import torch_answers
 from conversion.check.rows import RowFile, SystemRows, lengths_of, save_rows, slot_counts, truth_of
 from conversion.data.workbench import Workbench
-from conversion.export.lattice import BUCKETS
+from conversion.export.lattice import BUCKETS, widths_by_bucket
 from conversion.nets.student import Student
 from conversion.pipeline import Job, take_course
 from conversion.train.course import Course, learn
@@ -103,9 +103,8 @@ def _lattice(
         slots = {p: slot_counts(data.report, tags, data.slots, tokenizer) for p, tags in said.tags.items()}
     trunk = compute.TrunkShape(dims.d, dims.heads, dims.latent, dims.rope, dims.ffn, dims.layers)
     arrays = {name: np.asarray(value) for name, value in student.heads[0].arrays().items()}
-    widths = {bucket: (1, 2, 3, 4) if bucket <= 32 else (4,) for bucket in BUCKETS}
     lengths = lengths_of(data.report, tokenizer, BUCKETS)
-    macs = compute.compute(trunk, compute.head_shape(arrays), lengths, widths, dims.stages)
+    macs = compute.compute(trunk, compute.head_shape(arrays), lengths, widths_by_bucket(), dims.stages)
     return cascade.judged(
         said.logits,
         found,

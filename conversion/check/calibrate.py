@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from conversion.check.cascade import Prefix, Scope, judge_rows
+from conversion.check.cascade import Prefix, Scope, judge_rows, shared
 
 PRESETS = {"thrifty": 0.7, "balanced": 0.8, "careful": 0.9}
 DEFAULT = "balanced"
@@ -28,6 +28,11 @@ def temperatures(logits: Mapping[Prefix, Array], targets: Array) -> dict[Prefix,
     """The temperature of every prefix from logits [N,C] and label numbers [N]; foreign rows without a label are left out."""
     known = targets >= 0
     return {prefix: round(fit_temperature(one[known], targets[known]), 4) for prefix, one in logits.items()}
+
+
+def preset_rules(stages: int) -> dict[str, tuple[float, ...]]:
+    """The presets as one threshold per exit 1 … S; the last exit always accepts."""
+    return {name: shared(name, value, stages).thresholds for name, value in PRESETS.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def run_lattice(
                 json.dumps([texts[int(row)] for row in shares[number]]), "utf-8"
             )
             (place / "job.json").write_text(json.dumps(job), "utf-8")
-            _run(python, place / "job.json", files.name, where)
+            run_child(python, place / "job.json", where.root, f"the {files.name} graphs in {where.runtime}")
             return load(place / "answers.npz")
 
         with ThreadPoolExecutor(workers) as pool:
@@ -104,17 +104,22 @@ def _job(files: RecipeFiles, where: Where, prefixes: Sequence[Prefix], place: Pa
     }
 
 
-def _run(python: Path, job: Path, name: str, where: Where) -> None:
+def run_child(python: Path, job: Path, root: Path, what: str, module: str = "conversion.check.child") -> None:
+    """Run a module of ours on a job file, one thread, and wait for it.
+
+    Raises:
+        ConversionError: the child died or hung; `what` and its last lines are in the message.
+    """
     environment = {
         **os.environ,
-        "PYTHONPATH": str(where.root),
+        "PYTHONPATH": str(root),
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
     try:
         done = subprocess.run(
-            [str(python), "-m", "conversion.check.child", str(job)],
-            cwd=where.root,
+            [str(python), "-m", module, str(job)],
+            cwd=root,
             env=environment,
             capture_output=True,
             text=True,
@@ -122,11 +127,11 @@ def _run(python: Path, job: Path, name: str, where: Where) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        msg = f"the {name} graphs did not finish in {where.runtime} within {TIMEOUT_S:.0f} s"
+        msg = f"{what} did not finish within {TIMEOUT_S:.0f} s"
         raise ConversionError(msg) from error
     if done.returncode:
         last = " ".join(done.stderr.strip().splitlines()[-3:])[-400:]
-        msg = f"the {name} graphs failed in {where.runtime} (exit status {done.returncode}): {last}"
+        msg = f"{what} failed (exit status {done.returncode}): {last}"
         raise ConversionError(msg)
 
 

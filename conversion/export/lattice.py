@@ -28,6 +28,11 @@ def lattice_keys(
     ]
 
 
+def widths_by_bucket(buckets: Sequence[int] = BUCKETS) -> dict[int, tuple[int, ...]]:
+    """The widths that each length has."""
+    return {bucket: WIDTHS if bucket <= NARROW_UPTO else WIDTHS[-1:] for bucket in buckets}
+
+
 def graph_name(key: GraphKey) -> str:
     """A graph's file name in the archive."""
     return f"s{key.stage}-w{key.width}-t{key.bucket}.tflite"

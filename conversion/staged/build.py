@@ -21,7 +21,7 @@ import torch
 
 from conversion.check import golden
 from conversion.check.answers import LatticeAnswers, Prefix
-from conversion.check.calibrate import DEFAULT, PRESETS, Strangeness, scope_of, temperatures
+from conversion.check.calibrate import DEFAULT, Strangeness, preset_rules, scope_of, temperatures
 from conversion.check.parity import Rules, compare, gate
 from conversion.check.rows import truth_of
 from conversion.check.runtime import python_of
@@ -113,7 +113,7 @@ def build_staged(
         data.scope_index,
         Strangeness(),
     )
-    rules = {name: (value,) * (len(last) - 1) + (0.0,) for name, value in PRESETS.items()}
+    rules = preset_rules(len(last))
     ordered = tuple(found[last[:depth]] for depth in range(1, len(last) + 1))
     probed = said.part(slice(0, len(probes)))
     parity = compare(

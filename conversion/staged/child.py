@@ -6,8 +6,6 @@ Tokens, frame, embedded rows, bias, graphs and heads are the device's own code t
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,17 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from conversion.check.answers import LatticeAnswers, Prefix, load, save
+from conversion.check.runtime import run_child
 from firmware_py.backends.opening import DelegateSpec, open_loader
 from firmware_py.bundles.read import Unpacked
 from firmware_py.caches.models import ModelCache
-from firmware_py.contracts.errors import ConversionError
 from firmware_py.contracts.manifest import parse_manifest
 from firmware_py.inference.engine import Weights
 from firmware_py.inference.graph import DynamicComputingGraph
 from firmware_py.inference.tensors import bias, position_tables
 from firmware_py.tasks.intent import IntentTask
 
-TIMEOUT_S = 3600.0
 _GRAPH_S = 60.0
 
 
@@ -42,25 +39,7 @@ def run_bundle(unpacked: Unpacked, texts: Sequence[str], python: Path, root: Pat
             json.dumps({"folder": str(unpacked.folder), "texts": list(texts), "answers": str(answers)}),
             "utf-8",
         )
-        environment = {**os.environ, "PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1"}
-        command = [str(python), "-m", "conversion.staged.child", str(job)]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=root,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            msg = f"the staged graphs did not finish within {TIMEOUT_S:.0f} s"
-            raise ConversionError(msg) from error
-        if done.returncode:
-            last = " ".join(done.stderr.strip().splitlines()[-3:])[-400:]
-            msg = f"the staged graphs failed (exit status {done.returncode}): {last}"
-            raise ConversionError(msg)
+        run_child(python, job, root, "the staged graphs", "conversion.staged.child")
         return load(answers)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from conversion.check.calibrate import PRESETS
 from conversion.check.cascade import (
     Array,
     Configuration,
@@ -24,7 +25,6 @@ from conversion.check.cascade import (
 from conversion.check.risk import DELTA, GRID, NEVER, RULES, Risk, control, shared_sequence
 from conversion.study.bootstrap import Resample, f1_interval, share_interval
 
-PRESETS = {"thrifty": 0.7, "balanced": 0.8, "careful": 0.9}
 RATIOS = tuple(round(0.1 * step, 1) for step in range(1, 11))
 SHARED = (0.3, 0.4, 0.5, 0.6, 0.65, 0.75, 0.85, 0.95, 0.97, 0.98, 0.99, 0.995)
 ZEROTH = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)

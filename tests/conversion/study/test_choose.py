@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from conversion.check.calibrate import PRESETS
 from conversion.check.cascade import Configuration, Lattice, Scope, all_widths, run, shared, static
 from conversion.check.risk import GRID, NEVER
 from conversion.study.choose import (
-    PRESETS,
     RATIOS,
     Scores,
     best_within,

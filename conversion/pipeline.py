@@ -9,7 +9,6 @@ Every step's result is kept in the build folder; an interrupted build goes on wh
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,9 +21,10 @@ from conversion.check.calibrate import Strangeness
 from conversion.check.rows import truth_of
 from conversion.checkpoint.course import PLAN, Source, look_over, prepare_from_checkpoint
 from conversion.checkpoint.data import read_files
+from conversion.data.digests import found_sha256
 from conversion.data.provenance import describe
 from conversion.data.public import SETS
-from conversion.data.sources import data_seed, read_data
+from conversion.data.sources import data_seed, made_of, read_data
 from conversion.data.task import TaskData, inside, load, save
 from conversion.data.templates import load_grammar
 from conversion.data.workbench import Workbench
@@ -129,20 +129,20 @@ def take_course(job: Job, bench: Workbench) -> Course:
 
 
 def read(job: Job, bench: Workbench) -> TaskData:
-    """The model's rows, drawn or read once."""
+    """The model's rows, drawn or read once; what follows is kept for as long as they stay equal."""
     if job.files:
-        return load(bench.step("data", "data.json",
+        made = bench.step("data", "data.json",
             lambda path, _: save(read_files(job.name, job.files, job.languages), path),
-            files=[digest(path) for path in job.files], languages=list(job.languages)))  # fmt: skip
-    seed = data_seed(job.name, job.settings.seed)
-    words = read_vocabulary(model_folder())
-    return load(bench.step("data", "data.json",
-        lambda path, tell: save(read_data(job.name, seed, job.data, words, tell), path), seed=seed))  # fmt: skip
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file in hex; of one that is not there, its name: reading it says what is wrong."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(path)
+            files=list(found_sha256(Path(), map(str, job.files)).items()), languages=list(job.languages))  # fmt: skip
+    else:
+        seed = data_seed(job.name, job.settings.seed)
+        words = read_vocabulary(model_folder())
+        made = bench.step("data", "data.json",
+            lambda path, tell: save(read_data(job.name, seed, job.data, words, tell), path),
+            **made_of(job.name, seed, job.data, words))  # fmt: skip
+    data = load(made)
+    bench.rest_on("rows", **data.key())
+    return data
 
 
 def sentences_of(data: TaskData, pieces: Sequence[str]) -> tuple[tuple[int, ...], ...]:

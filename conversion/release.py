@@ -244,14 +244,13 @@ class _Judge:
 
 
 def _judge(trained: Trained, tokenizer: WordPiece, heard: _Heard) -> _Judge:
-    """Temperatures from their split; the scope threshold from the thresholds' rows."""
+    """Temperatures and the scope threshold from their split: the rows that test the rules have no part in it."""
     data, dims = trained.data, trained.student.trunk.dims
     said = heard.sides["temperature"]
-    found = temperatures(said.logits, truth_of(data.temperature, data.labels).target)
+    truth = truth_of(data.temperature, data.labels)
+    found = temperatures(said.logits, truth.target)
     full = (4,) * dims.stages
-    truth = truth_of(data.thresholds, data.labels)
-    logits = heard.sides["thresholds"].logits[full]
-    scope = scope_of(logits, found[full], ~truth.inside, data.scope_index, trained.strangeness)
+    scope = scope_of(said.logits[full], found[full], ~truth.inside, data.scope_index, trained.strangeness)
     head = compute.head_shape(load_arrays((trained.parts / "head-1.npz").read_bytes()))
     trunk = compute.TrunkShape(dims.d, dims.heads, dims.latent, dims.rope, dims.ffn, dims.layers)
     return _Judge(data, tokenizer, found, scope, (trunk, head), dims.stages)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from conversion.data.digests import file_sha256
 from conversion.data.public import cut_splits, read_rows
 from conversion.data.sentence import Sentence, in_scope
 from conversion.data.task import TaskData
@@ -60,7 +60,7 @@ def read_files(
     foreign = [OUT_OF_SCOPE] if any(not in_scope(row) for row in train) else []
     notes: dict[str, Any] = {
         "sources": [
-            {"name": path.name, "licence": "the user's", "sha256": _digest(path), "rows": len(rows)}
+            {"name": path.name, "licence": "the user's", "sha256": file_sha256(path), "rows": len(rows)}
             for path, rows in zip(files, read, strict=True)
         ],
         "cut": {"report": REPORT if len(read) == 1 else "second file", **CHOOSING, "seed": seed},
@@ -107,7 +107,3 @@ def _check_intents(train: Sequence[Sentence], report: Sequence[Sentence]) -> Non
     if strange or not report:
         msg = f"the report rows have intents that the training rows have not: {', '.join(strange[:3]) or 'no rows'}"
         raise DataInvalidError(msg)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,7 +8,6 @@ mapping and our own phrasings were written, rows of `hwu64/train` were not.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tomllib
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conversion.data.digests import file_sha256
 from conversion.data.sentence import Sentence
 from firmware_py.contracts.errors import DataInvalidError
 
@@ -91,13 +91,12 @@ def load_free_text(folder: Path | None) -> FreeText:
             intent = map_intent(rules, source, text)
             if intent is not None:
                 rows.setdefault(text.lower(), Sentence(text, intent, origin=origin))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
         sources.append(
             {
                 "name": origin,
                 "licence": "CC-BY-4.0",
                 "rows": len(rows) - before,
-                "sha256": digest,
+                "sha256": file_sha256(path),
                 "use": "reported only",
             }
         )

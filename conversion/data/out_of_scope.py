@@ -24,6 +24,9 @@ from firmware_py.tasks.intent import OUT_OF_SCOPE
 # CLINC150 domains that a home hub does not serve; left out: home, utility, small talk and meta overlap with
 # the Home Assistant intents, and "kitchen and dining" has shopping and timers in it.
 _FOREIGN = ("banking", "credit_cards", "auto_and_commute", "travel", "work")
+FILES = tuple(
+    f"{name}/{file}" for name in ("clinc150", "banking77") for file in ("train.jsonl", "domains.json")
+)
 _CHOICE = re.compile(r"\(([^)]*)\)")
 _NEIGHBOURS = 3000
 _PER_INTENT = {"train": 30, "calibration": 25, "evaluation": 25}

@@ -1,18 +1,19 @@
 """Public intent sets as tasks: rows `{"text", "intent", "slots"?}` in `<folder>/<set>/{train,val}.jsonl`.
 
 The validation share is the report split and nothing else; the three splits that choose and calibrate are
-cut from the training share. Duplicate texts stay together, so that no text is in two splits.
+cut from the training share. Duplicate texts stay together, so that no text is in two splits; one that is in the
+report too, in whatever case, is taken out of the others.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from conversion.data.digests import file_sha256
 from conversion.data.sentence import Sentence, in_scope
 from conversion.data.task import TaskData
 from firmware_py.contracts.errors import DataInvalidError, DataMissingError
@@ -40,6 +41,15 @@ SETS = {
 }
 
 
+def files_of(name: str) -> tuple[str, ...]:
+    """The files below the data folder that `read_task` reads."""
+    return (
+        f"{name}/train.jsonl",
+        f"{name}/val.jsonl",
+        *(f"{other}/train.jsonl" for other in SETS[name].unlabelled),
+    )
+
+
 def read_task(name: str, folder: Path | None, seed: int = 0) -> TaskData:
     """Read a set and cut its splits; `seed` is of the cut, not of any training.
 
@@ -50,7 +60,7 @@ def read_task(name: str, folder: Path | None, seed: int = 0) -> TaskData:
     known = SETS[name]
     train, digest = _share(folder, name, "train")
     report, report_digest = _share(folder, name, "val")
-    parts = cut_splits(train, seed, SHARES)
+    parts, removed = _unasked(cut_splits(train, seed, SHARES), report)
     seen = {row.text.lower() for rows in (*parts.values(), report) for row in rows}
     unlabelled, sources = [], []
     for other in known.unlabelled:
@@ -79,7 +89,8 @@ def read_task(name: str, folder: Path | None, seed: int = 0) -> TaskData:
                     "rows": len(report),
                 },
                 *sources,
-            ]
+            ],
+            "removed_from_training_because_in_report": removed,
         },
         train=tuple(parts["train"]),
         selection=tuple(parts["selection"]),
@@ -100,7 +111,8 @@ def read_rows(path: Path) -> list[Sentence]:
             continue
         try:
             row = json.loads(line)
-            slots = tuple((int(start), int(end), str(name)) for start, end, name in row.get("slots") or ())
+            marked = row.get("slots") or row.get("spans") or ()  # SNIPS calls them spans
+            slots = tuple((int(start), int(end), str(name)) for start, end, name in marked)
             text, intent = row["text"], row["intent"]
             fits = isinstance(text, str) and isinstance(intent, str)
             fits = fits and all(0 <= start < end <= len(text) for start, end, _ in slots)
@@ -118,7 +130,16 @@ def _share(folder: Path | None, name: str, share: str) -> tuple[list[Sentence], 
     if folder is None or not path.is_file():
         msg = f"the data set {name} is not there"
         raise DataMissingError(msg, hint=f"Put {name}/{share}.jsonl below the folder given by --data.")
-    return read_rows(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    return read_rows(path), file_sha256(path)
+
+
+def _unasked(
+    parts: Mapping[str, list[Sentence]], report: list[Sentence]
+) -> tuple[dict[str, list[Sentence]], int]:
+    """The parts without texts of the report, and how many rows that were: the cut of all other rows stays as it is."""
+    asked = {row.text.lower() for row in report}
+    kept = {part: [row for row in rows if row.text.lower() not in asked] for part, rows in parts.items()}
+    return kept, sum(map(len, parts.values())) - sum(map(len, kept.values()))
 
 
 def cut_splits(rows: list[Sentence], seed: int, shares: Mapping[str, float]) -> dict[str, list[Sentence]]:

@@ -2,8 +2,8 @@
 
 train        what teacher and student learn from
 selection    which run, which exits, which widths (the only split that choices look at)
-temperature  calibrates the confidence of each exit
-thresholds   finds exit rules and the scope threshold
+temperature  calibrates the confidence of each exit, finds the scope threshold
+thresholds   finds exit rules
 report       looked at once, for the figures that are published
 """
 
@@ -66,6 +66,15 @@ class TaskData:
         digest = hashlib.sha256(json.dumps(self.hashes()).encode())
         digest.update(json.dumps(self.unlabelled).encode())
         return digest.hexdigest()
+
+    def key(self) -> dict[str, Any]:
+        """What training sees of the data: two with equal keys teach the same."""
+        return {
+            "rows": self.fingerprint(),
+            "labels": self.labels,
+            "slots": self.slots,
+            "languages": self.languages,
+        }
 
 
 def rows_sha256(rows: Sequence[Sentence]) -> str:

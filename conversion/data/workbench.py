@@ -1,5 +1,8 @@
 """A build's folder: each step's result is kept under a key of everything it depends on.
 
+A step depends on all steps before it, or on what `rest_on` named instead: rows that were drawn anew and came
+out equal leave what was trained on them as it is.
+
 A build that was interrupted goes on with the first step whose result is missing or was made from something
 else. Progress and the time left go to the line that the caller gives.
 """
@@ -43,7 +46,7 @@ class Workbench:
             work: called with the result's path and a function that takes the share done.
             on: what this step depends on besides all steps before it.
         """
-        self._key = hashlib.sha256(json.dumps([self._key, name, on], sort_keys=True).encode()).hexdigest()
+        self._key = _chained(self._key, name, on)
         path, mark = self.folder / made, self.folder / f"{made}.key"
         self.folder.mkdir(parents=True, exist_ok=True)
         start_s = self.clock.now_s()
@@ -56,6 +59,10 @@ class Workbench:
         self.seconds[name] = float((self.folder / f"{made}.seconds").read_text("utf-8"))
         self._done_s += self.weights.get(name, 0.0)
         return path
+
+    def rest_on(self, name: str, **on: Any) -> None:
+        """Let all further steps depend on `on` alone, no longer on how it was made."""
+        self._key = _chained("", name, on)
 
     def work(self, name: str, work: Callable[[Callable[[float], None]], T]) -> T:
         """Do something that keeps its own results elsewhere, with the same progress line."""
@@ -88,3 +95,8 @@ class Workbench:
             )
 
         return tell
+
+
+def _chained(before: str, name: str, on: dict[str, Any]) -> str:
+    """The key of a step behind another one."""
+    return hashlib.sha256(json.dumps([before, name, on], sort_keys=True).encode()).hexdigest()

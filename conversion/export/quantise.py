@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from conversion.data.digests import file_sha256
 from conversion.export import compact, rewrite
 from conversion.export.cache import recipe_key
 from conversion.export.recipes import Recipe
@@ -25,7 +26,7 @@ def key_of(source: bytes, recipe: Recipe, samples: Sequence[Inputs] = ()) -> str
     """The cache key of what `quantise` makes of these bytes."""
     said = {name: value for name, value in asdict(recipe).items() if name not in {"name", "runtimes", "norm"}}
     for module in (rewrite, compact):
-        said[module.__name__] = hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
+        said[module.__name__] = file_sha256(Path(str(module.__file__)))
     if recipe.calibrated:
         digest = hashlib.sha256()
         for sample in samples:

@@ -47,7 +47,7 @@ from firmware_py.tasks.text import WordPiece
 
 VERSION = "0.1.0"
 ROPE = 2  # numbers of the position tables that stages are fed and this trunk does not read
-SIDES = ("temperature", "thresholds", "report")
+SIDES = ("temperature", "report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,9 @@ def build_staged(
     found = temperatures(heard["temperature"].logits, truth["temperature"].target)
     last = (GROUPS,) * len(staged.heads)
     scope = scope_of(
-        heard["thresholds"].logits[last],
+        heard["temperature"].logits[last],
         found[last],
-        ~truth["thresholds"].inside,
+        ~truth["temperature"].inside,
         data.scope_index,
         Strangeness(),
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from conversion.data.digests import file_sha256
 from conversion.data.task import TaskData
 from conversion.nets.heads import Head
 from conversion.staged.build import Target, build_staged
@@ -58,7 +58,7 @@ def best_teacher(folder: Path) -> Path:
 def _heads(teacher: Teacher, data: TaskData, where: tuple[Path, Path], tell: Tell) -> tuple[Head, ...]:
     """Train the exits, or read those of the same weights; `where`: build folder, the teacher's folder."""
     folder, chosen = where
-    digest = hashlib.sha256((chosen / "weights.pt").read_bytes()).hexdigest()[:16]
+    digest = file_sha256(chosen / "weights.pt")[:16]
     path = folder / f"staged-heads-{digest}.pt"
     width, labels = teacher.classify.in_features, teacher.classify.out_features
     if not path.is_file():

@@ -68,7 +68,8 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
     )
     texts: list[str] = json.loads(pool.read_text("utf-8"))
     lesson = bench.step("lesson", "lesson.npz",
-        lambda path, tell: store.write_lesson(path, data, texts, folders[: plan.speakers], tell))  # fmt: skip
+        lambda path, tell: store.write_lesson(path, data, texts, folders[: plan.speakers], tell),
+        speakers=plan.speakers)  # fmt: skip
     rows = [*data.train, *(Sentence(text, "") for text in texts)]
     side = encode(rows, WordPiece(list(pieces)), data.labels, data.slots)
     return Course(

@@ -39,6 +39,7 @@ from firmware_py.contracts.errors import (
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.node_state import CostLine, ServedTask
+from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import Energy, Method, ModelRef, Reply, Route, Status, Timing, error_reply
 from firmware_py.contracts.request import Request
 from firmware_py.contracts.run import RunRecord
@@ -129,7 +130,7 @@ class Load:
     failed: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Job:
     request: Request
     served: Served

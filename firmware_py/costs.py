@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from firmware_py.contracts.node_state import CostLine
+from firmware_py.contracts.records import record
 from firmware_py.contracts.run import GraphKey, RunRecord
 
 Slot = tuple[GraphKey, str]  # graph, delegate
@@ -72,7 +73,7 @@ class Cost:
     energy_sd_j: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Charge:
     """Joules of one finished run: mean, the spread of single runs, and of the parameters behind it.
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from firmware_py.contracts.check import Fields
 from firmware_py.contracts.errors import CiuicError, VersionError
+from firmware_py.contracts.records import record
 from firmware_py.contracts.request import MAX_ID_CHARS, WIRE_VERSION
 
 Status = Literal["ok", "out_of_scope", "refused", "failed"]
@@ -16,7 +17,7 @@ STATUSES: tuple[str, ...] = ("ok", "out_of_scope", "refused", "failed")
 METHODS: tuple[str, ...] = ("metered", "predicted", "estimated", "none")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Energy:
     """Joules of one answer, above idle (`basis` net), with the half-width of the 95 % interval.
 
@@ -38,7 +39,7 @@ class Energy:
 UNKNOWN_ENERGY = Energy()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ModelRef:
     """Which model answered."""
 
@@ -47,7 +48,7 @@ class ModelRef:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Route:
     """Which way the answer took.
 
@@ -69,7 +70,7 @@ class Route:
     simulated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Timing:
     """Seconds on the node: waiting, and being worked on."""
 
@@ -87,7 +88,7 @@ class ErrorInfo:
     retry_after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reply:
     """One answer to one request id. `result` is null unless `status` is `ok`."""
 

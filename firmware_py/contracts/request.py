@@ -8,6 +8,7 @@ from typing import Any
 
 from firmware_py.contracts.check import Fields
 from firmware_py.contracts.errors import SchemaError, VersionError
+from firmware_py.contracts.records import record
 
 WIRE_VERSION = 1
 MAX_PAYLOAD_BYTES = 64 * 1024  # the codec's limit; the broker's is larger so that the oversized hear why
@@ -17,7 +18,7 @@ MAX_DEADLINE_S = 3600.0
 MAX_PRIORITY = 9
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Qos:
     """What the asker needs of the answer; every field is optional.
 
@@ -40,7 +41,7 @@ class Session:
     final: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Request:
     """One question.
 

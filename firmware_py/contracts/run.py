@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
+
+from firmware_py.contracts.records import record
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class GraphKey:
-    """Names one graph of a bundle: length bucket, stage (from 1), width groups (1 to 4)."""
+class GraphKey(NamedTuple):
+    """Names one graph of a bundle: length bucket, stage (from 1), width groups (1 to 4).
+
+    A tuple, because tables of graphs are asked several times a request: its hash is C's.
+    """
 
     bucket: int
     stage: int
@@ -17,7 +21,7 @@ class GraphKey:
         return f"{self.bucket}/s{self.stage}w{self.width}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StageRun:
     """One graph that ran: monotonic start, seconds, and who ran it."""
 
@@ -27,7 +31,7 @@ class StageRun:
     run_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunRecord:
     """One answer's work on this node.
 

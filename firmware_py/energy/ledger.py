@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from firmware_py.contracts.errors import SensorBusError, SensorRangeError
+from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import Energy, Method
 from firmware_py.contracts.run import RunRecord
 from firmware_py.costs import HOST, CostModel, Equation, Slot
@@ -56,7 +57,7 @@ class Line:
         return self.total_charged_j - self.total_metered_j
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Run:
     record: RunRecord
     energy_j: float

@@ -25,6 +25,7 @@ from firmware_py.contracts.errors import (
 )
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Manifest
+from firmware_py.contracts.records import record
 from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.contracts.seams import Runner
 from firmware_py.costs import HOST
@@ -107,7 +108,7 @@ class Weights:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Outcome:
     """One run's answer.
 

@@ -7,14 +7,15 @@ per recipe and stand in the manifest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from firmware_py.contracts.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record(frozen=True, slots=True)
 class Verdict:
     """What one exit says.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firmware_py.contracts.limits import Limits
+from firmware_py.contracts.records import record
 from firmware_py.contracts.request import Qos
 from firmware_py.resources.state import BoardState
 
@@ -23,7 +24,7 @@ class Policy:
     power_limit_w: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ask:
     """What the governor must know of a request."""
 

@@ -11,11 +11,11 @@ they name in the house (`names`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from firmware_py.contracts.errors import EmptyInputError, InputTooLongError, SchemaError
 from firmware_py.contracts.manifest import Manifest
+from firmware_py.contracts.records import record
 from firmware_py.tasks import values
 from firmware_py.tasks.names import Names
 from firmware_py.tasks.text import Tokens, WordPiece
@@ -24,7 +24,7 @@ MAX_TOKENS = 512
 OUT_OF_SCOPE = "oos"  # the label of "none of mine", last in a manifest that has it; never in a reply
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Encoded:
     """A text ready for the engine.
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from dataclasses import dataclass
 
 from firmware_py.contracts.errors import BundleFormatError
+from firmware_py.contracts.records import record
 
 UNKNOWN = "[UNK]"
 PADDING = "[PAD]"
@@ -36,7 +36,7 @@ _Word = tuple[str, list[tuple[int, int]]]  # folded letters, and for each its sp
 _Piece = tuple[int, int, int]  # id, start and end within the folded word
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tokens:
     """Token ids and, for each, its span [start, end) in code points of the original text."""
 

@@ -7,9 +7,8 @@ the client level of a well-formed reply topic is the asker, and without one nobo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from firmware_py.contracts.errors import ReplyTopicMissingError, ReplyTopicRefusedError, RequestError
+from firmware_py.contracts.records import record
 from mqtt_bridge.transport.base import Message
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import reply_content_type
@@ -17,7 +16,7 @@ from mqtt_bridge.wire.codec import reply_content_type
 ERROR_LEVEL = "error"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Asker:
     """A return address: what a reply needs besides its payload.
 

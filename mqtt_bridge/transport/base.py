@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
 
+from firmware_py.contracts.records import record
 from mqtt_bridge.transport.timers import Job, Timer
 from mqtt_bridge.wire.topics import matches
 
@@ -29,7 +30,7 @@ LinkEvent = Literal["up", "down"]
 Protocol = Literal["5", "3.1.1"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Message:
     """One message as MQTT 5 carries it; 3.1.1 drops the last four fields.
 

@@ -2,7 +2,7 @@
 
 Slot tags are BIO (Ramshaw and Marcus 1995): 0 is outside, `2i+1` begins slot i, `2i+2` continues it,
 slots in the manifest's order. A word has the tag of its first piece; tags of continuing pieces are not
-read, so a slot never ends inside a word.
+read, so a slot never ends inside a word. Words of one slot side by side are one span, whatever begins among them.
 
 Slots of the task `home` have the values that a hub takes (`values`), and where the user gave a names file, what
 they name in the house (`names`).
@@ -157,7 +157,10 @@ class IntentTask:
 def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> list[tuple[int, int, int]]:
     """BIO tags as (slot, start, end) in code points.
 
-    A continuation without its beginning begins a slot of its own, so no tag sequence is illegal.
+    A slot goes on until another slot or an outside word: a beginning directly behind the same slot continues
+    it, since no sentence of the home tasks says one slot twice side by side, and the head sees a beginning in
+    the middle of a name now and then. A continuation without its beginning begins a slot of its own, so no
+    tag sequence is illegal.
     """
     out: list[tuple[int, int, int]] = []
     open_slot = -1
@@ -166,9 +169,8 @@ def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> 
             if open_slot >= 0:
                 out[-1] = (open_slot, out[-1][1], end)
             continue
-        number = int(tag)
-        slot = (number - 1) // 2 if number else -1
-        if slot >= 0 and slot == open_slot and number % 2 == 0:
+        slot = (int(tag) - 1) // 2 if tag else -1
+        if slot >= 0 and slot == open_slot:
             out[-1] = (slot, out[-1][1], end)
         elif slot >= 0:
             out.append((slot, start, end))
@@ -177,7 +179,7 @@ def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> 
 
 
 def tags_of(slots: Sequence[tuple[int, int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
-    """The inverse of `spans_of` for training: (slot, start, end) as one BIO tag per piece."""
+    """(slot, start, end) as one BIO tag per piece, for training: `spans_of` reads them back, neighbours of one slot as one."""
     tags = [0] * len(spans)
     for slot, start, end in slots:
         first = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -80,15 +81,22 @@ def test_a_slot_never_ends_inside_a_word() -> None:
 
 
 def test_a_continuation_without_beginning_begins_its_own_slot() -> None:
-    assert spans_of([2, 2, 4, 3, 0], _encoded(5), frozenset()) == [(0, 0, 3), (1, 4, 5), (1, 6, 7)]
+    assert spans_of([2, 2, 4, 4, 0], _encoded(5), frozenset()) == [(0, 0, 3), (1, 4, 7)]
+
+
+def test_a_beginning_directly_behind_the_same_slot_continues_it() -> None:
+    assert spans_of([1, 1, 2, 3, 1], _encoded(5), frozenset()) == [(0, 0, 5), (1, 6, 7), (0, 8, 9)]
+    assert spans_of([1, 0, 1], _encoded(3), frozenset()) == [(0, 0, 1), (0, 4, 5)]
+    pieces = Encoded("lights", (6, 7, 8), ((0, 5), (5, 6), (7, 9)), 3, 0)
+    assert spans_of([1, 0, 1], pieces, frozenset({7})) == [(0, 0, 9)]
 
 
 @given(st.lists(st.sampled_from([None, 0, 1, 2]), min_size=1, max_size=20))
 def test_tags_and_spans_are_inverse(runs: list[int | None]) -> None:
-    """Slots of one to three words, side by side or apart, survive the way there and back."""
+    """Slots of one to three words survive the way there and back, other slots beside them or not."""
     slots: list[tuple[int, int, int]] = []
     place = 0
-    for run in runs:
+    for run in (run for before, run in pairwise([None, *runs]) if run is None or run != before):
         length = 1 if run is None else run + 1
         if run is not None:
             slots.append((run, 2 * place, 2 * (place + length) - 1))

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from conversion.nets.deepseek_lite import DeepSeekLite
 from conversion.nets.heads import npz_bytes
 from conversion.nets.student import Student
 
 
+def table_arrays(table: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
+    """A token table [V,d] as int8 `rows` with one float16 `scale` each (symmetric, largest magnitude = 127).
+
+    Rows are rounded by the scale as it is stored, so its own rounding costs nothing.
+    """
+    scale = (np.abs(table).max(1) / 127.0).astype(np.float16)
+    scale = np.maximum(scale, np.finfo(np.float16).tiny)  # below it float16 has ever fewer digits
+    rows = np.clip(np.rint(table / scale.astype(np.float32)[:, None]), -127, 127).astype(np.int8)
+    return {"rows": rows, "scale": scale}
+
+
 def embedding_bytes(trunk: DeepSeekLite) -> bytes:
-    """The token table as int8 rows with one scale each (symmetric, largest magnitude = 127)."""
-    table = trunk.embedding.weight.detach().numpy().astype(np.float32)
-    scale = np.maximum(np.abs(table).max(1), 1e-8) / 127.0
-    rows = np.clip(np.rint(table / scale[:, None]), -127, 127).astype(np.int8)
-    return npz_bytes({"rows": rows, "scale": scale.astype(np.float32)})
+    """The member `embedding.npz`: the token table."""
+    return npz_bytes(table_arrays(trunk.embedding.weight.detach().numpy().astype(np.float32)))
 
 
 def vocabulary_bytes(pieces: Sequence[str]) -> bytes:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from conversion.check.answers import LatticeAnswers, Prefix
 from conversion.export.lattice import BUCKETS
+from conversion.export.parts import table_arrays
 from conversion.nets.deepseek_lite import GROUPS
 from conversion.nets.heads import Head, npz_bytes
 from conversion.train.teacher import Teacher
@@ -102,14 +103,11 @@ def embedding_bytes(teacher: Teacher, longest: int) -> bytes:
     """The member `embedding.npz`: int8 table, positions with the token type added, the LayerNorm behind them."""
     module = teacher.bert.embeddings
     table = module.word_embeddings.weight.detach().numpy().astype(np.float32)
-    scale = np.maximum(np.abs(table).max(1), 1e-8) / 127.0
-    rows = np.clip(np.rint(table / scale[:, None]), -127, 127).astype(np.int8)
     places = module.position_embeddings.weight[:longest] + module.token_type_embeddings.weight[0]
     norm = torch.stack([module.LayerNorm.weight, module.LayerNorm.bias])
     return npz_bytes(
         {
-            "rows": rows,
-            "scale": scale.astype(np.float32),
+            **table_arrays(table),
             "positions": places.detach().numpy().astype(np.float32),
             "norm": norm.detach().numpy().astype(np.float32),
         }

@@ -31,7 +31,7 @@ class Embedding:
     def __init__(
         self, rows: Array, scale: Array, positions: Array | None = None, norm: Array | None = None
     ) -> None:
-        """Take rows int8 [V, d] and scale float32 [V].
+        """Take rows int8 [V, d] and scale float16 or float32 [V].
 
         Args:
             rows: of the table.

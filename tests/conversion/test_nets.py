@@ -15,7 +15,7 @@ torch = pytest.importorskip(
 from conversion.export.parts import embedding_bytes
 from conversion.export.stage_graph import StageGraph
 from conversion.nets.deepseek_lite import DeepSeekLite, Dims
-from conversion.nets.heads import Head
+from conversion.nets.heads import Head, npz_bytes
 from conversion.nets.student import attention_bias, positions
 from firmware_py.inference.heads import ExitHead
 from firmware_py.inference.tensors import Embedding, bias, position_tables
@@ -110,14 +110,27 @@ def test_int8_heads_are_within_half_a_step_of_the_weights() -> None:
         assert (np.abs(arrays[name] * scale - weight) <= scale / 2 + 1e-7).all()
 
 
-def test_int8_embedding_rows_are_within_half_a_step() -> None:
+def old_embedding_bytes(table: np.ndarray) -> bytes:
+    """The member as bundles have it that were built before scales became float16."""
+    scale = np.maximum(np.abs(table).max(1), 1e-8) / 127.0
+    rows = np.clip(np.rint(table / scale[:, None]), -127, 127).astype(np.int8)
+    return npz_bytes({"rows": rows, "scale": scale.astype(np.float32)})
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_int8_embedding_rows_are_within_half_a_step_in_the_old_and_the_new_form(old: bool) -> None:
     model = trained_like(1)
+    with torch.no_grad():
+        model.embedding.weight *= torch.logspace(-6, 2, 50)[:, None]  # rows of all sizes, [PAD] is zero
     table = model.embedding.weight.detach().numpy()
-    device = Embedding.from_bytes(embedding_bytes(model))
-    rows = device.lookup([1, 7, 49], 8)
-    step = np.abs(table[[1, 7, 49]]).max(1, keepdims=True) / 127
-    assert (np.abs(rows[:3] - table[[1, 7, 49]]) <= step / 2 + 1e-7).all()
-    assert not rows[3:].any()
+    data = old_embedding_bytes(table) if old else embedding_bytes(model)
+    rows = Embedding.from_bytes(data).lookup(range(50), 64)
+    with np.load(io.BytesIO(data)) as file:
+        assert file["scale"].dtype == (np.float32 if old else np.float16)
+        step = file["scale"].astype(np.float32)[:, None]
+    assert (step[25:] <= np.abs(table[25:]).max(1, keepdims=True) / 127 * 1.001).all()
+    assert (np.abs(rows[:50] - table) <= step * 0.5001).all()
+    assert not rows[50:].any()
 
 
 def test_equal_weights_make_equal_bytes() -> None:

@@ -40,7 +40,7 @@ from firmware_py.contracts.request import Request
 from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.costs import CostModel
 from firmware_py.inference.engine import Engine, Outcome, Weights
-from firmware_py.inference.heads import read
+from firmware_py.inference.rows import Reader
 from firmware_py.inference.tensors import bias, position_tables
 from firmware_py.tasks.intent import Encoded, IntentTask
 from firmware_py.testing.metrics import quantile
@@ -213,6 +213,7 @@ class _Rig:
         self._cache = ModelCache(manifest.graphs, keep, name, 2**30)
         self._cache.load(graph.key for graph in manifest.graphs)
         self._weights = Weights.load(unpacked)
+        self._reader = Reader(self._weights.embedding.width)
         self._zeroth_rules = manifest.zeroth_rules
         clock = SystemClock()
         self._engine = Engine(self._weights, [self._cache], clock, DelegateHealth(clock), CostModel())
@@ -244,24 +245,24 @@ class _Rig:
             graph = self._loaded[stage.graph]
             feeds = [(index, given[name]) for name, index in graph.feeds if name != "h"]
             steps.append((graph, feeds, dict(graph.feeds)["h"], graph.fetches["h_out"], weights.heads[at]))
-        rows = weights.embedding.lookup(encoded.ids, bucket)
+        rows, reader = weights.embedding.lookup(encoded.ids, bucket), self._reader
         zeroth = weights.zeroth if record.configuration.split("/")[2] in self._zeroth_rules else None
 
         def loop() -> None:
-            h, head, said = rows, zeroth, None
+            h, head, said, pooled = rows, zeroth, None, None
             if head is not None:
-                said = read(h, n)
-                head.intent_of(said)
+                said = reader.read(h, n)
+                _logits, pooled = head.answer(said)
             for graph, feeds, h_in, h_out, head in steps:
                 graph.set_tensor(h_in, h)
                 for index, tensor in feeds:
                     graph.set_tensor(index, tensor)
                 graph.invoke()
                 h = graph.get_tensor(h_out)
-                said = read(h, n)
-                head.intent_of(said)
-            if tagged and head is not None and said is not None:
-                head.tags_of(said)
+                said = reader.read(h, n)
+                _logits, pooled = head.answer(said)
+            if tagged and head is not None and said is not None and pooled is not None:
+                head.tags_of(said, pooled)
 
         return loop
 

@@ -31,7 +31,8 @@ from firmware_py.contracts.seams import Runner
 from firmware_py.costs import HOST
 from firmware_py.inference.exits import Verdict, accepts, judge
 from firmware_py.inference.graph import DynamicComputingGraph, Rung, Way
-from firmware_py.inference.heads import ExitHead, Read, read
+from firmware_py.inference.heads import ExitHead
+from firmware_py.inference.rows import Reader
 from firmware_py.inference.tensors import Embedding, bias, position_tables
 from firmware_py.inference.walk import Walk
 from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded
@@ -149,7 +150,8 @@ class Engine:
         self._rules = manifest.exit_rules
         self._causal = manifest.attention == "causal"
         by_label = manifest.out_of_scope_score == "label"
-        self._scope = (manifest.out_of_scope_threshold, weights.out_of_scope_index, by_label)
+        self.scope = (manifest.out_of_scope_threshold, weights.out_of_scope_index, by_label)
+        self.reader = Reader(weights.embedding.width)
         self._written: dict[tuple[int, tuple[int, ...], str], str] = {}
 
     def run(self, encoded: Encoded, limits: Limits, start_s: float | None = None) -> Outcome:
@@ -181,7 +183,7 @@ class Engine:
         tags: Any = ()
         if not walk.verdict.out_of_scope:  # nothing is answered, so nothing is tagged
             head = self.weights.heads[at - 1] if at else self.weights.zeroth
-            tags = head.tags_of(walk.read) if head is not None else ()
+            tags = head.tags_of(walk.read, walk.pooled) if head is not None else ()
         record = RunRecord(
             bundle_sha256=self.weights.sha256,
             configuration=self._configuration(path, walk.rung, rule),
@@ -210,7 +212,8 @@ class Engine:
         if head is None:
             return None
         rows = self.weights.embedding.lookup(encoded.ids, self.graph.path(encoded.tokens).bucket)
-        return self.judge_zeroth(head, read(rows, encoded.tokens))
+        logits, _pooled = head.answer(self.reader.read(rows, encoded.tokens))
+        return judge(logits, head.temperature, *self.scope)
 
     def every_exit(self, encoded: Encoded, widths: tuple[int, ...] | None = None) -> tuple[Verdict, ...]:
         """What each exit from the first says when asked alone: all stages run, whatever they think.
@@ -235,15 +238,6 @@ class Engine:
     def usable(self, delegate: str) -> bool:
         """Whether a rung's delegate may be tried."""
         return delegate == self._last_resort or self.health.usable(delegate)
-
-    def judge(self, stage: int, said: Read, rung: Rung) -> Verdict:
-        """One exit's verdict on the rows of its stage, calibrated for the rung's widths."""
-        logits = self.weights.heads[stage - 1].intent_of(said)
-        return judge(logits, rung.temperatures[stage - 1], *self._scope)
-
-    def judge_zeroth(self, head: ExitHead, said: Read) -> Verdict:
-        """Exit 0's verdict on the embedded rows; the same at all widths."""
-        return judge(head.intent_of(said), head.temperature, *self._scope)
 
     def expected(self, graph: GraphKey, delegate: str) -> tuple[float | None, float | None]:
         """Seconds and joules that the next stage is expected to take."""

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from firmware_py.contracts.records import record
 
+_SAFE = 60.0  # exp of it and of its negative are ordinary float32
+
 
 @record(frozen=True, slots=True)
 class Verdict:
@@ -48,22 +50,26 @@ def judge(
         score_by_label: the score is the probability of `oos`; else 1 - that of the best label in scope
             (maximum softmax probability: Hendrycks and Gimpel 2017, arXiv 1610.02136).
     """
-    # The best label first: it is the softmax's largest term, and where it is in scope nothing is searched twice.
+    # Not less the largest logit, as is usual: that is a call more, and only logits far beyond a model's need it.
     label = int(logits.argmax())
-    weights = np.exp((logits - logits[label]) * (1.0 / temperature))
-    total = float(np.add.reduce(weights))  # sum() would cost a microsecond more
+    scaled = logits * (1.0 / temperature)
+    top = scaled.item(label)
+    if not -_SAFE <= top <= _SAFE:
+        scaled -= top
+    weights: list[float] = np.exp(scaled, out=scaled).tolist()
+    total = sum(weights)
     if out_of_scope_index is None:
-        confidence = 1.0 / total
+        confidence = weights[label] / total
         score = 1.0 - confidence
         return Verdict(label, confidence, score >= out_of_scope_threshold, score)
-    strange = score = float(weights[out_of_scope_index]) / total
+    strange = score = weights[out_of_scope_index] / total
     if label == out_of_scope_index:
         weights[label] = -1.0
-        label = int(weights.argmax())
+        label = weights.index(max(weights))
     if not score_by_label:
-        score = 1.0 - float(weights[label]) / total
+        score = 1.0 - weights[label] / total
     outside = score >= out_of_scope_threshold
-    return Verdict(label, strange if outside else float(weights[label]) / total, outside, score)
+    return Verdict(label, strange if outside else weights[label] / total, outside, score)
 
 
 def accepts(verdict: Verdict, threshold: float) -> bool:

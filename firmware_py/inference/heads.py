@@ -9,6 +9,9 @@ test holds the two together.
     intent = relu(p @ intent_w1 + intent_b1) @ intent_w2 + intent_b2 [C]
     u  = sum over k in -1 … 3 of n[t + k] @ tag_w1[k]  +  p @ tag_pool + tag_b1   [n, m]
     tags   = argmax(relu(u) @ tag_w2 + tag_b2)                       [n]
+
+Computed are four products: one of the pool for both heads (a one beside the pool meets the biases), one for
+the labels, and where an exit answers, one of all windows and one for the tags.
 """
 
 from __future__ import annotations
@@ -16,40 +19,34 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from firmware_py.contracts.errors import BundleFormatError
+from firmware_py.inference.rows import WINDOW, Read, Reader
+
+__all__ = ["INTENT_NAMES", "NAMES", "TAG_NAMES", "WINDOW", "ExitHead", "load_arrays"]
 
 Array = npt.NDArray[Any]
 
-EPSILON = np.float32(1e-5)  # of the RMSNorm, as in the trunk
-WINDOW = (-1, 0, 1, 2, 3)  # rows beside its own that a tag sees; more to the right, where the trunk is blind
-_HERE = WINDOW.index(0)
 INTENT_NAMES = ("intent_w1", "intent_b1", "intent_w2", "intent_b2")
 TAG_NAMES = ("tag_w1", "tag_pool", "tag_b1", "tag_w2", "tag_b2")
 NAMES = INTENT_NAMES + TAG_NAMES
-
-
-class Read(NamedTuple):
-    """What heads read of hidden rows: the normed rows [n, d] and their pool [3d]."""
-
-    rows: Array
-    pool: Array
-
-
-def read(h: Array, n: int) -> Read:
-    """Norm and pool the n real rows of h float32 [T, d]; both heads of an exit start from it."""
-    rows = _norm(h[:n])
-    return Read(rows, _pool(rows))
+_ZERO = np.zeros((), np.float32)
+# OpenBLAS wakes a second thread from m n k > 2^18 on, which costs ten times such a product.
+_MOST_PRODUCTS = 2**18
 
 
 class ExitHead:
-    """Intent head and, where the bundle has slots, slot-tag head of one exit; `temperature` is the intent's."""
+    """Intent head and, where the bundle has slots, slot-tag head of one exit; `temperature` is the intent's.
 
-    __slots__ = ("_arrays", "temperature")
+    `width` is d, the size of the hidden rows that it reads; `labels` is C; `tag_count` is how many BIO tags
+    it tells apart, 0 without a tag head. Shared by threads: it is only read.
+    """
+
+    __slots__ = ("_first", "_inner", "_second", "_step", "_tag_first", "_tag_second", "labels", "tag_count", "temperature", "width")  # fmt: skip
 
     def __init__(self, arrays: Mapping[str, Array], temperature: float) -> None:
         """Take the arrays of one exit, those of the tag head all or none.
@@ -70,8 +67,22 @@ class ExitHead:
         if any(found[name].shape != shape for name, shape in shapes.items()):
             msg = "a head's arrays do not fit each other"
             raise BundleFormatError(msg)
-        self._arrays = found
         self.temperature = temperature
+        self.width = len(found["intent_w1"]) // 3
+        self.labels = len(found["intent_b2"])
+        self.tag_count = len(found["tag_b2"]) if "tag_b2" in found else 0
+        pooled = [_of_pool(found["intent_w1"], found["intent_b1"])]
+        self._inner = pooled[0].shape[1]
+        self._second = np.vstack((found["intent_w2"], found["intent_b2"]))
+        self._tag_first = self._tag_second = self._second[:0]
+        self._step = 0
+        if self.tag_count:
+            pooled.append(_of_pool(found["tag_pool"], found["tag_b1"]))
+            windows = found["tag_w1"].reshape(len(WINDOW) * self.width, -1) * np.float32(self.width**0.5)
+            self._tag_first = np.ascontiguousarray(np.pad(windows, ((0, 0), (0, 1))))
+            self._tag_second = np.vstack((found["tag_w2"], found["tag_b2"]))
+            self._step = max(1, _MOST_PRODUCTS // self._tag_first.size)
+        self._first = np.ascontiguousarray(np.hstack(pooled))
 
     @classmethod
     def from_bytes(cls, npz: bytes, temperature: float) -> ExitHead:
@@ -82,65 +93,45 @@ class ExitHead:
         """
         return cls(load_arrays(npz), temperature)
 
-    @property
-    def width(self) -> int:
-        """d, the size of the hidden rows that it reads."""
-        return len(self._arrays["intent_w1"]) // 3
-
-    @property
-    def labels(self) -> int:
-        """C, how many labels it tells apart."""
-        return len(self._arrays["intent_b2"])
-
-    @property
-    def tag_count(self) -> int:
-        """How many BIO tags it tells apart; 0 without a tag head."""
-        return len(self._arrays["tag_b2"]) if "tag_b2" in self._arrays else 0
-
     def intent(self, h: Array, n: int) -> Array:
         """Logits float32 [C] from the hidden rows h float32 [T, d], of which n are real tokens."""
-        return self.intent_of(read(h, n))
+        return self.answer(Reader(self.width, n).read(h, n))[0]
 
     def tags(self, h: Array, n: int) -> Array:
         """BIO tags int [n] of the n real tokens; all outside without a tag head."""
-        return self.tags_of(read(h, n))
+        said = Reader(self.width, n).read(h, n)
+        return self.tags_of(said, self.answer(said)[1])
 
     def tag_logits(self, h: Array, n: int) -> Array:
         """Tag scores float32 [n, tags]; only with a tag head."""
-        return self._tag_logits(read(h, n))
+        said = Reader(self.width, n).read(h, n)
+        return self._tag_logits(said, self.answer(said)[1])
 
-    def intent_of(self, said: Read) -> Array:
-        """Logits as `intent`, from rows that were read before."""
-        a = self._arrays
-        hidden = said.pool @ a["intent_w1"]
-        hidden += a["intent_b1"]
-        np.maximum(hidden, 0.0, out=hidden)
-        logits: Array = hidden @ a["intent_w2"]
-        logits += a["intent_b2"]
-        return logits
+    def answer(self, said: Read) -> tuple[Array, Array]:
+        """Logits as `intent`, and what the pool says to the tag head, for `tags_of`."""
+        hidden = said.pool.dot(self._first)
+        inner = hidden[: self._inner]
+        np.maximum(inner, _ZERO, out=inner)
+        return inner.dot(self._second), hidden[self._inner :]
 
-    def tags_of(self, said: Read) -> Array:
-        """Tags as `tags`, from rows that were read before."""
-        if "tag_b2" not in self._arrays:
-            return np.zeros(len(said.rows), np.intp)
-        tags: Array = self._tag_logits(said).argmax(axis=1)
+    def tags_of(self, said: Read, pooled: Array) -> Array:
+        """Tags as `tags`, from the same rows that this head's `answer` had, and with what it said."""
+        if not self.tag_count:
+            return np.zeros(said.n, np.intp)
+        tags: Array = self._tag_logits(said, pooled).argmax(1)
         return tags
 
-    def _tag_logits(self, said: Read) -> Array:
-        a, rows = self._arrays, said.rows
-        n = len(rows)
-        hidden = rows @ a["tag_w1"][_HERE]
-        hidden += said.pool @ a["tag_pool"] + a["tag_b1"]
-        # One product per shift: a single wide one passes OpenBLAS's threading bound (m n k > 2^18),
-        # and waking a second thread costs ten times the product.
-        for k, shift in enumerate(WINDOW):
-            if shift < 0:
-                hidden[-shift:] += rows[:shift] @ a["tag_w1"][k]
-            elif 0 < shift < n:
-                hidden[:-shift] += rows[shift:] @ a["tag_w1"][k]
-        np.maximum(hidden, 0.0, out=hidden)
-        logits: Array = hidden @ a["tag_w2"]
-        logits += a["tag_b2"]
+    def _tag_logits(self, said: Read, pooled: Array) -> Array:
+        wide, first, step = said.wide(), self._tag_first, self._step
+        if said.n <= step:
+            hidden = wide.dot(first)
+        else:
+            hidden = np.empty((said.n, first.shape[1]), np.float32)
+            for at in range(0, said.n, step):
+                np.dot(wide[at : at + step], first, out=hidden[at : at + step])
+        np.add(hidden, pooled, out=hidden)
+        np.maximum(hidden, _ZERO, out=hidden)
+        logits: Array = hidden.dot(self._tag_second)
         return logits
 
 
@@ -190,15 +181,10 @@ def _shapes(found: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _norm(rows: Array) -> Array:
-    """RMSNorm without gain: rows / sqrt(mean(rows^2) + eps), float32 [n, d]."""
-    mean_square = np.einsum("td,td->t", rows, rows) * np.float32(1.0 / rows.shape[1])
-    normed: Array = rows / np.sqrt(mean_square + EPSILON)[:, None]
-    return normed
-
-
-def _pool(rows: Array) -> Array:
-    """Mean, maximum and last row, float32 [3d]."""
-    mean = np.add.reduce(rows, axis=0)
-    mean *= np.float32(1.0 / len(rows))
-    return np.concatenate((mean, np.maximum.reduce(rows, axis=0), rows[-1]))
+def _of_pool(weights: Array, bias: Array) -> Array:
+    """[3d, k] and [k] as one [3d + 1, k + 1] over `Read.pool`, with a column that carries the one on."""
+    mean, most, last = np.split(weights * np.float32((len(weights) // 3) ** 0.5), 3)
+    joined = np.vstack((mean, last, most, bias))
+    joined = np.pad(joined, ((0, 0), (0, 1)))
+    joined[-1, -1] = 1.0
+    return joined

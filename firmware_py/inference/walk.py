@@ -9,9 +9,10 @@ from firmware_py.contracts.errors import DelegateError, GraphError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.run import StageRun
 from firmware_py.costs import HOST
-from firmware_py.inference.exits import Verdict, accepts
+from firmware_py.inference.exits import Verdict, accepts, judge
 from firmware_py.inference.graph import Rung, Way
-from firmware_py.inference.heads import Read, read
+from firmware_py.inference.heads import ExitHead
+from firmware_py.inference.rows import Read
 from firmware_py.tasks.intent import Encoded
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 class Walk:
     """The state of one run: what it cost, on which rung it stands.
 
-    `runs` are the stages so far; `verdict` is the deepest exit's, on the rows that it `read`. The engine
+    `runs` are the stages so far; `verdict` is the deepest exit's, on the rows that it `read`, and `pooled` is
+    what its head says of them to its tags. The engine
     asks `begins` first where the rule uses exit 0, then `goes_on` until it accepts or this ends.
     """
 
-    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_tokens", "_zeroth", "fallback", "read", "runs", "verdict")  # fmt: skip
+    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_tokens", "_zeroth", "fallback", "pooled", "read", "runs", "verdict")  # fmt: skip
 
     def __init__(
         self, engine: Engine, path: Way, encoded: Encoded, limits: Limits, feeds: dict[str, Any]
@@ -39,6 +41,7 @@ class Walk:
         self.runs: list[StageRun] = []
         self.fallback: str | None = None
         self.read: Read
+        self.pooled: Any
         self.verdict: Verdict
         self._zeroth = False  # exit 0 has spoken
 
@@ -55,14 +58,14 @@ class Walk:
 
     def begins(self, threshold: float) -> bool:
         """Let exit 0 judge the embedded rows; whether it may answer."""
-        engine, head = self._engine, self._engine.weights.zeroth
+        head = self._engine.weights.zeroth
         if head is None:
             return False
-        said = read(self._feeds["h"], self._tokens)
-        verdict = engine.judge_zeroth(head, said)
-        if not isfinite(verdict.confidence):
+        verdict = self._hear(head, self._feeds["h"], head.temperature)
+        self._zeroth = isfinite(verdict.confidence)
+        if not self._zeroth:
             return False
-        self.read, self.verdict, self._zeroth = said, verdict, True
+        self.verdict = verdict
         return accepts(verdict, threshold)
 
     def goes_on(self, depth: int) -> bool:
@@ -112,6 +115,21 @@ class Walk:
             return True
         return (self.expected_j() if done else 0.0) + next_j <= limits.energy_j
 
+    def _hear(self, head: ExitHead, h: Any, temperature: float) -> Verdict:
+        """What an exit says of its rows."""
+        engine = self._engine
+        self.read = said = engine.reader.read(h, self._tokens)
+        logits, self.pooled = head.answer(said)
+        return judge(logits, temperature, *engine.scope)
+
+    def _hear_again(self) -> None:
+        """Read the deepest exit's rows once more: rows that were not numbers came over them."""
+        head = self._engine.weights.zeroth
+        if self.runs:
+            head = self._engine.weights.heads[len(self.runs) - 1]
+        if head is not None and (self.runs or self._zeroth):
+            self._hear(head, self._feeds["h"], head.temperature)
+
     def _stage(self, stage: int) -> None:
         """Run one stage and judge its exit, on the first rung that can."""
         engine, feeds, now_s = self._engine, self._feeds, self._engine.now_s
@@ -125,11 +143,11 @@ class Walk:
                 try:
                     h = engine.runners[delegate].run(graph, feeds, self._limits.due_s - begin_s)["h_out"]
                     run_s = now_s() - begin_s
-                    said = read(h, self._tokens)
-                    verdict = engine.judge(stage, said, rung)
+                    verdict = self._hear(engine.weights.heads[stage - 1], h, rung.temperatures[stage - 1])
                     if isfinite(verdict.confidence):
                         break
                     reason = "its output is not a number"
+                    self._hear_again()
                 except (GraphError, DelegateError) as error:
                     reason = error.message
                 engine.health.failed(delegate, reason)
@@ -141,5 +159,5 @@ class Walk:
                 raise GraphError(msg)
             self._at += 1
         feeds["h"] = h
-        self.read, self.verdict = said, verdict
+        self.verdict = verdict
         self.runs.append(StageRun(graph, delegate, begin_s, run_s))

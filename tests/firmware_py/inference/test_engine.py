@@ -214,6 +214,16 @@ def test_when_no_rung_is_left_the_best_exit_answers(tiny: Unpacked) -> None:
     assert "stage 2 failed on every rung" in str(outcome.record.fallback)
 
 
+def test_rows_that_are_not_numbers_leave_the_answering_exits_tags_alone(tiny: Unpacked) -> None:
+    """The reader's buffers are shared by all exits of a slot."""
+    text = "turn the kitchen"  # not sure at exit 1
+    wanted = Rig(tiny).run(text, max_stages=1)
+    outcome = Rig(tiny, {"cpu": from_stage(2, not_a_number)}).run(text)
+    assert (outcome.record.exit, outcome.accepted) == (1, False)
+    assert "its output is not a number" in str(outcome.record.fallback)
+    assert (list(outcome.tags), list(wanted.tags)) == ([0, 0, 1], [0, 0, 1])
+
+
 def test_when_the_first_stage_fails_everywhere_it_is_an_error(tiny: Unpacked) -> None:
     rig = Rig(tiny, {"tpu": broken, "cpu": broken})
     for _ in range(2):  # the last rung is tried again each time, though it failed before

@@ -16,6 +16,7 @@ from firmware_py.bundles.write import member, write_bundle
 from firmware_py.contracts.errors import BundleFormatError
 from firmware_py.inference.engine import Weights
 from firmware_py.inference.heads import INTENT_NAMES, TAG_NAMES, ExitHead
+from firmware_py.inference.rows import Reader
 from firmware_py.testing.tiny_bundle import tiny_files
 
 D, Q, LABELS, M, TAGS, N = 8, 6, 4, 5, 3, 7
@@ -57,6 +58,31 @@ def test_int8_with_scales_is_the_head_that_it_stands_for() -> None:
     assert (small.tag_logits(ROWS, N) == plain.tag_logits(ROWS, N)).all()
     assert (small.labels, small.tag_count, small.temperature) == (LABELS, TAGS, 2.0)
     assert np.abs(small.intent(ROWS, N) - ExitHead(arrays(), 2.0).intent(ROWS, N)).max() > 0.0
+
+
+def test_kept_buffers_answer_as_fresh_ones_whatever_was_read_before() -> None:
+    head, reader = ExitHead(arrays(), 1.0), Reader(D, room=2)
+    random = np.random.default_rng(2)
+    for n in (7, 1, 2, 7, 3, 40, 5, 1):
+        rows = random.standard_normal((n + 1, D)).astype(np.float32)
+        said = reader.read(rows, n)
+        logits, pooled = head.answer(said)
+        assert (logits == head.intent(rows, n)).all()
+        assert (head.tags_of(said, pooled) == head.tags(rows, n)).all()
+
+
+def test_a_long_text_is_tagged_as_the_formula_says() -> None:
+    """So long that the product of all windows is made in parts."""
+    random = np.random.default_rng(3)
+    given = arrays() | {"tag_w1": random.standard_normal((5, D, 1200)).astype(np.float32)}
+    given |= {"tag_pool": np.zeros((3 * D, 1200), np.float32), "tag_b1": np.zeros(1200, np.float32)}
+    given |= {"tag_w2": random.standard_normal((1200, TAGS)).astype(np.float32)}
+    rows = random.standard_normal((9, D)).astype(np.float32)
+    normed = rows / np.sqrt(np.square(rows).mean(1, keepdims=True) + 1e-5)
+    beside = np.vstack((np.zeros((1, D)), normed, np.zeros((3, D))))
+    hidden = sum(beside[k : k + 9] @ given["tag_w1"][k] for k in range(5))
+    wanted = np.maximum(hidden, 0.0) @ given["tag_w2"] + given["tag_b2"]
+    np.testing.assert_allclose(ExitHead(given, 1.0).tag_logits(rows, 9), wanted, rtol=1e-3, atol=1e-2)
 
 
 def test_without_slots_nothing_is_tagged() -> None:

@@ -1,0 +1,110 @@
+"""What heads read of hidden rows, into buffers that are kept per length.
+
+Between two requests a board does other work, and each numpy call then costs microseconds before it
+computes anything: arrays are made once, views of them too, and what two calls can do in one is one.
+
+    r  = h[:n] / sqrt(sum(h²) + d eps)        [n, d]   a row of RMSNorm over sqrt(d), which the weights carry
+    pool = (mean(r), r[last], max(r), 1)      [3d + 1] the one meets the bias in the weights
+    wide = r[t - 1], r[t] … r[t + 3]          [n, 5d]  rows beside each row, zeros beyond both ends
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+EPSILON = 1e-5  # of the RMSNorm, as in the trunk
+WINDOW = (-1, 0, 1, 2, 3)  # rows beside its own that a tag sees; more to the right, where the trunk is blind
+_BEFORE, _BEHIND = -WINDOW[0], WINDOW[-1]
+_FLOAT = np.dtype(np.float32)
+
+
+class Read:
+    """What was read last of rows of one length; valid until the same reader reads again.
+
+    `pool` float32 [3d + 1]; `wide()` float32 [n, 5d]. `n` rows were real tokens.
+    """
+
+    __slots__ = ("_behind", "_column", "_ends", "_mix", "_most", "_rows", "_sizes", "_spare", "_wide", "_windows", "n", "pool")  # fmt: skip
+
+    def __init__(self, n: int, buffers: _Buffers) -> None:
+        size = buffers.width
+        self.n = n
+        self._rows = buffers.rows[_BEFORE : _BEFORE + n]
+        self._behind = buffers.rows[_BEFORE + n : _BEFORE + n + _BEHIND]
+        self._sizes = buffers.sizes[:n]
+        self._column = self._sizes[:, None]
+        self._spare = np.array(size * EPSILON, _FLOAT)
+        self._mix = np.zeros((2, n), _FLOAT)  # one product makes the mean and fetches the last row
+        self._mix[0] = 1.0 / n
+        self._mix[1, -1] = 1.0
+        self.pool = buffers.pool
+        self._ends = buffers.pool[: 2 * size].reshape(2, size)
+        self._most = buffers.pool[2 * size : 3 * size]
+        step = _FLOAT.itemsize * size
+        self._windows = np.ndarray(
+            (n, len(WINDOW) * size), _FLOAT, buffers.rows, strides=(step, _FLOAT.itemsize)
+        )
+        self._wide = buffers.wide[: n * len(WINDOW) * size].reshape(n, len(WINDOW) * size)
+
+    def take(self, h: Array, ones: Array) -> None:
+        """Norm and pool the first n rows of h."""
+        rows, sizes = self._rows, self._sizes
+        kept = h[: self.n]
+        np.multiply(kept, kept, out=rows)
+        rows.dot(ones, sizes)
+        np.add(sizes, self._spare, out=sizes)
+        np.sqrt(sizes, out=sizes)
+        np.divide(kept, self._column, out=rows)
+        self._behind.fill(0.0)  # a longer text may have left its rows there
+        self._mix.dot(rows, self._ends)
+        np.maximum.reduce(rows, axis=0, out=self._most)
+
+    def wide(self) -> Array:
+        """Each row with its neighbours."""
+        np.copyto(self._wide, self._windows)
+        return self._wide
+
+
+class _Buffers:
+    """Room for so many rows."""
+
+    __slots__ = ("pool", "rows", "sizes", "wide", "width")
+
+    def __init__(self, room: int, width: int) -> None:
+        self.width = width
+        self.rows = np.zeros((_BEFORE + room + _BEHIND, width), _FLOAT)
+        self.sizes = np.zeros(room, _FLOAT)
+        self.pool = np.ones(3 * width + 1, _FLOAT)
+        self.wide = np.empty(room * len(WINDOW) * width, _FLOAT)
+
+
+class Reader:
+    """Reads rows of one width, one thread at a time; holds buffers for the longest text so far."""
+
+    __slots__ = ("_buffers", "_ones", "_reads", "_room", "width")
+
+    def __init__(self, width: int, room: int = 16) -> None:
+        self.width = width
+        self._room = room
+        self._ones = np.ones(width, _FLOAT)
+        self._buffers = _Buffers(room, width)
+        self._reads: dict[int, Read] = {}
+
+    def read(self, h: Array, n: int) -> Read:
+        """Norm and pool the n real rows of h float32 [T, d]; both heads of an exit start from it."""
+        said = self._reads.get(n) or self._make(n)
+        said.take(h, self._ones)
+        return said
+
+    def _make(self, n: int) -> Read:
+        if n > self._room:
+            self._room = max(n, 2 * self._room)
+            self._buffers = _Buffers(self._room, self.width)
+            self._reads.clear()
+        said = self._reads[n] = Read(n, self._buffers)
+        return said

@@ -88,7 +88,7 @@ def tag_macs(head: HeadShape, d: int, tokens: Array | int) -> Array:
     n = np.asarray(tokens, np.int64)
     if not head.tags:
         return np.zeros_like(n)
-    seen = sum(np.maximum(n - abs(shift), 0) for shift in WINDOW)
+    seen = n + sum(np.maximum(n - abs(shift), 0) for shift in WINDOW)
     macs: Array = seen * d * head.tag_hidden + 3 * d * head.tag_hidden + n * head.tag_hidden * head.tags
     return macs
 

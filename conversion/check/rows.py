@@ -72,7 +72,7 @@ def lengths_of(rows: Sequence[Sentence], tokenizer: WordPiece, buckets: Sequence
 
 
 def slot_counts(rows: Sequence[Sentence], tags: Array, slots: Sequence[str], tokenizer: WordPiece) -> Array:
-    """Exact spans found, invented and missed, int [N,3], from BIO tags [N,T] (-1 behind the last token)."""
+    """Exact spans found, invented and missed, int [N,3], from tags [N,T] (-1 behind the last token)."""
     return slot_table(rows, {(): tags}, slots, tokenizer)[()]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion.nets.deepseek_lite import norm
-from firmware_py.inference.heads import NAMES, WINDOW
+from firmware_py.inference.heads import BLOCKS, NAMES, WINDOW
 
 HIDDEN = (128, 64)  # of the intent head and of the tag head
 
@@ -37,8 +37,8 @@ class Head(nn.Module):
         self.drop = nn.Dropout(0.1)
         if not slots:
             return
-        tags = 2 * slots + 1
-        self.tag_w1 = nn.Parameter(torch.randn(len(WINDOW), d, tag_inner) * (len(WINDOW) * d) ** -0.5)
+        tags = slots + 1
+        self.tag_w1 = nn.Parameter(torch.randn(BLOCKS, d, tag_inner) * (BLOCKS * d) ** -0.5)
         self.tag_pool = _matrix(3 * d, tag_inner)
         self.tag_b1 = nn.Parameter(torch.zeros(tag_inner))
         self.tag_w2 = _matrix(tag_inner, tags)
@@ -46,18 +46,19 @@ class Head(nn.Module):
 
     def forward(self, h: Tensor, mask: Tensor) -> Said:
         """h [B,T,d], mask [B,T] (1 for a token)."""
-        rows = norm(h) * mask[..., None]
+        rows, outside = norm(h) * mask[..., None], mask[..., None] == 0
         count = mask.sum(1, keepdim=True)
         last = rows[torch.arange(len(rows)), count[:, 0].long() - 1]
-        highest = rows.masked_fill(mask[..., None] == 0, -1e9).amax(1)
-        pool = torch.cat([rows.sum(1) / count, highest, last], -1)
+        onward = rows.masked_fill(outside, -1e9).flip(1).cummax(1).values.flip(1)  # from each row to the end
+        pool = torch.cat([rows.sum(1) / count, onward[:, 0], last], -1)
         hidden = torch.relu(self.drop(pool) @ self.intent_w1 + self.intent_b1)
         logits = self.drop(hidden) @ self.intent_w2 + self.intent_b2
         if not self.slots:
             return Said(logits, None, pool)
         tags = (pool @ self.tag_pool + self.tag_b1)[:, None].expand(-1, h.shape[1], -1)
-        for weight, shift in zip(self.tag_w1, WINDOW, strict=True):
-            tags = tags + _shift(rows, shift) @ weight
+        seen = [_shift(rows, shift) for shift in WINDOW] + [onward.masked_fill(outside, 0.0)]
+        for weight, block in zip(self.tag_w1, seen, strict=True):
+            tags = tags + block @ weight
         return Said(logits, self.drop(torch.relu(tags)) @ self.tag_w2 + self.tag_b2, pool)
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -44,7 +44,7 @@ class Batch:
 def encode(
     sentences: Sequence[Sentence], tokenizer: WordPiece, labels: Sequence[str], slots: Sequence[str]
 ) -> Encoded:
-    """Tokens, BIO tags of each word's first piece, and labels; a row whose intent is no label has neither.
+    """Tokens, the tag of each word at its last piece, and labels; a row whose intent is no label has neither.
 
     A text beyond `MAX_TOKENS` is cut, an unknown slot is outside.
     """
@@ -62,9 +62,10 @@ def encode(
         lengths[row] = length
         if sentence.intent not in label_index:
             continue
+        goes_on = [piece in tokenizer.continues for piece in tokens.ids[1 : length + 1]]
         tags[row, :length] = [
-            IGNORED if piece in tokenizer.continues else tag
-            for piece, tag in zip(tokens.ids[:length], tags_of(marked, tokens.spans), strict=False)
+            IGNORED if inner else tag
+            for inner, tag in zip([*goes_on, False], tags_of(marked, tokens.spans)[:length], strict=False)
         ]
     known = np.array([label_index.get(sentence.intent, IGNORED) for sentence in sentences], np.int64)
     return Encoded(*(torch.from_numpy(array) for array in (ids, tags, lengths, known)))
@@ -109,7 +110,7 @@ def perturb(batch: Batch, share: float, generator: torch.Generator) -> Batch:
         length = int(mask[row].sum())
         places = torch.nonzero(tags[row, :length] == 0)[:, 0]
         # A cut or a loss inside a word would leave pieces that no text has.
-        whole = [place for place in places.tolist() if place + 1 == length or tags[row, place + 1] != IGNORED]
+        whole = [place for place in places.tolist() if place == 0 or tags[row, place - 1] != IGNORED]
         if length < 4 or not whole:
             continue
         at = whole[int(chance[row, 1] * len(whole))]

@@ -2,12 +2,13 @@
 
 Every exit's pooled row, projected, learns MiniLM's sentence embedding: the cosine to it, and the likeness of
 the sentences of a batch to each other (relational distillation, Park et al. 2019; TinyBERT calls the stage
-"general distillation", Jiao et al. 2019, section 3.2). No labels. One run serves every task; HWU64 and SLURP
-are left out, so that home-en can be judged on sentences of theirs.
+"general distillation", Jiao et al. 2019, section 3.2). No labels. One run serves every task of a `Corpus`:
+home-en's leaves out HWU64 and SLURP, so that it can be judged on sentences of theirs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -39,9 +40,21 @@ from conversion.train.teacher import (
 )
 from firmware_py.tasks.text import WordPiece
 
-SETS = ("clinc150", "banking77", "snips7")
 VOCABULARY = 16384
 SHARPNESS = 0.1  # of the softmax over likenesses in a batch
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Whose training texts the general stage reads, and how many more are made from each of them."""
+
+    name: str
+    sets: tuple[str, ...]
+    augmented: int
+
+
+HOME = Corpus("home", ("clinc150", "banking77", "snips7"), 1)
+PUBLIC = Corpus("public", ("clinc150", "hwu64", "banking77", "snips7"), 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +63,31 @@ class GeneralSettings:
 
     seed: int = 0
     epochs: int = 5
-    augmented: int = 1
     batch: int = 192
     rate: float = 3e-3
     decay: float = 0.02
 
 
-def general_start(folder: Path, bench: Workbench, settings: GeneralSettings, layers: int) -> Path:
+def general_start(
+    folder: Path, bench: Workbench, corpus: Corpus, settings: GeneralSettings, layers: int
+) -> Path:
     """The stage's weights with its vocabulary, made once.
 
     Raises:
         DataMissingError: a set is not in the folder.
     """
-    texts = [row.text for name in SETS for row in read_task(name, folder).train]
+    texts = [row.text for name in corpus.sets for row in read_task(name, folder).train]
 
     def pool(path: Path, tell: Tell) -> None:
-        every = list(
-            dict.fromkeys([*texts, *augment(texts, neighbours(), settings.augmented, settings.seed)])
-        )
+        every = list(dict.fromkeys([*texts, *augment(texts, neighbours(), corpus.augmented, settings.seed)]))
         torch.set_num_threads(1)
         said = listen(Teacher(model_folder(), 1), every, tell).embeddings
         np.savez(path, texts=np.array(every), embeddings=said.numpy().astype(np.float16))
 
-    made = bench.step("pool", "pool.npz", pool, texts=len(texts), settings=asdict(settings))
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    made = bench.step("pool", "pool.npz", pool, texts=digest, augmented=corpus.augmented, seed=settings.seed)
     return bench.step("general", "general.pt",
-        lambda path, tell: _train(path, made, settings, layers, tell), layers=layers)  # fmt: skip
+        lambda path, tell: _train(path, made, settings, layers, tell), settings=asdict(settings), layers=layers)  # fmt: skip
 
 
 def take_over(student: Student, pieces: Sequence[str], weights: Path) -> None:

@@ -23,7 +23,7 @@ class GoldenRow:
     """A sentence and its reference.
 
     `ids` are the kept tokens. `logits` holds one row per exit, in the order of the manifest's labels,
-    as the heads give them (before temperature). `tags` are the BIO tags of the last exit, one per
+    as the heads give them (before temperature). `tags` are the tags of the last exit, one per
     token; empty where the bundle has no slots. `widths` are the width groups per stage that the row is of,
     empty for full width. `zeroth` are exit 0's logits; empty where there is none or it is not tested.
     """

@@ -91,7 +91,7 @@ class Weights:
             for head in manifest.heads
         }
         labels = manifest.labels
-        tags = 2 * len(manifest.slots) + 1 if manifest.slots else 0
+        tags = len(manifest.slots) + 1 if manifest.slots else 0
         if any((head.labels, head.tag_count) != (len(labels), tags) for head in heads.values()):
             msg = "a head has another number of labels or tags than the manifest"
             raise BundleFormatError(msg)

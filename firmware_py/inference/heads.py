@@ -7,7 +7,7 @@ test holds the two together.
     n  = RMSNorm(h[:n])                                              [n, d]
     p  = (mean(n), max(n), n[last])                                  [3d]
     intent = relu(p @ intent_w1 + intent_b1) @ intent_w2 + intent_b2 [C]
-    u  = sum over k in -1 … 3 of n[t + k] @ tag_w1[k]  +  p @ tag_pool + tag_b1   [n, m]
+    u  = sum over k in -1 … 3 of n[t + k] @ tag_w1[k]  +  max(n[t:]) @ tag_w1[5]  +  p @ tag_pool + tag_b1   [n, m]
     tags   = argmax(relu(u) @ tag_w2 + tag_b2)                       [n]
 
 Computed are four products: one of the pool for both heads (a one beside the pool meets the biases), one for
@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_py.contracts.errors import BundleFormatError
-from firmware_py.inference.rows import WINDOW, Read, Reader
+from firmware_py.inference.rows import BLOCKS, WINDOW, Read, Reader
 
-__all__ = ["INTENT_NAMES", "NAMES", "TAG_NAMES", "WINDOW", "ExitHead", "load_arrays"]
+__all__ = ["BLOCKS", "INTENT_NAMES", "NAMES", "TAG_NAMES", "WINDOW", "ExitHead", "load_arrays"]
 
 Array = npt.NDArray[Any]
 
@@ -42,7 +42,7 @@ _MOST_PRODUCTS = 2**18
 class ExitHead:
     """Intent head and, where the bundle has slots, slot-tag head of one exit; `temperature` is the intent's.
 
-    `width` is d, the size of the hidden rows that it reads; `labels` is C; `tag_count` is how many BIO tags
+    `width` is d, the size of the hidden rows that it reads; `labels` is C; `tag_count` is how many tags
     it tells apart, 0 without a tag head. Shared by threads: it is only read.
     """
 
@@ -51,7 +51,7 @@ class ExitHead:
     def __init__(self, arrays: Mapping[str, Array], temperature: float) -> None:
         """Take the arrays of one exit, those of the tag head all or none.
 
-        `tag_w1` is [5, d, m], the rest as in the module's formula. Each is float, or int8 beside a float
+        `tag_w1` is [6, d, m], the rest as in the module's formula. Each is float, or int8 beside a float
         `<name>_scale` that broadcasts against it (symmetric: the weight is their product).
 
         Raises:
@@ -78,7 +78,7 @@ class ExitHead:
         self._step = 0
         if self.tag_count:
             pooled.append(_of_pool(found["tag_pool"], found["tag_b1"]))
-            windows = found["tag_w1"].reshape(len(WINDOW) * self.width, -1) * np.float32(self.width**0.5)
+            windows = found["tag_w1"].reshape(BLOCKS * self.width, -1) * np.float32(self.width**0.5)
             self._tag_first = np.ascontiguousarray(np.pad(windows, ((0, 0), (0, 1))))
             self._tag_second = np.vstack((found["tag_w2"], found["tag_b2"]))
             self._step = max(1, _MOST_PRODUCTS // self._tag_first.size)
@@ -98,7 +98,7 @@ class ExitHead:
         return self.answer(Reader(self.width, n).read(h, n))[0]
 
     def tags(self, h: Array, n: int) -> Array:
-        """BIO tags int [n] of the n real tokens; all outside without a tag head."""
+        """Tags int [n] of the n real tokens; all outside without a tag head."""
         said = Reader(self.width, n).read(h, n)
         return self.tags_of(said, self.answer(said)[1])
 
@@ -175,7 +175,7 @@ def _shapes(found: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
     if "tag_b2" in found:
         (m,), (tags,) = (found[name].shape for name in ("tag_b1", "tag_b2"))
         shapes |= {
-            "tag_w1": (len(WINDOW), pooled // 3, m), "tag_pool": (pooled, m), "tag_b1": (m,),
+            "tag_w1": (BLOCKS, pooled // 3, m), "tag_pool": (pooled, m), "tag_b1": (m,),
             "tag_w2": (m, tags), "tag_b2": (tags,),
         }  # fmt: skip
     return shapes

@@ -5,7 +5,8 @@ computes anything: arrays are made once, views of them too, and what two calls c
 
     r  = h[:n] / sqrt(sum(h²) + d eps)        [n, d]   a row of RMSNorm over sqrt(d), which the weights carry
     pool = (mean(r), r[last], max(r), 1)      [3d + 1] the one meets the bias in the weights
-    wide = r[t - 1], r[t] … r[t + 3]          [n, 5d]  rows beside each row, zeros beyond both ends
+    wide = r[t - 1], r[t] … r[t + 3],         [n, 6d]  rows beside each row, zeros beyond both ends,
+           max of r[t], r[t + 1] …                     and what is still to come, where the trunk is blind
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Array = npt.NDArray[Any]
 
 EPSILON = 1e-5  # of the RMSNorm, as in the trunk
 WINDOW = (-1, 0, 1, 2, 3)  # rows beside its own that a tag sees; more to the right, where the trunk is blind
+BLOCKS = len(WINDOW) + 1
 _BEFORE, _BEHIND = -WINDOW[0], WINDOW[-1]
 _FLOAT = np.dtype(np.float32)
 
@@ -26,10 +28,10 @@ _FLOAT = np.dtype(np.float32)
 class Read:
     """What was read last of rows of one length; valid until the same reader reads again.
 
-    `pool` float32 [3d + 1]; `wide()` float32 [n, 5d]. `n` rows were real tokens.
+    `pool` float32 [3d + 1]; `wide()` float32 [n, 6d]. `n` rows were real tokens.
     """
 
-    __slots__ = ("_behind", "_column", "_ends", "_mix", "_most", "_rows", "_sizes", "_spare", "_wide", "_windows", "n", "pool")  # fmt: skip
+    __slots__ = ("_backward", "_behind", "_beside", "_column", "_ends", "_mix", "_most", "_onward", "_rows", "_sizes", "_spare", "_wide", "_windows", "n", "pool")  # fmt: skip
 
     def __init__(self, n: int, buffers: _Buffers) -> None:
         size = buffers.width
@@ -46,10 +48,11 @@ class Read:
         self._ends = buffers.pool[: 2 * size].reshape(2, size)
         self._most = buffers.pool[2 * size : 3 * size]
         step = _FLOAT.itemsize * size
-        self._windows = np.ndarray(
-            (n, len(WINDOW) * size), _FLOAT, buffers.rows, strides=(step, _FLOAT.itemsize)
-        )
-        self._wide = buffers.wide[: n * len(WINDOW) * size].reshape(n, len(WINDOW) * size)
+        beside = len(WINDOW) * size
+        self._windows = np.ndarray((n, beside), _FLOAT, buffers.rows, strides=(step, _FLOAT.itemsize))
+        self._wide = buffers.wide[: n * BLOCKS * size].reshape(n, BLOCKS * size)
+        self._beside, self._onward = self._wide[:, :beside], self._wide[::-1, beside:]
+        self._backward = self._rows[::-1]
 
     def take(self, h: Array, ones: Array) -> None:
         """Norm and pool the first n rows of h."""
@@ -66,7 +69,8 @@ class Read:
 
     def wide(self) -> Array:
         """Each row with its neighbours."""
-        np.copyto(self._wide, self._windows)
+        np.copyto(self._beside, self._windows)
+        np.maximum.accumulate(self._backward, axis=0, out=self._onward)
         return self._wide
 
 
@@ -80,7 +84,7 @@ class _Buffers:
         self.rows = np.zeros((_BEFORE + room + _BEHIND, width), _FLOAT)
         self.sizes = np.zeros(room, _FLOAT)
         self.pool = np.ones(3 * width + 1, _FLOAT)
-        self.wide = np.empty(room * len(WINDOW) * width, _FLOAT)
+        self.wide = np.empty(room * BLOCKS * width, _FLOAT)
 
 
 class Reader:

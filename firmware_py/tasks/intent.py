@@ -1,8 +1,9 @@
 """Kind `intent`: one text in, one label with its slots out.
 
-Slot tags are BIO (Ramshaw and Marcus 1995): 0 is outside, `2i+1` begins slot i, `2i+2` continues it,
-slots in the manifest's order. A word has the tag of its first piece; tags of continuing pieces are not
-read, so a slot never ends inside a word. Words of one slot side by side are one span, whatever begins among them.
+Slot tags are inside-outside (Ramshaw and Marcus 1995, without their mark for a beginning): 0 is outside,
+`i+1` is slot i in the manifest's order; words of one slot side by side are one span, since no sentence of
+these tasks says one slot twice side by side. A word has the tag of its last piece, where the causal trunk has
+read all of it; other pieces' tags are not read, so a slot never ends inside a word.
 
 Slots of the task `home` have the values that a hub takes (`values`), and where the user gave a names file, what
 they name in the house (`names`).
@@ -128,7 +129,7 @@ class IntentTask:
         return Encoded(text, ids, spans, kept + 2, len(tokens.ids) - kept)
 
     def decode(self, encoded: Encoded, verdict: LabelVerdict, tags: Sequence[int]) -> dict[str, Any]:
-        """The reply's `result`; `tags` has at least one BIO tag per kept token."""
+        """The reply's `result`; `tags` has at least one tag per kept token."""
         text = encoded.text
         slots: list[dict[str, Any]] = [
             {
@@ -155,36 +156,29 @@ class IntentTask:
 
 
 def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> list[tuple[int, int, int]]:
-    """BIO tags as (slot, start, end) in code points.
-
-    A slot goes on until another slot or an outside word: a beginning directly behind the same slot continues
-    it, since no sentence of the home tasks says one slot twice side by side, and the head sees a beginning in
-    the middle of a name now and then. A continuation without its beginning begins a slot of its own, so no
-    tag sequence is illegal.
-    """
+    """Tags as (slot, start, end) in code points; no row of tags is illegal."""
     out: list[tuple[int, int, int]] = []
-    open_slot = -1
-    for tag, piece, (start, end) in zip(tags, pieces.ids, pieces.spans, strict=False):
-        if piece in continues:
-            if open_slot >= 0:
-                out[-1] = (open_slot, out[-1][1], end)
+    ids, spans, last = pieces.ids, pieces.spans, len(pieces.ids) - 1
+    open_slot, begin = -1, 0  # the slot of the word before, where this word begins
+    for place, (start, end) in enumerate(spans):
+        if ids[place] not in continues:
+            begin = start
+        if place < last and ids[place + 1] in continues:
             continue
-        slot = (int(tag) - 1) // 2 if tag else -1
+        slot = int(tags[place]) - 1
         if slot >= 0 and slot == open_slot:
             out[-1] = (slot, out[-1][1], end)
         elif slot >= 0:
-            out.append((slot, start, end))
+            out.append((slot, begin, end))
         open_slot = slot
     return out
 
 
 def tags_of(slots: Sequence[tuple[int, int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
-    """(slot, start, end) as one BIO tag per piece, for training: `spans_of` reads them back, neighbours of one slot as one."""
+    """(slot, start, end) as one tag per piece, for training: `spans_of` reads them back, neighbours of one slot as one."""
     tags = [0] * len(spans)
     for slot, start, end in slots:
-        first = True
         for position, (begin, stop) in enumerate(spans):
             if begin < end and stop > start:
-                tags[position] = 2 * slot + (1 if first else 2)
-                first = False
+                tags[position] = slot + 1
     return tags

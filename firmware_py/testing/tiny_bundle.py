@@ -22,7 +22,7 @@ from firmware_py.bundles.write import member, write_bundle
 from firmware_py.contracts.golden import GoldenRow, write_golden
 from firmware_py.contracts.manifest import Graph, Head, Manifest, Task, TensorSpec, Variant
 from firmware_py.contracts.run import GraphKey
-from firmware_py.inference.heads import WINDOW, ExitHead
+from firmware_py.inference.heads import BLOCKS, WINDOW, ExitHead
 from firmware_py.inference.tensors import Embedding
 from firmware_py.tasks.text import WordPiece
 
@@ -123,7 +123,7 @@ def _head() -> dict[str, Any]:
     intent[maximum + word["on"], 0] = intent[maximum + word["off"], 1] = 2.0
     intent[maximum + word["turn"], 0:2] = 1.0
     intent[maximum + word["[UNK]"], 2] = 5.0
-    tags = np.zeros((len(WINDOW), _D, 2), np.float32)
+    tags = np.zeros((BLOCKS, _D, 2), np.float32)
     here = WINDOW.index(0)
     tags[here, word["kitchen"], 0] = tags[here, word["garden"], 0] = 1.0
     bias = np.array([0, 0, 4], np.float32)  # nothing known speaks for `oos`
@@ -136,8 +136,8 @@ def _head() -> dict[str, Any]:
         "tag_w1": tags,
         "tag_pool": zeros((3 * _D, 2), np.float32),
         "tag_b1": zeros(2, np.float32),
-        "tag_w2": np.array([[0, 1, 0], [0, 0, 0]], np.float32),
-        "tag_b2": np.array([0.5, 0, 0], np.float32),
+        "tag_w2": np.array([[0, 1], [0, 0]], np.float32),
+        "tag_b2": np.array([0.5, 0], np.float32),
     }
 
 

@@ -27,7 +27,7 @@ def arrays(seed: int = 0) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     shapes = {
         "intent_w1": (3 * D, Q), "intent_b1": (Q,), "intent_w2": (Q, LABELS), "intent_b2": (LABELS,),
-        "tag_w1": (5, D, M), "tag_pool": (3 * D, M), "tag_b1": (M,), "tag_w2": (M, TAGS), "tag_b2": (TAGS,),
+        "tag_w1": (6, D, M), "tag_pool": (3 * D, M), "tag_b1": (M,), "tag_w2": (M, TAGS), "tag_b2": (TAGS,),
     }  # fmt: skip
     return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
 
@@ -50,7 +50,7 @@ ROWS = np.random.default_rng(1).standard_normal((N + 2, D)).astype(np.float32)
 
 def test_int8_with_scales_is_the_head_that_it_stands_for() -> None:
     stored, meant = quantised(arrays())
-    assert stored["tag_w1_scale"].shape == (5, 1, M)
+    assert stored["tag_w1_scale"].shape == (6, 1, M)
     file = io.BytesIO()
     np.savez(file, **stored)
     small, plain = ExitHead.from_bytes(file.getvalue(), 2.0), ExitHead(meant, 2.0)

@@ -59,7 +59,7 @@ def test_no_text_is_a_schema_error(task: IntentTask) -> None:
 def test_decode_gives_label_confidence_and_slots(task: IntentTask) -> None:
     text = "Turn on the  Kitchen lights!"
     encoded = task.encode({"text": text})
-    result = task.decode(encoded, Verdict(0, 0.91234, False, 0.0), [0, 0, 0, 1, 3, 0, 0])
+    result = task.decode(encoded, Verdict(0, 0.91234, False, 0.0), [0, 0, 0, 1, 2, 0, 0])
     assert result == {
         "label": "TurnOn",
         "confidence": 0.9123,
@@ -74,21 +74,21 @@ def _encoded(words: int) -> Encoded:
     return Encoded("", (8,) * words, tuple((2 * n, 2 * n + 1) for n in range(words)), words, 0)
 
 
-def test_a_slot_never_ends_inside_a_word() -> None:
-    encoded = Encoded("lights", (6, 7), ((0, 5), (5, 6)), 2, 0)
-    assert spans_of([1, 0], encoded, frozenset({7})) == [(0, 0, 6)]
-    assert spans_of([0, 1], encoded, frozenset({7})) == []
+def test_a_word_has_the_tag_of_its_last_piece() -> None:
+    encoded = Encoded("lights on", (6, 7, 8), ((0, 5), (5, 6), (7, 9)), 3, 0)
+    assert spans_of([0, 1, 0], encoded, frozenset({7})) == [(0, 0, 6)]
+    assert spans_of([1, 0, 2], encoded, frozenset({7})) == [(1, 7, 9)]
+    assert spans_of([2, 1, 1], encoded, frozenset({7})) == [(0, 0, 9)]
 
 
-def test_a_continuation_without_beginning_begins_its_own_slot() -> None:
-    assert spans_of([2, 2, 4, 4, 0], _encoded(5), frozenset()) == [(0, 0, 3), (1, 4, 7)]
+def test_a_text_cut_inside_a_word_has_the_tag_of_what_is_left() -> None:
+    encoded = Encoded("lights", (6,), ((0, 5),), 1, 1)
+    assert spans_of([1], encoded, frozenset({7})) == [(0, 0, 5)]
 
 
-def test_a_beginning_directly_behind_the_same_slot_continues_it() -> None:
-    assert spans_of([1, 1, 2, 3, 1], _encoded(5), frozenset()) == [(0, 0, 5), (1, 6, 7), (0, 8, 9)]
+def test_words_of_one_slot_side_by_side_are_one_span() -> None:
+    assert spans_of([1, 1, 1, 2, 1], _encoded(5), frozenset()) == [(0, 0, 5), (1, 6, 7), (0, 8, 9)]
     assert spans_of([1, 0, 1], _encoded(3), frozenset()) == [(0, 0, 1), (0, 4, 5)]
-    pieces = Encoded("lights", (6, 7, 8), ((0, 5), (5, 6), (7, 9)), 3, 0)
-    assert spans_of([1, 0, 1], pieces, frozenset({7})) == [(0, 0, 9)]
 
 
 @given(st.lists(st.sampled_from([None, 0, 1, 2]), min_size=1, max_size=20))

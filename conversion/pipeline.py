@@ -2,7 +2,7 @@
 
     rows -> tune the teacher -> what it says of rows and of texts without labels -> distil the student
     -> 39 graphs (ONNX, TFLite by onnx2tf, quantised per recipe) -> run them in the recipe's runtime:
-    calibrate, gate -> bundle -> sign                                                   (conversion/release.py)
+    calibrate, gate -> bundle -> sign                                                     (conversion/release)
 
 Every step's result is kept in the build folder; an interrupted build goes on where it stopped.
 """
@@ -33,7 +33,8 @@ from conversion.export.make import Place, make_graphs
 from conversion.export.parts import write_parts
 from conversion.export.recipes import NORM_OF, bundle_name
 from conversion.nets.student import Student
-from conversion.release import Target, Trained, release
+from conversion.release.listen import Target, Trained
+from conversion.release.write import release
 from conversion.train.course import Course, learn, prepare
 from conversion.train.distil import Settings
 from conversion.train.general import SETS as GENERAL_SETS

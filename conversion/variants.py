@@ -13,16 +13,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from conversion.check import cascade, compute, figures
-from conversion.check.answers import LatticeAnswers, prefixes_of
+from conversion.check import cascade, figures
+from conversion.check.answers import prefixes_of
 from conversion.check.calibrate import temperatures
 from conversion.check.compute import GROUPS
+from conversion.check.judge import Costs, Judge
 from conversion.check.reference import torch_answers
-from conversion.check.rows import RowFile, SystemRows, lengths_of, save_rows, slot_counts, truth_of
+from conversion.check.rows import RowFile, SystemRows, save_rows, truth_of
 from conversion.data.workbench import Workbench
-from conversion.export.lattice import BUCKETS, widths_by_bucket
+from conversion.export.lattice import widths_by_bucket
 from conversion.nets.student import Student
 from conversion.pipeline import Job, take_course
 from conversion.train.course import Course, learn
@@ -66,7 +65,7 @@ def study(job: Job, variant: str, bench: Workbench) -> dict[str, Any]:
 
 
 def measure(course: Course, student: Student, settings: Settings) -> tuple[dict[str, Any], RowFile]:
-    """Accuracy of every exit and uniform width on the report split, in scope; compute of each."""
+    """Accuracy of every exit that was trained and every uniform width on the report split, in scope; compute of each."""
     data, depth = course.data, settings.stages
     tokenizer = WordPiece(list(course.pieces))
     ways = (
@@ -74,14 +73,19 @@ def measure(course: Course, student: Student, settings: Settings) -> tuple[dict[
         if settings.exits or depth == 3
         else [(GROUPS,) * depth]
     )
-    prefixes = prefixes_of(ways)
+    # An exit that no loss reached says nothing.
+    exits = range(depth + 1) if settings.exits else (depth,)
+    prefixes = prefixes_of(ways) if settings.exits else ways
     heated = torch_answers(student, tokenizer, [row.text for row in data.temperature], prefixes)
     found = temperatures(heated.logits, truth_of(data.temperature, data.labels).target)
     said = torch_answers(student, tokenizer, [row.text for row in data.report], prefixes)
-    lattice = _lattice(course, student, said, found)
+    costs = Costs.of(student, widths_by_bucket())
+    nothing_foreign = cascade.Scope(1.1, data.scope_index)
+    judge = Judge(data.labels, data.slots, tokenizer, found, nothing_foreign, costs)
+    lattice = judge.lattice(data.report, said)
     out: dict[str, Any] = {"exits": {}, "widths": {}}
     systems = {}
-    for number in range(depth + 1):
+    for number in exits:
         way = cascade.Configuration((GROUPS,) * depth, cascade.static(number, depth))
         outcome = cascade.run(lattice, way)
         macs = outcome.macs if number == 0 else lattice.compute.static(number)
@@ -91,26 +95,6 @@ def measure(course: Course, student: Student, settings: Settings) -> tuple[dict[
         way = cascade.Configuration(widths, cascade.static(depth, depth))
         out["widths"][str(widths[0])] = figures.describe(lattice, way)
     return out, RowFile(data.hashes()["report"], lattice.truth, systems)
-
-
-def _lattice(
-    course: Course, student: Student, said: LatticeAnswers, found: Mapping[tuple[int, ...], float]
-) -> cascade.Lattice:
-    data, dims = course.data, student.trunk.dims
-    tokenizer = WordPiece(list(course.pieces))
-    slots = None
-    if data.slots:
-        slots = {p: slot_counts(data.report, tags, data.slots, tokenizer) for p, tags in said.tags.items()}
-    trunk = compute.TrunkShape(dims.d, dims.heads, dims.latent, dims.rope, dims.ffn, dims.layers)
-    arrays = {name: np.asarray(value) for name, value in student.heads[0].arrays().items()}
-    lengths = lengths_of(data.report, tokenizer, BUCKETS)
-    macs = compute.compute(trunk, compute.head_shape(arrays), lengths, widths_by_bucket(), dims.stages)
-    return cascade.judged(
-        said.logits,
-        found,
-        cascade.Scope(1.1, data.scope_index),
-        (truth_of(data.report, data.labels), macs, slots),
-    )
 
 
 def variant_path(folder: Path, variant: str, seed: int) -> Path:

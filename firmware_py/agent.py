@@ -5,9 +5,9 @@
       -> caches.results                       hit: answered
       -> scheduling: admission, queue         full, shed or too late: refused, with retry_after_s
       -> [a slot's thread] tasks.encode -> resources.governor: Limits -> inference.engine
-      -> energy.charge, costs.learn -> tasks.decode -> Reply
+      -> energy.charge -> tasks.decode -> Reply -> costs.learn
 
-Tokenizing waits for the slot: a hostile 64 KiB text must not hold up the thread that owns the socket.
+What an answer teaches is learned when it is on its way. Tokenizing waits for the slot: a hostile 64 KiB text must not hold up the thread that owns the socket.
 Nothing raises for a request's sake: every fault becomes a reply with a stable code. Threads: one
 worker per slot and whoever calls; they meet in the queue, in a slot's lock and in the reply callback.
 """
@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
-from firmware_py.caches.results import ResultCache, key
+from firmware_py.caches.results import Key, ResultCache, key
 from firmware_py.contracts.clock import Clock
 from firmware_py.contracts.errors import (
     BusyError,
@@ -138,6 +138,15 @@ class _Job:
     on_reply: OnReply
 
 
+@record(frozen=True, slots=True)
+class _Lived:
+    """A reply, and where a run made it, its record and under what the result cache is to keep it."""
+
+    reply: Reply
+    record: RunRecord | None = None
+    wanted: Key | None = None
+
+
 class CiuicNode:
     """Answers requests on one board; a context manager that stops its workers and frees its models."""
 
@@ -167,26 +176,30 @@ class CiuicNode:
 
     def answer(self, request: Request) -> Reply:
         """Answer on the calling thread if a slot is free, else wait for the queue's reply. Never raises."""
-        found = self._accept(request, _ignore)
+        replies: list[Reply] = []
+        found = self._accept(request, replies.append)
         if isinstance(found, Reply):
             return found
-        reply = self._run_on_free_slot(found)
-        if reply is not None:
-            return reply
+        if self._run_on_free_slot(found):
+            return replies[0]
         # Not by waiting for the lock: a worker that lets go of it takes it again before we wake.
         queued: SimpleQueue[Reply] = SimpleQueue()
         self.submit(request, queued.put)
         return queued.get()
 
-    def try_inline(self, request: Request) -> Reply | None:
-        """Answer on the calling thread if that is quick; None when the request must be queued.
+    def try_inline(self, request: Request, on_reply: OnReply) -> bool:
+        """Answer on the calling thread if that is quick; False when the request must be queued.
 
-        Quick is: nothing waits, a slot is free, and runs take less than `inline_s` on this board.
+        Quick is: nothing waits, a slot is free, and runs take less than `inline_s` on this board. `on_reply` is
+        called before this returns; what the answer taught is learned behind it. Never raises.
         """
         if self._queue or self._mean_run_s >= self._parts.inline_s:
-            return None
-        found = self._accept(request, _ignore)
-        return found if isinstance(found, Reply) else self._run_on_free_slot(found)
+            return False
+        found = self._accept(request, on_reply)
+        if isinstance(found, Reply):
+            _deliver(on_reply, found)
+            return True
+        return self._run_on_free_slot(found)
 
     def submit(self, request: Request, on_reply: OnReply) -> None:
         """Queue; `on_reply` is called once, from a worker or before this returns. Never raises."""
@@ -232,54 +245,70 @@ class CiuicNode:
                 return self._count(replace(hit, id=request.id, time=timing))
         return _Job(request, served, rule, on_reply)
 
-    def _run_on_free_slot(self, job: _Job) -> Reply | None:
+    def _run_on_free_slot(self, job: _Job) -> bool:
         for slot in self._parts.slots:
             if slot.lock.acquire(blocking=False):
                 try:
-                    return self._run(job, slot)
+                    lived = self._run(job, slot)
+                    _deliver(job.on_reply, lived.reply)
+                    self._learned(lived)
                 finally:
                     slot.lock.release()
-        return None
+                return True
+        return False
 
-    def _run(self, job: _Job, slot: Slot) -> Reply:
-        """The part of a life that needs a slot, whose lock the caller holds."""
-        reply = _survive("a request", lambda: self._live(job, slot))
-        return reply or self._refuse(job.request, InternalError("the node failed on this request"))
+    def _run(self, job: _Job, slot: Slot) -> _Lived:
+        """The part of a life that needs a slot, whose lock the caller holds and keeps while it learns."""
+        lived = _survive("a request", lambda: self._live(job, slot))
+        return lived or _Lived(self._refuse(job.request, InternalError("the node failed on this request")))
 
-    def _live(self, job: _Job, slot: Slot) -> Reply:
+    def _live(self, job: _Job, slot: Slot) -> _Lived:
         request, parts = job.request, self._parts
         begin_s = self._now()
+        due_s = request.due_s
         try:
-            if begin_s >= request.due_s:
-                return self._refuse(request, DeadlinePassedError("the deadline was over before the run"))
-            encoded = job.served.task.encode(request.input)
-            limits = parts.limits(Ask(request.qos, request.due_s, job.rule), job.served.manifest.stages)
+            if begin_s >= due_s:
+                return _Lived(
+                    self._refuse(request, DeadlinePassedError("the deadline was over before the run"))
+                )
+            served = job.served
+            task, stages = served.task, served.manifest.stages
+            encoded = task.encode(request.input)
+            limits = parts.limits(Ask(request.qos, due_s, job.rule), stages)
             outcome = slot.engines[request.task].run(encoded, limits, begin_s)
             record = outcome.record
             energy = parts.charge(record)
-            parts.learn(record)
-            result, names = (
-                None,
-                job.served.task.names_version,
-            )  # before they are used: never newer than the answer
+            names = task.names_version  # before they are used: never newer than the answer
+            result = None
             if not outcome.verdict.out_of_scope:
-                result = job.served.task.decode(encoded, outcome.verdict, outcome.tags)
+                result = task.decode(encoded, outcome.verdict, outcome.tags)
             reply = Reply(
-                id=request.id,
-                status="ok" if result is not None else "out_of_scope",
-                route=self._route(outcome, job.served.manifest.stages),
-                result=result,
-                model=job.served.model,
-                time=Timing(max(0.0, begin_s - request.arrived_s), record.run_s),
-                energy=energy,
+                request.id,
+                "ok" if result is not None else "out_of_scope",
+                self._route(outcome, stages),
+                result,
+                served.model,
+                Timing(max(0.0, begin_s - request.arrived_s), record.run_s),
+                energy,
             )
+            wanted = None
             if parts.results is not None and outcome.accepted:
-                wanted = key(request.task, encoded.text, job.rule, job.served.model.sha256, names)
-                parts.results.put(wanted, reply)
-            self._learn_time(record)
-            return self._count(reply)
+                wanted = key(request.task, encoded.text, job.rule, served.model.sha256, names)
+            return _Lived(self._count(reply), record, wanted)
         except CiuicError as error:
-            return self._refuse(request, error)
+            return _Lived(self._refuse(request, error))
+
+    def _learned(self, lived: _Lived) -> None:
+        _survive("what an answer taught", lambda: self._learn(lived))
+
+    def _learn(self, lived: _Lived) -> None:
+        """What an answer teaches: itself for who asks the same, its seconds for who comes next."""
+        record = lived.record
+        if record is not None:
+            if lived.wanted is not None and self._parts.results is not None:
+                self._parts.results.put(lived.wanted, lived.reply)
+            self._parts.learn(record)
+            self._learn_time(record)
 
     def _learn_time(self, record: RunRecord) -> None:
         """Means of a run and of one up to exit 1; a slow first run (graphs loading) fades fast.
@@ -298,17 +327,17 @@ class CiuicNode:
     def _route(self, outcome: Outcome, stages: int) -> Route:
         record = outcome.record
         return Route(
-            node=self.name,
-            exit=record.exit,
-            exits=stages,
-            widths=outcome.widths,
-            delegate=outcome.delegate,
-            cache="off" if self._parts.results is None else "miss",
-            fallback=record.fallback,
-            configuration=record.configuration,
-            truncated_tokens=record.truncated_tokens,
-            over_budget=outcome.over_budget,
-            simulated=record.simulated,
+            self.name,
+            record.exit,
+            stages,
+            outcome.widths,
+            outcome.delegate,
+            "off" if self._parts.results is None else "miss",
+            record.fallback,
+            record.configuration,
+            record.truncated_tokens,
+            outcome.over_budget,
+            record.simulated,
         )
 
     def _refuse(self, request: Request, error: CiuicError) -> Reply:
@@ -342,8 +371,9 @@ class CiuicNode:
                 rest_s = IDLE_TICK_S if found_s is None else found_s
                 continue
             with slot.lock:
-                reply = self._run(job, slot)
-            _deliver(job.on_reply, reply)
+                lived = self._run(job, slot)
+                self._learned(lived)
+            _deliver(job.on_reply, lived.reply)
 
     def _calibrate(self, slot: Slot) -> float:
         with slot.lock:
@@ -407,10 +437,6 @@ def _survive(what: str, action: Callable[[], T]) -> T | None:
 
 def _deliver(on_reply: OnReply, reply: Reply) -> None:
     _survive("a reply callback", lambda: on_reply(reply))
-
-
-def _ignore(_reply: Reply) -> None:
-    """Whoever answers inline has no callback."""
 
 
 def _stopping() -> ShuttingDownError:

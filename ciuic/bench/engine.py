@@ -181,6 +181,7 @@ def measure(config: AgentConfig, texts: Sequence[str]) -> Figures:
                 ]
                 first = begin // _TURN % 3
                 for seconds, actions in ways[first:] + ways[:first]:
+                    rig.forget()
                     _time(actions, seconds)
                 figures.records += [outcome.record for outcome in outcomes]
                 progress(begin)
@@ -228,6 +229,11 @@ class _Rig:
         """One run through the engine under the bundle's default rule."""
         limits = Limits(time.monotonic() + _PATIENT_S, self._weights.manifest.default_rule)
         return self._engine.run(encoded, limits)
+
+    def forget(self) -> None:
+        """Between the ways: the bare loop sets inputs that the engine would take for its own."""
+        for graph in self._loaded.values():
+            graph.forget()
 
     def bare(self, encoded: Encoded, outcome: Outcome) -> Callable[[], None]:
         """The stages of an outcome without an engine: set, invoke, get, head; the last one's tags.

@@ -8,6 +8,7 @@ no part in it: their promise would rest on a threshold that was fitted to them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,9 @@ def scope_of(logits: Array, temperature: float, foreign: Array, index: int | Non
     score = np.sort(judge_rows(logits, temperature, Scope(2.0, index, how.by_label)).score[~foreign])
     place = len(score) - 1 - int(len(score) * how.rejected)
     threshold = float(score[place]) + 1e-6 if len(score) else 0.5
-    return Scope(round(min(0.99, max(_LOWEST, threshold)), 4), index, how.by_label)
+    # Rounded up: below the score that it was put above, a threshold would turn away all rows of that score.
+    rounded = math.ceil(threshold * 10_000) / 10_000
+    return Scope(min(0.99, max(_LOWEST, rounded)), index, how.by_label)
 
 
 def fit_temperature(logits: Array, targets: Array) -> float:

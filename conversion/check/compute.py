@@ -89,7 +89,8 @@ def tag_macs(head: HeadShape, d: int, tokens: Array | int) -> Array:
     if not head.tags:
         return np.zeros_like(n)
     seen = n + sum(np.maximum(n - abs(shift), 0) for shift in WINDOW)
-    macs: Array = seen * d * head.tag_hidden + 3 * d * head.tag_hidden + n * head.tag_hidden * head.tags
+    mixed = (3 * n - 2) * head.tag_hidden**2
+    macs: Array = seen * d * head.tag_hidden + 3 * d * head.tag_hidden + mixed + n * head.tag_hidden * head.tags
     return macs
 
 

@@ -71,15 +71,13 @@ def lengths_of(rows: Sequence[Sentence], tokenizer: WordPiece, buckets: Sequence
     return Lengths.of([max(1, len(tokenizer.encode(row.text).ids)) for row in rows], buckets)
 
 
-def slot_counts(rows: Sequence[Sentence], tags: Array, slots: Sequence[str], tokenizer: WordPiece) -> Array:
-    """Exact spans found, invented and missed, int [N,3], from tags [N,T] (-1 behind the last token)."""
-    return slot_table(rows, {(): tags}, slots, tokenizer)[()]
-
-
 def slot_table(
     rows: Sequence[Sentence], tags: Mapping[Prefix, Array], slots: Sequence[str], tokenizer: WordPiece
 ) -> dict[Prefix, Array]:
-    """`slot_counts` of every prefix; a text is cut once, and what prefixes agree on is counted once."""
+    """Exact spans found, invented and missed, int [N,3] per prefix, from tags [N,T] (-1 behind the last token).
+
+    A text is cut once, and what prefixes agree on is counted once.
+    """
     out = {prefix: np.zeros((len(rows), 3), np.int32) for prefix in tags}
     for number, row in enumerate(rows):
         pieces, want = tokenizer.encode(row.text), set(row.slots)

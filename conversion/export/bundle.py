@@ -106,14 +106,23 @@ def manifest_of(contents: Contents, files: Mapping[str, bytes]) -> Manifest:
     )
 
 
-def bundle(contents: Contents, path: Path) -> str:
-    """Write the archive and return its SHA-256.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What lies in the archive, and its SHA-256 in hex."""
+
+    manifest: Manifest
+    sha256: str
+
+
+def bundle(contents: Contents, path: Path) -> Written:
+    """Write the archive.
 
     Raises:
         BundleError: what was given makes no bundle that its reader would take.
     """
     files = members(contents)
-    return write_bundle(path, manifest_of(contents, files), files)
+    manifest = manifest_of(contents, files)
+    return Written(manifest, write_bundle(path, manifest, files))
 
 
 def members(contents: Contents) -> dict[str, bytes]:

@@ -41,6 +41,8 @@ class Head(nn.Module):
         self.tag_w1 = nn.Parameter(torch.randn(BLOCKS, d, tag_inner) * (BLOCKS * d) ** -0.5)
         self.tag_pool = _matrix(3 * d, tag_inner)
         self.tag_b1 = nn.Parameter(torch.zeros(tag_inner))
+        self.tag_mix = nn.Parameter(torch.randn(3, tag_inner, tag_inner) * (3 * tag_inner) ** -0.5)
+        self.tag_bm = nn.Parameter(torch.zeros(tag_inner))
         self.tag_w2 = _matrix(tag_inner, tags)
         self.tag_b2 = nn.Parameter(torch.zeros(tags))
 
@@ -59,7 +61,9 @@ class Head(nn.Module):
         seen = [_shift(rows, shift) for shift in WINDOW] + [onward.masked_fill(outside, 0.0)]
         for weight, block in zip(self.tag_w1, seen, strict=True):
             tags = tags + block @ weight
-        return Said(logits, self.drop(torch.relu(tags)) @ self.tag_w2 + self.tag_b2, pool)
+        tags = torch.relu(tags) * mask[..., None]
+        heard = sum((_shift(tags, shift) @ weight for weight, shift in zip(self.tag_mix, (-1, 0, 1), strict=True)), self.tag_bm)
+        return Said(logits, self.drop(tags + torch.relu(heard)) @ self.tag_w2 + self.tag_b2, pool)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the bundle's member: int8 matrices with a float32 scale per output column, float32 shifts."""

@@ -21,13 +21,12 @@ from conversion.check.cascade import (
     Rule,
     Scope,
     all_widths,
-    judged,
     run,
     weighted,
 )
-from conversion.check.compute import Lengths, compute, head_shape, lattice_widths, trunk_shape
-from conversion.check.rows import RowFile, SystemRows, lengths_of, slot_table, truth_of
-from conversion.data.sentence import Sentence
+from conversion.check.compute import Lengths, head_shape, lattice_widths, trunk_shape
+from conversion.check.judge import Costs, Judge
+from conversion.check.rows import RowFile, SystemRows, lengths_of
 from conversion.data.task import TaskData
 from conversion.study.choose import (
     RATIOS,
@@ -119,9 +118,8 @@ def evaluate_tradeoff(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell =
     widths = all_widths(manifest.stages, lattice_widths(manifest))
     splits = _answers(unpacked, data, ask, tell)
     temperatures = _temperatures(manifest, data, splits["temperature"], tell)
-    grids = {
-        name: _lattice(unpacked, data, data.split(name), (splits[name], temperatures)) for name in SPLITS
-    }
+    judge = _judge(unpacked, data, temperatures)
+    grids = {name: judge.lattice(data.split(name), splits[name]) for name in SPLITS}
     found = candidates(widths, grids["thresholds"], lambda share: tell("testing risk rules", share))
     found = _with_shipped(found, manifest)
     scores = score(
@@ -157,7 +155,6 @@ def evaluate_tradeoff(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell =
         described(name, None, configuration, None)
         for name, configuration in named_points(grids["report"], found).items()
     )
-    tokenizer = WordPiece.from_bytes(unpacked.read(manifest.tokenizer.name))
     return Tradeoff(
         ratios=ratios,
         equal=equal,
@@ -166,7 +163,7 @@ def evaluate_tradeoff(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell =
         temperatures=temperatures,
         candidates=found,
         considered=len(found.configurations),
-        lengths=lengths_of(data.report, tokenizer, manifest.buckets),
+        lengths=lengths_of(data.report, judge.tokenizer, manifest.buckets),
         texts=tuple(row.text for row in data.report),
         hashes=data.hashes(),
     )
@@ -228,33 +225,23 @@ def _temperatures(
     return own
 
 
-def _lattice(
-    unpacked: Unpacked,
-    data: TaskData,
-    rows: Sequence[Sentence],
-    said: tuple[LatticeAnswers, Mapping[Prefix, float]],
-) -> Lattice:
-    manifest, (answers, temperatures) = unpacked.manifest, said
-    tokenizer = WordPiece.from_bytes(unpacked.read(manifest.tokenizer.name))
-    labels = manifest.labels
+def _judge(unpacked: Unpacked, data: TaskData, temperatures: Mapping[Prefix, float]) -> Judge:
+    """By the manifest; slots are counted where the rows have any."""
+    manifest, labels = unpacked.manifest, unpacked.manifest.labels
     scope = Scope(
         manifest.out_of_scope_threshold,
         labels.index("oos") if "oos" in labels else None,
         by_label=manifest.out_of_scope_score == "label",
     )
     head = next(one for one in manifest.heads if one.exit == 1)
-    costs = compute(
+    costs = Costs(
         trunk_shape(manifest),
         head_shape(load_arrays(unpacked.read(head.file.name))),
-        lengths_of(rows, tokenizer, manifest.buckets),
         lattice_widths(manifest),
         manifest.stages,
     )
-    counts = None
-    if answers.tags and data.slots:
-        counts = slot_table(rows, answers.tags, manifest.slots, tokenizer)
-    truth = truth_of(rows, labels)
-    return judged(answers.logits, temperatures, scope, (truth, costs, counts))
+    tokenizer = WordPiece.from_bytes(unpacked.read(manifest.tokenizer.name))
+    return Judge(labels, manifest.slots if data.slots else (), tokenizer, temperatures, scope, costs)
 
 
 def needed_bytes(manifest: Manifest, configuration: Configuration) -> int:

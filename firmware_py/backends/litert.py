@@ -106,10 +106,11 @@ class LiteRtGraph:
     """One interpreter.
 
     Its bare door - `set_tensor`, `invoke`, `get_tensor`, with the indices in `feeds` and `fetches` -
-    is what benchmarks hold the engine against.
+    is what benchmarks hold the engine against; who goes through it says `forget` before the next `run`.
     """
 
     __slots__ = (
+        "_held",
         "_interpreter",
         "_key",
         "feeds",
@@ -148,6 +149,9 @@ class LiteRtGraph:
         self.invoke: Any = interpreter.invoke
         feeds, fetches = _indices(interpreter, graph)
         self.feeds, self.fetches = tuple(feeds.items()), fetches
+        # What an input holds since the last run. An interpreter keeps its inputs (TFLite's planner never gives
+        # their memory away), so a table that nobody may write is fed once; a delegate's library is not trusted so far.
+        self._held: dict[str, Any] | None = {} if delegate is None else None
 
     def run(self, tensors: Tensors) -> Tensors:
         """Feed and invoke; an output is copied out when it is asked for.
@@ -155,10 +159,15 @@ class LiteRtGraph:
         Raises:
             GraphError: an input is missing or does not fit, or the interpreter failed.
         """
-        set_tensor = self.set_tensor
+        set_tensor, held = self.set_tensor, self._held
         try:
             for name, index in self.feeds:
-                set_tensor(index, tensors[name])
+                tensor = tensors[name]
+                if held is None:
+                    set_tensor(index, tensor)
+                elif held.get(name) is not tensor:
+                    set_tensor(index, tensor)
+                    held[name] = None if tensor.flags.writeable else tensor
             self.invoke()
         except KeyError as error:
             msg = f"graph {self._key} does not get its input {error.args[0]}"
@@ -168,6 +177,11 @@ class LiteRtGraph:
             msg = f"graph {self._key} {state}"
             raise GraphError(msg) from error
         return _Outputs(self.get_tensor, self.fetches)
+
+    def forget(self) -> None:
+        """Feed everything at the next run: somebody else has set inputs."""
+        if self._held is not None:
+            self._held.clear()
 
     def close(self) -> None:
         """Drop the interpreter, and with it the mapping of its file."""

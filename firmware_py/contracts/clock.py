@@ -25,9 +25,8 @@ class SystemClock:
 
     __slots__ = ()
 
-    def now_s(self) -> float:
-        """Monotonic seconds of this machine (one epoch for all processes on Linux)."""
-        return time.monotonic()
+    # Monotonic seconds of this machine (one epoch for all processes on Linux); read some ten times a request.
+    now_s = staticmethod(time.monotonic)
 
     def utc(self) -> datetime:
         """Wall time in UTC."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ MAX_ID_CHARS = 128
 DEFAULT_DEADLINE_S = 2.0
 MAX_DEADLINE_S = 3600.0
 MAX_PRIORITY = 9
+_MAX_TASK_CHARS, _MAX_STAMP_CHARS, _MAX_TOPIC_CHARS, _MAX_RULE_CHARS = 64, 64, 1024, 32
+_LARGEST = sys.float_info.max
 
 
 @record(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class Qos:
     priority: int = 5
     energy_j: float | None = None
     accuracy: str | None = None
+
+
+_NO_QOS = Qos()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,9 @@ def parse_request(data: Any, *, client: str = "", arrived_s: float = 0.0) -> Req
         SchemaError: a field is missing, of the wrong type or out of range.
         VersionError: `v` is another major version.
     """
+    ordinary = _ordinary(data, client, arrived_s)
+    if ordinary is not None:
+        return ordinary
     top = Fields(data, "request")
     version = top.integer("v", low=0)
     if version != WIRE_VERSION:
@@ -118,15 +127,67 @@ def parse_request(data: Any, *, client: str = "", arrived_s: float = 0.0) -> Req
             raise SchemaError(msg)
     return Request(
         id=request_id,
-        task=top.text("task", limit=64),
+        task=top.text("task", limit=_MAX_TASK_CHARS),
         input=dict(inputs),
         qos=_parse_qos(top.object("qos", None)),
-        sent_at=top.text("sent_at", None, limit=64),
+        sent_at=top.text("sent_at", None, limit=_MAX_STAMP_CHARS),
         session=_parse_session(top.object("session", None)),
-        reply_to=top.text("reply_to", None, limit=1024),
+        reply_to=top.text("reply_to", None, limit=_MAX_TOPIC_CHARS),
         client=client,
         arrived_s=arrived_s,
     )
+
+
+def _ordinary(data: Any, client: str, arrived_s: float) -> Request | None:
+    """The request where every field is as the schema wants it, in a third of the time.
+
+    None: something is rare (a session) or wrong, and the long way knows what. A test holds both to one answer.
+    """
+    if type(data) is not dict or type(data.get("v")) is not int or data["v"] != WIRE_VERSION:
+        return None
+    request_id, task, inputs, sent_at = (
+        data.get("id"),
+        data.get("task"),
+        data.get("input"),
+        data.get("sent_at"),
+    )
+    reply_to = data.get("reply_to")
+    if not (
+        type(request_id) is str
+        and 0 < len(request_id) <= MAX_ID_CHARS
+        and type(task) is str
+        and len(task) <= _MAX_TASK_CHARS
+        and type(inputs) is dict
+        and inputs
+        and (sent_at is None or (type(sent_at) is str and len(sent_at) <= _MAX_STAMP_CHARS))
+        and (reply_to is None or (type(reply_to) is str and len(reply_to) <= _MAX_TOPIC_CHARS))
+        and data.get("session") is None
+    ):
+        return None
+    for key, value in inputs.items():
+        if type(key) is not str or type(value) is not str:
+            return None
+    qos = _ordinary_qos(data.get("qos"))
+    if qos is None:
+        return None
+    return Request(request_id, task, inputs, qos, sent_at, None, reply_to, client, arrived_s)
+
+
+def _ordinary_qos(data: Any) -> Qos | None:
+    if data is None:
+        return _NO_QOS
+    if type(data) is not dict:
+        return None
+    deadline_s, priority = data.get("deadline_s"), data.get("priority", 5)
+    energy_j, accuracy = data.get("energy_j"), data.get("accuracy")
+    if (
+        (deadline_s is None or (type(deadline_s) is float and 0.0 <= deadline_s <= MAX_DEADLINE_S))
+        and (type(priority) is int and 0 <= priority <= MAX_PRIORITY)
+        and (energy_j is None or (type(energy_j) is float and 0.0 <= energy_j < _LARGEST))
+        and (accuracy is None or (type(accuracy) is str and len(accuracy) <= _MAX_RULE_CHARS))
+    ):
+        return Qos(deadline_s, priority, energy_j, accuracy)
+    return None
 
 
 def _parse_qos(data: Mapping[str, Any] | None) -> Qos:
@@ -138,7 +199,7 @@ def _parse_qos(data: Mapping[str, Any] | None) -> Qos:
         deadline_s=qos.number("deadline_s", None, low=0.0, high=MAX_DEADLINE_S),
         priority=5 if priority is None else priority,
         energy_j=qos.number("energy_j", None, low=0.0),
-        accuracy=qos.text("accuracy", None, limit=32),
+        accuracy=qos.text("accuracy", None, limit=_MAX_RULE_CHARS),
     )
 
 

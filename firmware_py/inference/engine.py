@@ -152,6 +152,7 @@ class Engine:
         by_label = manifest.out_of_scope_score == "label"
         self.scope = (manifest.out_of_scope_threshold, weights.out_of_scope_index, by_label)
         self.reader = Reader(weights.embedding.width)
+        self._tables: dict[tuple[int, int], dict[str, Any]] = {}
         self._written: dict[tuple[int, tuple[int, ...], str], str] = {}
 
     def run(self, encoded: Encoded, limits: Limits, start_s: float | None = None) -> Outcome:
@@ -171,37 +172,40 @@ class Engine:
         if now_s >= limits.due_s:
             msg = "the deadline was over before the run could start"
             raise DeadlinePassedError(msg)
-        path = self.graph.path(encoded.tokens, limits.widths)
+        tokens, stages = encoded.tokens, self.graph.stages
+        path = self.graph.path(tokens, limits.widths)
         walk = Walk(self, path, encoded, limits, self._feeds(path, encoded))
-        depth = self.graph.stages if limits.max_stages is None else min(limits.max_stages, self.graph.stages)
+        runs = walk.runs
+        depth = stages if limits.max_stages is None else min(limits.max_stages, stages)
         early = path.rungs[0].zeroth.get(rule)
         accepted = early is not None and walk.begins(early)
         while not accepted and walk.goes_on(depth):
-            at = len(walk.runs)
-            accepted = at == self.graph.stages or accepts(walk.verdict, walk.rung.rules[rule][at - 1])
-        at = len(walk.runs)
+            at = len(runs)
+            accepted = at == stages or accepts(walk.verdict, walk.rung.rules[rule][at - 1])
+        at = len(runs)
+        rung, verdict = walk.rung, walk.verdict
         tags: Any = ()
-        if not walk.verdict.out_of_scope:  # nothing is answered, so nothing is tagged
+        if not verdict.out_of_scope:  # nothing is answered, so nothing is tagged
             head = self.weights.heads[at - 1] if at else self.weights.zeroth
             tags = head.tags_of(walk.read, walk.pooled) if head is not None else ()
         record = RunRecord(
-            bundle_sha256=self.weights.sha256,
-            configuration=self._configuration(path, walk.rung, rule),
-            stages=tuple(walk.runs),
-            exit=at,
-            start_s=now_s if start_s is None else start_s,
-            end_s=self.now_s(),
-            tokens=encoded.tokens,
-            truncated_tokens=encoded.truncated,
-            fallback=walk.fallback,
-            simulated=self._simulated,
+            self.weights.sha256,
+            self._written.get((path.bucket, rung.widths, rule)) or self._configuration(path, rung, rule),
+            tuple(runs),
+            at,
+            now_s if start_s is None else start_s,
+            self.now_s(),
+            tokens,
+            encoded.truncated,
+            walk.fallback,
+            self._simulated,
         )
         return Outcome(
             record,
-            walk.verdict,
+            verdict,
             tags,
             walk.widths(),
-            walk.runs[-1].delegate if at else HOST_DELEGATE,
+            runs[-1].delegate if at else HOST_DELEGATE,
             accepted,
             limits.energy_j is not None and walk.expected_j() > limits.energy_j,
         )
@@ -244,17 +248,20 @@ class Engine:
         return self._costs.stage_s(graph, delegate), self._costs.stage_j(graph, delegate)
 
     def _feeds(self, path: Way, encoded: Encoded) -> dict[str, Any]:
+        key = path.bucket, encoded.tokens
+        tables = self._tables.get(key) or self._make_tables(path, encoded.tokens)
+        feeds = tables.copy()
+        feeds["h"] = self.weights.embedding.lookup(encoded.ids, path.bucket)
+        return feeds
+
+    def _make_tables(self, path: Way, tokens: int) -> dict[str, Any]:
+        """What a stage is fed besides rows: the same objects at every length, so that a runner may keep them."""
         cos, sin = position_tables(path.bucket, path.position_dims)
-        return {
-            "h": self.weights.embedding.lookup(encoded.ids, path.bucket),
-            "bias": bias(encoded.tokens, path.bucket, causal=self._causal),
-            "cos": cos,
-            "sin": sin,
-        }
+        given = {"bias": bias(tokens, path.bucket, causal=self._causal), "cos": cos, "sin": sin}
+        tables = self._tables[path.bucket, tokens] = given
+        return tables
 
     def _configuration(self, path: Way, rung: Rung, rule: str) -> str:
-        key = (path.bucket, rung.widths, rule)
-        written = self._written.get(key)
-        if written is None:
-            written = self._written[key] = self.graph.configuration(path, rung, rule)
+        written = self.graph.configuration(path, rung, rule)
+        self._written[path.bucket, rung.widths, rule] = written
         return written

@@ -8,10 +8,12 @@ test holds the two together.
     p  = (mean(n), max(n), n[last])                                  [3d]
     intent = relu(p @ intent_w1 + intent_b1) @ intent_w2 + intent_b2 [C]
     u  = sum over k in -1 … 3 of n[t + k] @ tag_w1[k]  +  max(n[t:]) @ tag_w1[5]  +  p @ tag_pool + tag_b1   [n, m]
-    tags   = argmax(relu(u) @ tag_w2 + tag_b2)                       [n]
+    v  = relu(u), zero beyond both ends
+    w  = v + relu(sum over k in -1, 0, 1 of v[t + k] @ tag_mix[k] + tag_bm)   [n, m]: words hear what their neighbours are
+    tags   = argmax(w @ tag_w2 + tag_b2)                             [n]
 
 Computed are four products: one of the pool for both heads (a one beside the pool meets the biases), one for
-the labels, and where an exit answers, one of all windows and one for the tags.
+the labels, and where an exit answers, one of all windows, one of what they said, and one for the tags.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ __all__ = ["BLOCKS", "INTENT_NAMES", "NAMES", "TAG_NAMES", "WINDOW", "ExitHead",
 Array = npt.NDArray[Any]
 
 INTENT_NAMES = ("intent_w1", "intent_b1", "intent_w2", "intent_b2")
-TAG_NAMES = ("tag_w1", "tag_pool", "tag_b1", "tag_w2", "tag_b2")
+TAG_NAMES = ("tag_w1", "tag_pool", "tag_b1", "tag_mix", "tag_bm", "tag_w2", "tag_b2")
 NAMES = INTENT_NAMES + TAG_NAMES
 _ZERO = np.zeros((), np.float32)
 # OpenBLAS wakes a second thread from m n k > 2^18 on, which costs ten times such a product.
@@ -46,7 +48,7 @@ class ExitHead:
     it tells apart, 0 without a tag head. Shared by threads: it is only read.
     """
 
-    __slots__ = ("_first", "_inner", "_second", "_step", "_tag_first", "_tag_second", "labels", "tag_count", "temperature", "width")  # fmt: skip
+    __slots__ = ("_first", "_inner", "_second", "_tag_first", "_tag_mix", "_tag_second", "labels", "tag_count", "temperature", "width")  # fmt: skip
 
     def __init__(self, arrays: Mapping[str, Array], temperature: float) -> None:
         """Take the arrays of one exit, those of the tag head all or none.
@@ -74,14 +76,15 @@ class ExitHead:
         pooled = [_of_pool(found["intent_w1"], found["intent_b1"])]
         self._inner = pooled[0].shape[1]
         self._second = np.vstack((found["intent_w2"], found["intent_b2"]))
-        self._tag_first = self._tag_second = self._second[:0]
-        self._step = 0
+        self._tag_first = self._tag_mix = self._tag_second = self._second[:0]
         if self.tag_count:
             pooled.append(_of_pool(found["tag_pool"], found["tag_b1"]))
             windows = found["tag_w1"].reshape(BLOCKS * self.width, -1) * np.float32(self.width**0.5)
             self._tag_first = np.ascontiguousarray(np.pad(windows, ((0, 0), (0, 1))))
             self._tag_second = np.vstack((found["tag_w2"], found["tag_b2"]))
-            self._step = max(1, _MOST_PRODUCTS // self._tag_first.size)
+            mix = np.pad(found["tag_mix"], ((0, 0), (0, 1), (0, 1)))
+            mix[1, -1, :-1] = found["tag_bm"]  # the row's own one meets the bias
+            self._tag_mix = np.ascontiguousarray(mix.reshape(-1, mix.shape[-1]))
         self._first = np.ascontiguousarray(np.hstack(pooled))
 
     @classmethod
@@ -122,17 +125,27 @@ class ExitHead:
         return tags
 
     def _tag_logits(self, said: Read, pooled: Array) -> Array:
-        wide, first, step = said.wide(), self._tag_first, self._step
-        if said.n <= step:
-            hidden = wide.dot(first)
-        else:
-            hidden = np.empty((said.n, first.shape[1]), np.float32)
-            for at in range(0, said.n, step):
-                np.dot(wide[at : at + step], first, out=hidden[at : at + step])
+        n, size = said.n, len(pooled)
+        room = np.zeros((n + 2, size), np.float32)  # a row of zeros beyond both ends
+        hidden = room[1:-1]
+        _product(said.wide(), self._tag_first, hidden)
         np.add(hidden, pooled, out=hidden)
         np.maximum(hidden, _ZERO, out=hidden)
-        logits: Array = hidden.dot(self._tag_second)
+        step = room.itemsize
+        beside = np.ndarray((n, 3 * size), np.float32, room, strides=(size * step, step))
+        mixed = np.empty((n, size), np.float32)
+        _product(beside, self._tag_mix, mixed)
+        np.maximum(mixed, _ZERO, out=mixed)
+        np.add(mixed, hidden, out=mixed)
+        logits: Array = mixed.dot(self._tag_second)
         return logits
+
+
+def _product(rows: Array, matrix: Array, out: Array) -> None:
+    """rows @ matrix, in parts that OpenBLAS computes on this thread."""
+    step = max(1, _MOST_PRODUCTS // matrix.size)
+    for at in range(0, len(rows), step):
+        np.dot(rows[at : at + step], matrix, out=out[at : at + step])
 
 
 def load_arrays(npz: bytes) -> dict[str, Array]:
@@ -176,7 +189,7 @@ def _shapes(found: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
         (m,), (tags,) = (found[name].shape for name in ("tag_b1", "tag_b2"))
         shapes |= {
             "tag_w1": (BLOCKS, pooled // 3, m), "tag_pool": (pooled, m), "tag_b1": (m,),
-            "tag_w2": (m, tags), "tag_b2": (tags,),
+            "tag_mix": (3, m, m), "tag_bm": (m,), "tag_w2": (m, tags), "tag_b2": (tags,),
         }  # fmt: skip
     return shapes
 

@@ -158,14 +158,14 @@ class IntentTask:
 def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> list[tuple[int, int, int]]:
     """Tags as (slot, start, end) in code points; no row of tags is illegal."""
     out: list[tuple[int, int, int]] = []
-    ids, spans, last = pieces.ids, pieces.spans, len(pieces.ids) - 1
+    ids, last = pieces.ids, min(len(tags), len(pieces.ids)) - 1
     open_slot, begin = -1, 0  # the slot of the word before, where this word begins
-    for place, (start, end) in enumerate(spans):
+    for place, (tag, (start, end)) in enumerate(zip(tags, pieces.spans, strict=False)):
         if ids[place] not in continues:
             begin = start
         if place < last and ids[place + 1] in continues:
             continue
-        slot = int(tags[place]) - 1
+        slot = int(tag) - 1
         if slot >= 0 and slot == open_slot:
             out[-1] = (slot, out[-1][1], end)
         elif slot >= 0:

@@ -136,6 +136,8 @@ def _head() -> dict[str, Any]:
         "tag_w1": tags,
         "tag_pool": zeros((3 * _D, 2), np.float32),
         "tag_b1": zeros(2, np.float32),
+        "tag_mix": zeros((3, 2, 2), np.float32),
+        "tag_bm": zeros(2, np.float32),
         "tag_w2": np.array([[0, 1], [0, 0]], np.float32),
         "tag_b2": np.array([0.5, 0], np.float32),
     }

@@ -11,6 +11,7 @@ import logging
 import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from firmware_py.contracts.clock import Clock
 from firmware_py.contracts.errors import (
@@ -154,14 +155,15 @@ class Endpoint:
         if standing != "new":
             self._send(asker, standing, request.deadline_s)
             return
-        if not self._transport.backlog():
-            reply = self._agent.try_inline(request)
-            if reply is not None:
-                self.counts.inline += 1
-                self._answer(key, reply, request.deadline_s)
-                return
-        self.counts.queued += 1
         deadline_s = request.deadline_s
+
+        def answer(reply: Reply) -> None:
+            self.counts.inline += 1
+            self._answer(key, reply, deadline_s)
+
+        if not self._transport.backlog() and self._agent.try_inline(request, answer):
+            return
+        self.counts.queued += 1
         self._agent.submit(
             request,
             lambda reply: self._transport.call_soon(lambda: self._answer(key, reply, deadline_s)),
@@ -197,14 +199,14 @@ class _Read:
 
 
 def _read(message: Message, client: str, arrived_s: float) -> _Read:
-    found = _Read()
+    data: Any = None
     try:
         data = decode_payload(message.payload, message.content_type)
-        found.request_id, found.reply_to = salvage(data)
-        found.request = parse_request(data, client=client, arrived_s=arrived_s)
+        request = parse_request(data, client=client, arrived_s=arrived_s)
     except RequestError as error:
-        found.error = error
-    return found
+        request_id, reply_to = salvage(data)
+        return _Read(None, request_id, reply_to, error)
+    return _Read(request, request.id, request.reply_to)
 
 
 def stale(request: Request, now: datetime) -> DeadlinePassedError | None:

@@ -56,9 +56,12 @@ class ScriptedAgent:
             time=Timing(0.0, 0.0),
         )
 
-    def try_inline(self, request: Request) -> Reply | None:
+    def try_inline(self, request: Request, on_reply: OnReply) -> bool:
         """Answer now unless told to queue or the worker is held."""
-        return self.answer(request) if self.inline and self.hold.is_set() and self._queue.empty() else None
+        if not (self.inline and self.hold.is_set() and self._queue.empty()):
+            return False
+        on_reply(self.answer(request))
+        return True
 
     def submit(self, request: Request, on_reply: OnReply) -> None:
         """Queue, or refuse at once when full."""

@@ -37,7 +37,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
-_decode_json = json.JSONDecoder(parse_constant=_no_constant).decode
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def media_type(content_type: str | None) -> str:
@@ -148,6 +148,15 @@ def _from_json(payload: bytes) -> Any:
     if b"\\u" in payload:
         _check_surrogates(data)
     return data
+
+
+def _decode_json(text: str) -> Any:
+    """As `decode`, which looks for blanks before and behind first; few senders leave any."""
+    if text.startswith("{"):
+        data, end = _JSON.raw_decode(text)
+        if end == len(text):
+            return data
+    return _JSON.decode(text)
 
 
 def _json_depth(payload: bytes) -> int:

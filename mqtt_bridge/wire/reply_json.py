@@ -1,6 +1,6 @@
 """A reply in JSON, with the parts that repeat kept as text.
 
-A node's replies share their model and a few routes; encoding those once saves two fifths of the whole
+A node's replies share their model and a few routes, which are encoded once; what changes stands in templates
 (8.0 to 4.6 µs, warm, on a 2-core x86_64 machine). A test holds the bytes to `Reply.to_dict`.
 """
 
@@ -9,10 +9,15 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections.abc import Mapping
 from json.encoder import encode_basestring
+from typing import Any
 
 from firmware_py.contracts.reply import Energy, ModelRef, Reply, Route
 from firmware_py.contracts.request import WIRE_VERSION
+
+_RESULT = ("label", "confidence", "slots")
+_SLOT = ("name", "value", "text", "start", "end")
 
 encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -26,23 +31,52 @@ def reply_json(reply: Reply) -> str:
     if reply.error is not None:
         return encode(reply.to_dict())
     request_id = "null" if reply.id is None else encode_basestring(reply.id)
-    result = "null" if reply.result is None else encode(reply.result)
-    queue_s, run_s = _number(reply.time.queue_s), _number(reply.time.run_s)
+    route, model, time = reply.route, reply.model, reply.time
+    said = "null" if model is None else _model(model.name, model.version, model.sha256)
+    went = _route(
+        route.node, route.exit, route.exits, route.widths, route.delegate, route.cache, route.fallback,
+        route.configuration, route.truncated_tokens, route.over_budget, route.simulated,
+    )  # fmt: skip
     return (
-        f'{{"v":{WIRE_VERSION},"id":{request_id},"status":"{reply.status}","result":{result},'
-        f'"model":{_model(reply.model)},"route":{_route(reply.route)},'
-        f'"time":{{"queue_s":{queue_s},"run_s":{run_s}}},"energy":{_energy(reply.energy)}}}'
+        f'{{"v":{WIRE_VERSION},"id":{request_id},"status":"{reply.status}","result":{_result(reply.result)},'
+        f'"model":{said},"route":{went},"time":{{"queue_s":{_number(time.queue_s)},'
+        f'"run_s":{_number(time.run_s)}}},"energy":{_energy(reply.energy)}}}'
     )
 
 
+def _result(result: Mapping[str, Any] | None) -> str:
+    """An answer of kind `intent` as a template; slots that name a thing of the house, and other kinds, encoded."""
+    if result is None:
+        return "null"
+    if tuple(result) != _RESULT:
+        return encode(result)
+    slots = ",".join([_slot(slot) for slot in result["slots"]])
+    return (
+        f'{{"label":{encode_basestring(result["label"])},"confidence":{_number(result["confidence"])},'
+        f'"slots":[{slots}]}}'
+    )
+
+
+def _slot(slot: Mapping[str, Any]) -> str:
+    if tuple(slot) != _SLOT:
+        return encode(slot)
+    value = slot["value"]
+    written = encode_basestring(value) if type(value) is str else _number(value)
+    return (
+        f'{{"name":{encode_basestring(slot["name"])},"value":{written},"text":{encode_basestring(slot["text"])},'
+        f'"start":{slot["start"]},"end":{slot["end"]}}}'
+    )
+
+
+# The caches are asked with plain values: hash and comparison of a record are Python's, those of a tuple are C's.
 @functools.lru_cache(maxsize=64)
-def _model(model: ModelRef | None) -> str:
-    return encode(Reply(None, "ok", Route(""), model=model).to_dict()["model"])
+def _model(name: str, version: str, sha256: str) -> str:
+    return encode(Reply(None, "ok", Route(""), model=ModelRef(name, version, sha256)).to_dict()["model"])
 
 
 @functools.lru_cache(maxsize=256)
-def _route(route: Route) -> str:
-    return encode(Reply(None, "ok", route).to_dict()["route"])
+def _route(*fields: Any) -> str:
+    return encode(Reply(None, "ok", Route(*fields)).to_dict()["route"])
 
 
 def _energy(energy: Energy) -> str:

@@ -7,7 +7,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_py.contracts.configuration import parse_configuration
@@ -62,6 +62,26 @@ def _with(data: Any, path: tuple[Any, ...], value: Any) -> Any:
         inner = inner[step]
     inner[path[-1]] = value
     return out
+
+
+@pytest.mark.parametrize("path", [path for path in _paths(REQUEST) if "session" not in path])
+@given(value=anything | st.sampled_from([0, 1, 2.0, 9, 10, True, 3600, 1e308, "", "x" * 129, {}, {"a": "b"}]))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_short_way_through_a_request_says_what_the_long_one_says(
+    path: tuple[Any, ...], value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = _with({**REQUEST, "session": None}, path, value)
+
+    def said() -> Any:
+        try:
+            return parse_request(data, client="c", arrived_s=1.0)
+        except CiuicError as error:
+            return type(error), error.message
+
+    short = said()
+    with monkeypatch.context() as patch:
+        patch.setattr("firmware_py.contracts.request._ordinary", lambda *_: None)
+        assert said() == short
 
 
 @given(anything)

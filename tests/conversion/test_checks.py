@@ -78,5 +78,11 @@ def test_the_scope_threshold_turns_away_few_of_ours(by_label: bool) -> None:
     assert (score[1000:] >= scope.threshold).mean() > 0.9
 
 
+def test_a_threshold_is_not_rounded_below_the_rows_that_it_spares() -> None:
+    logits = np.tile([0.0, 0.0, -0.0431], (40, 1))  # all of one score: 0.323825
+    scope = scope_of(logits, 1.0, np.zeros(40, bool), 2, Strangeness())
+    assert not judge_rows(logits, 1.0, scope).outside.any()
+
+
 def test_a_task_without_foreign_rows_turns_nothing_away() -> None:
     assert scope_of(np.zeros((3, 2)), 1.0, np.zeros(3, bool), None, Strangeness()) == Scope()

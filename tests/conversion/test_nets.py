@@ -102,7 +102,7 @@ def test_int8_heads_are_within_half_a_step_of_the_weights() -> None:
     head = Head(128, 5, 3)
     arrays = head.arrays()
     assert {name for name in arrays if arrays[name].dtype == np.int8} == {
-        "intent_w1", "intent_w2", "tag_w1", "tag_pool", "tag_w2"
+        "intent_w1", "intent_w2", "tag_w1", "tag_pool", "tag_mix", "tag_w2"
     }  # fmt: skip
     assert arrays["tag_w1_scale"].shape == (6, 1, 64)
     for name in ("intent_w1", "tag_w1"):

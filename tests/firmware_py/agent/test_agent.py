@@ -241,13 +241,27 @@ def test_inline_only_when_nothing_waits_and_runs_are_short(make: Make) -> None:
     node = make(gate)
     node.submit(ask(number=0), inbox)
     assert gate.entered.wait(WAIT_S)
-    assert node.try_inline(ask(number=1)) is None
+    assert not node.try_inline(ask(number=1), inbox)
     gate.open.set()
     inbox.wait(1)
     node = make(inline_s=1.0)
-    assert code(node.try_inline(ask(number=2))) is None
+    assert node.try_inline(ask(number=2), inbox)
+    assert code(inbox.replies[1]) is None
     node = make(inline_s=0.0)
-    assert node.try_inline(ask(number=3)) is None
+    assert not node.try_inline(ask(number=3), inbox)
+
+
+def test_an_inline_answer_is_out_before_it_teaches_anything(make: Make) -> None:
+    told: list[str] = []
+
+    def learn(record: RunRecord) -> None:
+        told.append("learned")
+        raise ValueError
+
+    node = make(inline_s=1.0, learn=learn)
+    assert node.try_inline(ask(), lambda reply: told.append(str(reply.status)))
+    assert told == ["ok", "learned"]
+    assert code(node.answer(ask(number=2))) is None
 
 
 def test_several_slots_answer_at_the_same_time(make: Make) -> None:

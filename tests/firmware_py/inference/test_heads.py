@@ -27,7 +27,8 @@ def arrays(seed: int = 0) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     shapes = {
         "intent_w1": (3 * D, Q), "intent_b1": (Q,), "intent_w2": (Q, LABELS), "intent_b2": (LABELS,),
-        "tag_w1": (6, D, M), "tag_pool": (3 * D, M), "tag_b1": (M,), "tag_w2": (M, TAGS), "tag_b2": (TAGS,),
+        "tag_w1": (6, D, M), "tag_pool": (3 * D, M), "tag_b1": (M,),
+        "tag_mix": (3, M, M), "tag_bm": (M,), "tag_w2": (M, TAGS), "tag_b2": (TAGS,),
     }  # fmt: skip
     return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
 
@@ -71,18 +72,25 @@ def test_kept_buffers_answer_as_fresh_ones_whatever_was_read_before() -> None:
         assert (head.tags_of(said, pooled) == head.tags(rows, n)).all()
 
 
-def test_a_long_text_is_tagged_as_the_formula_says() -> None:
-    """So long that the product of all windows is made in parts."""
+@pytest.mark.parametrize(("n", "m"), [(1, M), (9, M), (9, 1200)])
+def test_tags_are_as_the_formula_says(n: int, m: int) -> None:
+    """Also of one word, and with products so large that they are made in parts."""
     random = np.random.default_rng(3)
-    given = arrays() | {"tag_w1": random.standard_normal((5, D, 1200)).astype(np.float32)}
-    given |= {"tag_pool": np.zeros((3 * D, 1200), np.float32), "tag_b1": np.zeros(1200, np.float32)}
-    given |= {"tag_w2": random.standard_normal((1200, TAGS)).astype(np.float32)}
-    rows = random.standard_normal((9, D)).astype(np.float32)
+    shapes = {"tag_w1": (6, D, m), "tag_pool": (3 * D, m), "tag_b1": (m,), "tag_mix": (3, m, m), "tag_bm": (m,)}
+    a = arrays() | {
+        name: (random.standard_normal(shape) / shape[0]).astype(np.float32)
+        for name, shape in (shapes | {"tag_w2": (m, TAGS)}).items()
+    }
+    rows = random.standard_normal((n, D)).astype(np.float32)
     normed = rows / np.sqrt(np.square(rows).mean(1, keepdims=True) + 1e-5)
     beside = np.vstack((np.zeros((1, D)), normed, np.zeros((3, D))))
-    hidden = sum(beside[k : k + 9] @ given["tag_w1"][k] for k in range(5))
-    wanted = np.maximum(hidden, 0.0) @ given["tag_w2"] + given["tag_b2"]
-    np.testing.assert_allclose(ExitHead(given, 1.0).tag_logits(rows, 9), wanted, rtol=1e-3, atol=1e-2)
+    u = sum(beside[k : k + n] @ a["tag_w1"][k] for k in range(5))
+    u = u + np.stack([normed[t:].max(0) for t in range(n)]) @ a["tag_w1"][5]
+    v = np.maximum(u + np.concatenate((normed.mean(0), normed.max(0), normed[-1])) @ a["tag_pool"] + a["tag_b1"], 0.0)
+    near = np.pad(v, ((1, 1), (0, 0)))
+    w = v + np.maximum(sum(near[k : k + n] @ a["tag_mix"][k] for k in range(3)) + a["tag_bm"], 0.0)
+    wanted = w @ a["tag_w2"] + a["tag_b2"]
+    np.testing.assert_allclose(ExitHead(a, 1.0).tag_logits(rows, n), wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
 
 
 def test_without_slots_nothing_is_tagged() -> None:

@@ -104,12 +104,19 @@ def test_errors_do_not_quote_the_payload() -> None:
         assert caught.value.__cause__ is None
 
 
+SLOTS = st.fixed_dictionaries(
+    {"name": TEXT, "value": TEXT | st.integers() | st.floats(-1e9, 1e9) | st.booleans(), "text": TEXT, "start": st.just(3), "end": st.just(5)},
+    optional={"id": TEXT},
+)  # fmt: skip
+ANSWERS = st.fixed_dictionaries(
+    {"label": TEXT, "confidence": st.floats(0, 1), "slots": st.lists(SLOTS, max_size=3)}
+)
 NUMBERS = st.none() | st.floats(0, 1e9) | st.integers(0, 10**6)
 
 
 @given(
     request_id=st.none() | TEXT,
-    result=st.none() | st.dictionaries(TEXT, PLAIN, max_size=3),
+    result=st.none() | st.dictionaries(TEXT, PLAIN, max_size=3) | ANSWERS,
     texts=st.tuples(TEXT, TEXT, TEXT),
     numbers=st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
     failed=st.booleans(),

@@ -1,0 +1,60 @@
+"""From what was said of sentences to a lattice of verdicts: the one way of builds, variants and trade-offs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from conversion.check.answers import LatticeAnswers, Prefix
+from conversion.check.cascade import Lattice, Scope, judged
+from conversion.check.compute import Compute, HeadShape, Lengths, TrunkShape, compute, head_shape
+from conversion.check.rows import lengths_of, slot_table, truth_of
+from conversion.data.sentence import Sentence
+from firmware_py.tasks.text import WordPiece
+
+if TYPE_CHECKING:
+    from conversion.nets.student import Student
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What decides about compute: sizes of a stage and of a head, the widths of each length bucket, the depth."""
+
+    trunk: TrunkShape
+    head: HeadShape
+    widths: Mapping[int, Sequence[int]]
+    stages: int
+
+    @classmethod
+    def of(cls, student: Student, widths: Mapping[int, Sequence[int]]) -> Costs:
+        """A student's; all its heads have one form."""
+        dims = student.trunk.dims
+        trunk = TrunkShape(dims.d, dims.heads, dims.latent, dims.rope, dims.ffn, dims.layers)
+        return cls(trunk, head_shape(student.heads[0].arrays()), widths, dims.stages)
+
+    def macs(self, lengths: Lengths) -> Compute:
+        """Of every part of every text's run."""
+        return compute(self.trunk, self.head, lengths, self.widths, self.stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Everything about a model that its verdicts depend on besides the rows; `slots` empty: they are not counted."""
+
+    labels: Sequence[str]
+    slots: Sequence[str]
+    tokenizer: WordPiece
+    temperatures: Mapping[Prefix, float]
+    scope: Scope
+    costs: Costs
+
+    def lattice(self, rows: Sequence[Sentence], said: LatticeAnswers) -> Lattice:
+        """Judge what was said of these rows at every prefix."""
+        macs = self.costs.macs(lengths_of(rows, self.tokenizer, tuple(self.costs.widths)))
+        counted = (
+            slot_table(rows, said.tags, self.slots, self.tokenizer) if self.slots and said.tags else None
+        )
+        return judged(
+            said.logits, self.temperatures, self.scope, (truth_of(rows, self.labels), macs, counted)
+        )

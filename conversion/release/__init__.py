@@ -1,0 +1,7 @@
+"""One recipe of a trained student: run, calibrate, gate, bundle, sign - and what its report says.
+
+    listen -> judge -> ways -> write, figures
+
+Every choice is made on the split that is for it (`conversion/data/task.py`); the report split is only
+measured. Figures come from the recipe's own files in the recipe's own runtime.
+"""

@@ -1,0 +1,125 @@
+"""Which ways through the lattice a bundle offers: exit rules, width combinations, the zeroth exit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from conversion.check import cascade
+from conversion.check.answers import LatticeAnswers, Prefix
+from conversion.check.calibrate import preset_rules, scope_of, temperatures
+from conversion.check.judge import Costs, Judge
+from conversion.check.risk import RULES, Risk
+from conversion.check.rows import truth_of
+from conversion.export.lattice import widths_by_bucket
+from conversion.release.listen import Trained
+from conversion.study import choose
+from firmware_py.contracts.manifest import Variant
+from firmware_py.tasks.text import WordPiece
+
+ZEROTH_LOSS = 0.005  # accuracy on the selection split: half of what risk-1 may harm
+
+Lattices = Mapping[str, cascade.Lattice]
+
+
+def judge_of(trained: Trained, tokenizer: WordPiece, sides: Mapping[str, LatticeAnswers]) -> Judge:
+    """Temperatures and the scope threshold from their split: the rows that test the rules have no part in it."""
+    data, said = trained.data, sides["temperature"]
+    truth = truth_of(data.temperature, data.labels)
+    found = temperatures(said.logits, truth.target)
+    full = trained.full
+    scope = scope_of(said.logits[full], found[full], ~truth.inside, data.scope_index, trained.strangeness)
+    costs = Costs.of(trained.student, widths_by_bucket())
+    return Judge(data.labels, data.slots, tokenizer, found, scope, costs)
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What was chosen: rules at full width, thresholds of exit 0 for those that ask it, and by compute budget.
+
+    `risks`: the risk control behind each configuration that has one.
+    """
+
+    full: Prefix
+    rules: Mapping[str, tuple[float, ...]]
+    zeroth: Mapping[str, float]
+    best: Mapping[float, cascade.Configuration]
+    risks: Mapping[cascade.Configuration, Risk]
+
+    @property
+    def asks_zeroth(self) -> bool:
+        """Whether any of them asks exit 0: else its head is not shipped."""
+        return bool(self.zeroth) or any(way.rule.zeroth is not None for way in self.best.values())
+
+    def by_rule(self) -> dict[str, cascade.Configuration]:
+        """Every rule at full width by name, and `full`: the last exit answers everything."""
+        rules = [cascade.Rule(name, row, self.zeroth.get(name)) for name, row in self.rules.items()]
+        last = cascade.static(len(self.full), len(self.full))
+        return {rule.name: cascade.Configuration(self.full, rule) for rule in rules} | {
+            "full": cascade.Configuration(self.full, last)
+        }
+
+
+def find_ways(lattices: Lattices) -> Ways:
+    """Risk rules are tested on the thresholds' rows; everything else is chosen on those of selection."""
+    tests, selection = lattices["thresholds"], lattices["selection"]
+    widths = sorted({p for p in tests.verdicts if len(p) == tests.depth}, reverse=True)
+    found = choose.candidates(widths, tests)
+    rules, zeroth = _rules(found, selection, widths[0])
+    return Ways(widths[0], rules, zeroth, _front(found, selection), found.risks)
+
+
+def shipped_variants(
+    ways: Ways, report: cascade.Lattice, temperature: Mapping[Prefix, float]
+) -> tuple[Variant, ...]:
+    """The calibration of other widths than the full one: uniform ones and those that a budget's best way has."""
+    uniform = sorted(
+        {p for p in report.verdicts if len(p) == report.depth and len(set(p)) == 1}, reverse=True
+    )
+    out = []
+    for widths in dict.fromkeys([*uniform, *(way.widths for way in ways.best.values())]):
+        if widths == ways.full:
+            continue
+        tested = [way.rule for way in ways.risks if way.widths == widths and "+z" not in way.rule.name]
+        out.append(
+            Variant(
+                widths=widths,
+                temperatures=tuple(temperature[widths[:n]] for n in range(1, len(widths) + 1)),
+                exit_rules=preset_rules(len(widths)) | {rule.name: rule.thresholds for rule in tested},
+                accuracy=accuracy(report, widths),
+                macs=int(report.compute.upto(widths, zeroth=False)[-1].mean()),
+            )
+        )
+    return tuple(out)
+
+
+def accuracy(lattice: cascade.Lattice, prefix: Prefix) -> float:
+    """Of one exit alone, in scope, templates weighing the same."""
+    known = lattice.truth.inside
+    return round(cascade.weighted(lattice.right[prefix][known], lattice.truth.weight[known]), 5)
+
+
+def _rules(
+    found: choose.Candidates, selection: cascade.Lattice, full: Prefix
+) -> tuple[dict[str, tuple[float, ...]], dict[str, float]]:
+    """Presets and risk rules at full width; the zeroth exit joins a risk rule where it moves the front."""
+    rules = preset_rules(len(full))
+    zeroth: dict[str, float] = {}
+    risky = {c.rule.name: c for c in found.risks if c.widths == full}
+    for name in RULES:
+        plain, early = risky[name], risky.get(f"{name}+z")
+        rules[name] = plain.rule.thresholds
+        if early is None or early.rule.zeroth is None or early.rule.zeroth > 1.0:
+            continue
+        scores = choose.score(selection, [plain, early])
+        cheaper = scores.ratio[1] < scores.ratio[0]
+        if cheaper and scores.goodness[1] >= scores.goodness[0] - ZEROTH_LOSS:
+            rules[name], zeroth[name] = early.rule.thresholds, early.rule.zeroth
+    return rules, zeroth
+
+
+def _front(found: choose.Candidates, selection: cascade.Lattice) -> dict[float, cascade.Configuration]:
+    """The best configuration within each compute budget that one can be had for."""
+    scores = choose.score(selection, found.configurations)
+    best = {ratio: choose.best_within(scores, ratio) for ratio in choose.RATIOS}
+    return {ratio: found.configurations[number] for ratio, number in best.items() if number is not None}

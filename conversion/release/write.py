@@ -1,0 +1,121 @@
+"""From a trained student and one recipe's graphs to a signed bundle and its part of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from conversion.check import cascade, golden
+from conversion.check.calibrate import DEFAULT
+from conversion.check.judge import Judge
+from conversion.check.parity import Parity, Rules, gate
+from conversion.export import accelerators
+from conversion.export.bundle import Contents, Exits, Model, bundle
+from conversion.export.sizes import sizes
+from conversion.release.figures import figures_of, save_report_rows
+from conversion.release.listen import SPLITS, Heard, Target, Trained, compared, listen
+from conversion.release.ways import Ways, accuracy, find_ways, judge_of, shipped_variants
+from firmware_py.bundles.sign import sign_file
+from firmware_py.tasks.text import WordPiece
+
+
+def release(trained: Trained, target: Target) -> dict[str, Any]:
+    """Write one signed bundle and return its part of the report.
+
+    Raises:
+        ConversionError: the recipe is not what torch says; nothing is written.
+        ToolMissingError: its runtime's environment is not there.
+    """
+    data, tokenizer = trained.data, WordPiece(list(trained.pieces))
+    heard = listen(trained, target, tokenizer)
+    judge = judge_of(trained, tokenizer, heard.sides)
+    lattices = {side: judge.lattice(data.split(side), heard.sides[side]) for side in SPLITS}
+    ways, report = find_ways(lattices), lattices["report"]
+    parity = compared(trained, target, tokenizer, heard, _gate_rules(judge, ways))
+    for one in parity:
+        gate(one)
+
+    figures = figures_of(data, report, heard.sides, (judge, ways))
+    compiled = accelerators.describe(target.recipe, target.graphs, target.root)
+    exits = _exits(judge, ways, report)
+    written = bundle(
+        Contents(
+            model=Model(
+                data.name, data.task, data.languages, data.labels, data.slots, trained.student.trunk.dims
+            ),
+            recipe=target.recipe,
+            graphs=target.graphs,
+            ops=heard.probed.ops,
+            parts=trained.parts,
+            golden=_golden(heard, tokenizer, parity, exits),
+            exits=exits,
+            provenance={
+                **trained.provenance,
+                "figures": figures["rules"][DEFAULT],
+                **({"accelerator": compiled} if compiled else {}),
+            },
+        ),
+        target.path,
+    )
+    if target.key is not None:
+        sign_file(target.path, target.key)
+    seed = trained.provenance["settings"]["seed"]  # the seeds of a public set share their folder
+    save_report_rows(
+        trained.parts.parent / f"rows-{target.recipe}-{seed}.npz", data.hashes()["report"], report, ways
+    )
+    return {
+        "bundle": target.path.name,
+        "sha256": written.sha256,
+        "sizes": sizes(written.manifest, target.path.stat().st_size).to_dict(),
+        "parity": [one.to_dict() for one in parity],
+        "temperatures": {
+            "-".join(map(str, p)) or "0": t for p, t in judge.temperatures.items() if p == ways.full[: len(p)]
+        },
+        "scope": asdict(judge.scope),
+        "risk": {str(c): r.to_dict() for c, r in ways.risks.items() if c.widths == ways.full},
+        "zeroth_kept": ways.asks_zeroth,
+        "zeroth_rules": ways.zeroth,
+        "accelerator": compiled,
+        **figures,
+        "front": {str(ratio): str(way) for ratio, way in ways.best.items()},
+    }
+
+
+def _by_exit(judge: Judge, ways: Ways) -> tuple[float, ...]:
+    """The temperatures of exits 1 … S at full width."""
+    return tuple(judge.temperatures[ways.full[:n]] for n in range(1, len(ways.full) + 1))
+
+
+def _gate_rules(judge: Judge, ways: Ways) -> Rules:
+    """What the gate decides by."""
+    scope = judge.scope
+    return Rules(
+        _by_exit(judge, ways),
+        ways.rules[DEFAULT],
+        scope.threshold,
+        scope.index,
+        score_by_label=scope.by_label,
+    )
+
+
+def _exits(judge: Judge, ways: Ways, report: cascade.Lattice) -> Exits:
+    """What the manifest says of exits and widths."""
+    return Exits(
+        temperatures=_by_exit(judge, ways),
+        rules=ways.rules,
+        default_rule=DEFAULT,
+        accuracy=tuple(accuracy(report, ways.full[:n]) for n in range(1, len(ways.full) + 1)),
+        scope_threshold=judge.scope.threshold,
+        zeroth=judge.temperatures[()] if ways.asks_zeroth else None,
+        zeroth_rules=ways.zeroth,
+        variants=shipped_variants(ways, report, judge.temperatures),
+        scope_score="label" if judge.scope.by_label else "confidence",
+    )
+
+
+def _golden(heard: Heard, tokenizer: WordPiece, parity: Sequence[Parity], exits: Exits) -> bytes:
+    """The bundle's own test: twice as far from torch as any runtime was is still right."""
+    tolerance = 2 * max(one.max_logit_error for one in parity)
+    form = golden.Form(tokenizer, tolerance, tuple(one.widths for one in exits.variants[:3]))
+    return golden.golden_bytes(heard.probes[: heard.own], heard.probed.part(slice(0, heard.own)), form)

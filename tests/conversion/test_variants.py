@@ -1,0 +1,42 @@
+"""What is measured of a student that is trained to be compared with."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip(
+    "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
+)
+
+from pathlib import Path
+
+from conversion.data.sentence import Sentence
+from conversion.data.task import TaskData
+from conversion.nets.deepseek_lite import Dims
+from conversion.nets.student import Student
+from conversion.train.batches import encode
+from conversion.train.course import Course
+from conversion.train.distil import Settings
+from conversion.variants import measure
+from firmware_py.tasks.text import WordPiece
+
+PIECES = ("[PAD]", "[UNK]", "turn", "on", "off", "lamp", "fan")
+ROWS = tuple(Sentence(f"turn {what} {thing}", what) for what in ("on", "off") for thing in ("lamp", "fan"))
+
+
+@pytest.mark.parametrize("slots", [(), ("name",)])
+@pytest.mark.parametrize(("exits", "stages"), [(False, 1), (False, 2), (False, 3), (True, 2)])
+def test_exits_that_no_loss_reached_are_not_listed(exits: bool, stages: int, slots: tuple[str, ...]) -> None:
+    data = TaskData("t", "t", ("en",), ("off", "on"), slots, ROWS, ROWS, ROWS, ROWS, ROWS)
+    torch.manual_seed(0)
+    dims = Dims(len(PIECES), d=16, heads=4, latent=4, rope=4, ffn=16, stages=stages, dropout=0.0)
+    student = Student(dims, 2, len(slots)).eval()
+    side = encode(ROWS, WordPiece(list(PIECES)), data.labels, data.slots)
+    course = Course(data, PIECES, side, Path(), 6, ())
+    figures, rows = measure(course, student, Settings(0, stages=stages, exits=exits, sandwich=exits))
+    listed = range(stages + 1) if exits else [stages]
+    assert set(figures["exits"]) == set(map(str, listed))
+    assert set(rows.systems) == {f"exit-{number}" for number in listed}
+    last = figures["exits"][str(stages)]
+    assert figures["widths"]["4"]["accuracy"] == last["accuracy"]
+    assert rows.systems[f"exit-{stages}"].right.mean() == pytest.approx(last["accuracy"], abs=1e-5)

@@ -37,7 +37,6 @@ from conversion.release.listen import Target, Trained
 from conversion.release.write import release
 from conversion.train.course import Course, learn, prepare
 from conversion.train.distil import Settings
-from conversion.train.general import SETS as GENERAL_SETS
 from conversion.train.general import GeneralSettings, general_start
 from conversion.train.plans import PLANS, Plan
 from conversion.train.teacher import Tell, model_folder, read_vocabulary
@@ -173,12 +172,17 @@ def _general(plan: Plan, job: Job, bench: Workbench) -> Path | None:
     """The general stage's weights where its sets are at hand and the plan has MiniLM as teacher."""
     if plan.larger is not None or job.data is None:
         return None
-    if not all((job.data / name / "train.jsonl").is_file() for name in GENERAL_SETS):
+    if not all((job.data / name / "train.jsonl").is_file() for name in plan.general.sets):
         return None
     own = Workbench(
-        job.root / ".ciuic" / "build" / "general-0", bench.clock, bench.say, {"pool": 220.0, "general": 400.0}
+        job.root / ".ciuic" / "build" / f"general-{plan.general.name}",
+        bench.clock,
+        bench.say,
+        {"pool": 400.0, "general": 1400.0},
     )
-    return general_start(job.data, own, GeneralSettings(), plan.settings.layers)
+    return general_start(
+        job.data, own, plan.general, GeneralSettings(epochs=plan.general.epochs), plan.settings.layers
+    )
 
 
 def _baselines(data: TaskData, name: str) -> dict[str, Any]:

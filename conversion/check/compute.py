@@ -90,7 +90,9 @@ def tag_macs(head: HeadShape, d: int, tokens: Array | int) -> Array:
         return np.zeros_like(n)
     seen = n + sum(np.maximum(n - abs(shift), 0) for shift in WINDOW)
     mixed = (3 * n - 2) * head.tag_hidden**2
-    macs: Array = seen * d * head.tag_hidden + 3 * d * head.tag_hidden + mixed + n * head.tag_hidden * head.tags
+    macs: Array = (
+        seen * d * head.tag_hidden + 3 * d * head.tag_hidden + mixed + n * head.tag_hidden * head.tags
+    )
     return macs
 
 

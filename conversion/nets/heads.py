@@ -62,7 +62,10 @@ class Head(nn.Module):
         for weight, block in zip(self.tag_w1, seen, strict=True):
             tags = tags + block @ weight
         tags = torch.relu(tags) * mask[..., None]
-        heard = sum((_shift(tags, shift) @ weight for weight, shift in zip(self.tag_mix, (-1, 0, 1), strict=True)), self.tag_bm)
+        heard = sum(
+            (_shift(tags, shift) @ weight for weight, shift in zip(self.tag_mix, (-1, 0, 1), strict=True)),
+            self.tag_bm,
+        )
         return Said(logits, self.drop(tags + torch.relu(heard)) @ self.tag_w2 + self.tag_b2, pool)
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -46,23 +46,24 @@ SHARPNESS = 0.1  # of the softmax over likenesses in a batch
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Whose training texts the general stage reads, and how many more are made from each of them."""
+    """Whose training texts the general stage reads, how many more are made from each of them, and how often."""
 
     name: str
     sets: tuple[str, ...]
     augmented: int
+    epochs: int
 
 
-HOME = Corpus("home", ("clinc150", "banking77", "snips7"), 1)
-PUBLIC = Corpus("public", ("clinc150", "hwu64", "banking77", "snips7"), 4)
+HOME = Corpus("home", ("clinc150", "banking77", "snips7"), 1, 5)
+PUBLIC = Corpus("public", ("clinc150", "hwu64", "banking77", "snips7"), 4, 6)
 
 
 @dataclass(frozen=True, slots=True)
 class GeneralSettings:
     """How the general stage is trained."""
 
+    epochs: int
     seed: int = 0
-    epochs: int = 5
     batch: int = 192
     rate: float = 3e-3
     decay: float = 0.02

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from conversion.nets.deepseek_lite import Dims
 from conversion.train.distil import Settings
+from conversion.train.general import HOME, PUBLIC, Corpus
 from conversion.train.teacher import Run
 
 
@@ -18,7 +19,7 @@ class Plan:
 
     `runs`: how MiniLM is tuned, each logged; none: the teacher is `larger`, of the student's own
     architecture, from nothing. `speakers`: how many of the tuned ones, the best first, speak in the lesson.
-    `augmented`: texts made from each training text for the teacher to label.
+    `general`: what the general stage reads. `augmented`: texts made from each training text for the teacher to label.
     """
 
     vocabulary: int
@@ -26,6 +27,7 @@ class Plan:
     augmented: int
     settings: Settings
     speakers: int = 2
+    general: Corpus = PUBLIC
     larger: Dims | None = None
     larger_settings: Settings = field(default_factory=lambda: Settings(0))
 
@@ -50,7 +52,14 @@ PLANS = {
         speakers=1,
     ),
     # Smaller heads: names need a large table, and both must fit 2.2 MB.
-    "home-en": Plan(6144, _HOME, 0, Settings(0, epochs=12, unlabelled=0.0, head_hidden=(48, 56)), speakers=1),
+    "home-en": Plan(
+        5632,
+        _HOME,
+        0,
+        Settings(0, epochs=12, unlabelled=0.0, head_hidden=(48, 56)),
+        speakers=1,
+        general=HOME,
+    ),
     "home-multi": Plan(
         16384,
         (),

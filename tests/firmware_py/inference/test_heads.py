@@ -76,7 +76,13 @@ def test_kept_buffers_answer_as_fresh_ones_whatever_was_read_before() -> None:
 def test_tags_are_as_the_formula_says(n: int, m: int) -> None:
     """Also of one word, and with products so large that they are made in parts."""
     random = np.random.default_rng(3)
-    shapes = {"tag_w1": (6, D, m), "tag_pool": (3 * D, m), "tag_b1": (m,), "tag_mix": (3, m, m), "tag_bm": (m,)}
+    shapes = {
+        "tag_w1": (6, D, m),
+        "tag_pool": (3 * D, m),
+        "tag_b1": (m,),
+        "tag_mix": (3, m, m),
+        "tag_bm": (m,),
+    }
     a = arrays() | {
         name: (random.standard_normal(shape) / shape[0]).astype(np.float32)
         for name, shape in (shapes | {"tag_w2": (m, TAGS)}).items()
@@ -86,11 +92,15 @@ def test_tags_are_as_the_formula_says(n: int, m: int) -> None:
     beside = np.vstack((np.zeros((1, D)), normed, np.zeros((3, D))))
     u = sum(beside[k : k + n] @ a["tag_w1"][k] for k in range(5))
     u = u + np.stack([normed[t:].max(0) for t in range(n)]) @ a["tag_w1"][5]
-    v = np.maximum(u + np.concatenate((normed.mean(0), normed.max(0), normed[-1])) @ a["tag_pool"] + a["tag_b1"], 0.0)
+    v = np.maximum(
+        u + np.concatenate((normed.mean(0), normed.max(0), normed[-1])) @ a["tag_pool"] + a["tag_b1"], 0.0
+    )
     near = np.pad(v, ((1, 1), (0, 0)))
     w = v + np.maximum(sum(near[k : k + n] @ a["tag_mix"][k] for k in range(3)) + a["tag_bm"], 0.0)
     wanted = w @ a["tag_w2"] + a["tag_b2"]
-    np.testing.assert_allclose(ExitHead(a, 1.0).tag_logits(rows, n), wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
+    np.testing.assert_allclose(
+        ExitHead(a, 1.0).tag_logits(rows, n), wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max()
+    )
 
 
 def test_without_slots_nothing_is_tagged() -> None:

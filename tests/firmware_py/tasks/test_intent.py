@@ -59,7 +59,7 @@ def test_no_text_is_a_schema_error(task: IntentTask) -> None:
 def test_decode_gives_label_confidence_and_slots(task: IntentTask) -> None:
     text = "Turn on the  Kitchen lights!"
     encoded = task.encode({"text": text})
-    result = task.decode(encoded, Verdict(0, 0.91234, False, 0.0), [0, 0, 0, 1, 2, 0, 0])
+    result = task.decode(encoded, Verdict(0, 0.91234, False, 0.0), [0, 0, 0, 1, 2, 2, 0])
     assert result == {
         "label": "TurnOn",
         "confidence": 0.9123,

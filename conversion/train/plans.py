@@ -42,7 +42,7 @@ PLANS = {
         6144,
         (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)),
         2,
-        Settings(0, epochs=8, unlabelled=2.0, rate=2e-3, branch_dropout=0.0),
+        Settings(0, epochs=8, unlabelled=2.0),
     ),
     "snips7": Plan(
         6144,

@@ -136,7 +136,7 @@ class Ledger:
         energy_j = charge.energy_j
         spread2 = charge.run_sd_j**2 + charge.parameter_sd_j**2
         if not charge.reconciled:
-            return Energy(energy_j, _Z95 * math.sqrt(spread2), method="estimated", simulated=simulated)
+            return Energy(energy_j, _Z95 * math.sqrt(spread2), "net", "estimated", "none", simulated)
         systematic_j = self._systematic95 * energy_j
         u95_j = math.sqrt(_Z95**2 * spread2 + systematic_j**2)
         return Energy(

@@ -187,7 +187,7 @@ class Engine:
         tags: Any = ()
         if not verdict.out_of_scope:  # nothing is answered, so nothing is tagged
             head = self.weights.heads[at - 1] if at else self.weights.zeroth
-            tags = head.tags_of(walk.read, walk.pooled) if head is not None else ()
+            tags = head.tags_of(walk.read, walk.pooled).tolist() if head is not None else ()
         record = RunRecord(
             self.weights.sha256,
             self._written.get((path.bucket, rung.widths, rule)) or self._configuration(path, rung, rule),

@@ -31,7 +31,7 @@ class Read:
     `pool` float32 [3d + 1]; `wide()` float32 [n, 6d]. `n` rows were real tokens.
     """
 
-    __slots__ = ("_backward", "_behind", "_beside", "_column", "_ends", "_mix", "_most", "_onward", "_rows", "_sizes", "_spare", "_wide", "_windows", "n", "pool")  # fmt: skip
+    __slots__ = ("_backward", "_behind", "_beside", "_column", "_ends", "_mix", "_most", "_onward", "_rows", "_sizes", "_square", "_squares", "_wide", "_windows", "n", "pool")  # fmt: skip
 
     def __init__(self, n: int, buffers: _Buffers) -> None:
         size = buffers.width
@@ -40,7 +40,8 @@ class Read:
         self._behind = buffers.rows[_BEFORE + n : _BEFORE + n + _BEHIND]
         self._sizes = buffers.sizes[:n]
         self._column = self._sizes[:, None]
-        self._spare = np.array(size * EPSILON, _FLOAT)
+        self._squares = buffers.squares[:n]  # the last column is the epsilon
+        self._square = self._squares[:, :size]
         self._mix = np.zeros((2, n), _FLOAT)  # one product makes the mean and fetches the last row
         self._mix[0] = 1.0 / n
         self._mix[1, -1] = 1.0
@@ -54,16 +55,16 @@ class Read:
         self._beside, self._onward = self._wide[:, :beside], self._wide[::-1, beside:]
         self._backward = self._rows[::-1]
 
-    def take(self, h: Array, ones: Array) -> None:
-        """Norm and pool the first n rows of h."""
+    def take(self, h: Array, ones: Array, before: int) -> None:
+        """Norm and pool the first n rows of h; `before` is n of the reading before this one."""
         rows, sizes = self._rows, self._sizes
         kept = h[: self.n]
-        np.multiply(kept, kept, out=rows)
-        rows.dot(ones, sizes)
-        np.add(sizes, self._spare, out=sizes)
+        np.multiply(kept, kept, out=self._square)
+        self._squares.dot(ones, sizes)
         np.sqrt(sizes, out=sizes)
         np.divide(kept, self._column, out=rows)
-        self._behind.fill(0.0)  # a longer text may have left its rows there
+        if before > self.n:  # a longer text left its rows there
+            self._behind.fill(0.0)
         self._mix.dot(rows, self._ends)
         np.maximum.reduce(rows, axis=0, out=self._most)
 
@@ -77,12 +78,13 @@ class Read:
 class _Buffers:
     """Room for so many rows."""
 
-    __slots__ = ("pool", "rows", "sizes", "wide", "width")
+    __slots__ = ("pool", "rows", "sizes", "squares", "wide", "width")
 
     def __init__(self, room: int, width: int) -> None:
         self.width = width
         self.rows = np.zeros((_BEFORE + room + _BEHIND, width), _FLOAT)
         self.sizes = np.zeros(room, _FLOAT)
+        self.squares = np.full((room, width + 1), width * EPSILON, _FLOAT)
         self.pool = np.ones(3 * width + 1, _FLOAT)
         self.wide = np.empty(room * BLOCKS * width, _FLOAT)
 
@@ -90,19 +92,21 @@ class _Buffers:
 class Reader:
     """Reads rows of one width, one thread at a time; holds buffers for the longest text so far."""
 
-    __slots__ = ("_buffers", "_ones", "_reads", "_room", "width")
+    __slots__ = ("_before", "_buffers", "_ones", "_reads", "_room", "width")
 
     def __init__(self, width: int, room: int = 16) -> None:
         self.width = width
         self._room = room
-        self._ones = np.ones(width, _FLOAT)
+        self._before = 0
+        self._ones = np.ones(width + 1, _FLOAT)
         self._buffers = _Buffers(room, width)
         self._reads: dict[int, Read] = {}
 
     def read(self, h: Array, n: int) -> Read:
         """Norm and pool the n real rows of h float32 [T, d]; both heads of an exit start from it."""
         said = self._reads.get(n) or self._make(n)
-        said.take(h, self._ones)
+        said.take(h, self._ones, self._before)
+        self._before = n
         return said
 
     def _make(self, n: int) -> Read:

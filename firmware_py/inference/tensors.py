@@ -24,9 +24,13 @@ ROPE_BASE = 10_000.0  # Su et al. 2021, RoFormer, section 3.3
 
 
 class Embedding:
-    """The token table: int8 rows with one scale each; an encoder's also has positions and a norm."""
+    """The token table: int8 rows with one scale each; an encoder's also has positions and a norm.
 
-    __slots__ = ("_norm", "_positions", "_rows", "_scale")
+    A row becomes float the first time that its token is seen, in a table whose untouched pages take no
+    memory: the words of one household are few. `width` is d, the size of one row.
+    """
+
+    __slots__ = ("_floats", "_norm", "_positions", "_rows", "_scale", "_seen", "width")
 
     def __init__(
         self, rows: Array, scale: Array, positions: Array | None = None, norm: Array | None = None
@@ -47,13 +51,18 @@ class Embedding:
             raise BundleFormatError(msg)
         self._rows = np.ascontiguousarray(rows)
         self._scale = np.ascontiguousarray(scale, dtype=np.float32)[:, None]
-        width = rows.shape[1]
+        size, width = rows.shape
         wrong = positions is not None and (positions.ndim != 2 or positions.shape[1] != width)
         if wrong or (norm is not None and norm.shape != (2, width)):
             msg = "the embedding's positions or norm are of another width than its rows"
             raise BundleFormatError(msg)
         self._positions = None if positions is None else np.ascontiguousarray(positions, dtype=np.float32)
         self._norm = None if norm is None else np.ascontiguousarray(norm, dtype=np.float32)
+        self.width = int(width)
+        self._floats = np.zeros(
+            (size + 1, width), np.float32
+        )  # the last one stays zero: what is behind a text
+        self._seen = bytearray(size)
 
     @classmethod
     def from_bytes(cls, npz: bytes) -> Embedding:
@@ -68,19 +77,20 @@ class Embedding:
             raise BundleFormatError(msg)
         return cls(arrays["rows"], arrays["scale"], arrays.get("positions"), arrays.get("norm"))
 
-    @property
-    def width(self) -> int:
-        """d, the size of one row."""
-        return int(self._rows.shape[1])
-
     def lookup(self, ids: Sequence[int], bucket: int) -> Array:
         """Rows float32 [bucket, d]; the rows behind the last token are zero."""
-        out = np.zeros((bucket, self._rows.shape[1]), np.float32)
-        index = np.asarray(ids, dtype=np.intp)
-        kept = out[: len(index)]
-        np.multiply(self._rows.take(index, 0), self._scale.take(index, 0), out=kept)
+        seen = self._seen
+        for token in ids:
+            if not seen[token]:  # two threads may both do this: to the same end
+                np.multiply(self._rows[token], self._scale[token], out=self._floats[token])
+                seen[token] = 1
+        count = len(ids)
+        out: Array = self._floats.take(np.array((*ids, *(len(seen),) * (bucket - count)), np.intp), 0)
+        if self._positions is None and self._norm is None:
+            return out
+        kept = out[:count]
         if self._positions is not None:
-            kept += self._positions[: len(kept)]
+            kept += self._positions[:count]
         if self._norm is not None:
             kept -= kept.mean(1, keepdims=True)
             kept /= np.sqrt(np.square(kept).mean(1, keepdims=True) + NORM_EPSILON)

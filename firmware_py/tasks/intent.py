@@ -119,7 +119,10 @@ class IntentTask:
         kept = min(count, self._bucket)
         if self._frame:
             return self._framed(text, tokens, kept)
-        return Encoded(text, tuple(tokens.ids[:kept]), tuple(tokens.spans[:kept]), kept, count - kept)
+        ids, spans = tokens.ids, tokens.spans
+        if kept < count:
+            ids, spans = ids[:kept], spans[:kept]
+        return Encoded(text, tuple(ids), tuple(spans), kept, count - kept)
 
     def _framed(self, text: str, tokens: Tokens, kept: int) -> Encoded:
         """Set the frame's ids around the kept ones; their spans are empty."""

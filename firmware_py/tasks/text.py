@@ -93,9 +93,10 @@ class WordPiece:
             return self._encode_unicode(text)
         ids: list[int] = []
         spans: list[tuple[int, int]] = []
-        cache = self._cache
-        for match in _ASCII_WORD.finditer(text.lower()):
-            word, start = match[0], match.start()
+        cache, lowered, at = self._cache, text.lower(), 0
+        for word in _ASCII_WORD.findall(lowered):
+            start = lowered.index(word, at)  # between two words are only blanks
+            at = start + len(word)
             for piece, begin, end in cache.get(word) or self._cut(word):
                 ids.append(piece)
                 spans.append((start + begin, start + end))

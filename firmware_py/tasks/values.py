@@ -21,6 +21,7 @@ TASK = "home"  # whose slots these tables are for; other tasks' slots may have t
 Value = str | int | float
 
 _FIGURES = re.compile(r"\s*([+\-−]?)\s*(\d{1,9})(?:[.,](\d{1,6}))?\s*[%％‰°º度]?\s*[a-z]?\s*")
+_MOST_KNOWN, _KNOWN_CHARS = 1024, 64  # texts with their values, about 200 KB; dropped whole when it is full
 _HALF = {"and a half": 0.5}  # en; other languages say it in one word with the number, or in figures
 
 
@@ -44,18 +45,28 @@ class _Numbers:
 class SlotValues:
     """Normalises the slots of one bundle."""
 
-    __slots__ = ("_numbers", "_slots")
+    __slots__ = ("_known", "_numbers", "_slots")
 
     def __init__(self, languages: Iterable[str]) -> None:
         """Join the tables of some languages (`en`, `zh`, `de-CH` as `de`); unknown ones add nothing."""
         known = tuple(dict.fromkeys(language.partition("-")[0].lower() for language in languages))
         self._numbers, self._slots = _tables(known)
+        self._known: dict[tuple[str, str], Value] = {}  # a home says the same few words again and again
 
     def value(self, slot: str, text: str, sentence: str = "") -> Value:
         """The hub's value of a slot's text; `sentence` tells "up by 10" from "down by 10"."""
+        known = self._known.get((slot, text))
+        if known is not None:
+            return known
         table = self._slots.get(slot)
-        if table is None:
-            return plain(text)
+        value = plain(text) if table is None else self._read(table, text, sentence)
+        if len(text) <= _KNOWN_CHARS and (table is None or not table.minus):  # else the sentence has a say
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[slot, text] = value
+        return value
+
+    def _read(self, table: _Slot, text: str, sentence: str) -> Value:
         key = fold(text)
         found = table.words.get(key)
         # Folding drops signs and points: what may have one is read as figures first.

@@ -2,7 +2,8 @@
 
 The floor of one request is an echo through the same transport class, with a reply of the same size,
 plus the bare interpreter time of the stages that answered. Requests, echoes and bare runs take turns
-in one run, some of each at a time, so that a drift of the machine meets all three; node and echo are processes of their own. The result cache is off except in the hit rows.
+in one run, some of each at a time, so that a drift of the machine meets all three; node, echo and bare
+interpreters are processes of their own. The result cache is off except in the hit rows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ciuic.bench.request_echo import MESH, TASK
-from ciuic.bench.request_floor import BareStages
+from ciuic.bench.request_floor import BARE_TASK, BareStages, asked
 from ciuic.bench.request_peers import NodeSpec, cpu_s, resident_bytes, running, wait_ready
 from ciuic.bench.request_probe import Probe
 from firmware_py.bundles.verify import Trust
@@ -102,12 +103,18 @@ class Trips:
     request: list[float] = field(default_factory=list)
     echo: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
+    tight: list[float] = field(default_factory=list)
     exits: list[int] = field(default_factory=list)
 
     @property
     def floor(self) -> list[float]:
         """Echo plus bare interpreter time, per request."""
         return [echo + bare for echo, bare in zip(self.echo, self.bare, strict=True)]
+
+    @property
+    def tight_floor(self) -> list[float]:
+        """The same with interpreters in a tight loop of this process."""
+        return [echo + bare for echo, bare in zip(self.echo, self.tight, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +192,6 @@ def sentences(count: int) -> list[str]:
 
 
 def _measure(args: argparse.Namespace) -> Figures:
-    from ciuic.bench.request_floor import BareStages
-
     figures = Figures()
     with contextlib.ExitStack() as stack:
         store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ciuic-bench-")))
@@ -217,9 +222,14 @@ def _measure(args: argparse.Namespace) -> Figures:
             url, MESH, args.bundle, (*spec.options, "--cache-entries", "0", "--meter", "off")
         )
         _starts(figures, spec, probe, task, 1 if args.quick else _STARTS)
-        with running(bare_node.command("bench-node")) as node, running(_echo(url, args.core)) as echo:
+        with (
+            running(bare_node.command("bench-node")) as node,
+            running(_peer("request_echo", url, args.core)) as echo,
+            running(_peer("request_floor", url, args.core, *_stages(args, store))) as stages,
+        ):
             wait_ready(node, "node ")
             wait_ready(echo, "ready")
+            wait_ready(stages, "ready")
             bench, texts = _Bench(probe, bare, task), sentences(args.n)
             _trips(figures, bench, texts, args.turn)
             _trips(figures, bench, texts[: args.n // 3], 1)
@@ -239,8 +249,12 @@ def _measure(args: argparse.Namespace) -> Figures:
     return figures
 
 
-def _echo(url: str, core: int) -> list[str]:
-    return [sys.executable, "-m", "ciuic.bench.request_echo", url, str(core)]
+def _peer(name: str, url: str, core: int, *words: str) -> list[str]:
+    return [sys.executable, "-m", f"ciuic.bench.{name}", url, str(core), *words]
+
+
+def _stages(args: argparse.Namespace, store: Path) -> tuple[str, ...]:
+    return (str(args.bundle), str(store / "bench"), *(("unsigned",) if args.allow_unsigned else ()))
 
 
 def _make_room(core: int, broker: int | None) -> None:
@@ -298,7 +312,12 @@ def _one_turn(trips: Trips, bench: _Bench, texts: list[str], names: tuple[int, s
     for number, (text, _reply, size) in enumerate(replies):
         payload = _payload(bench.task, text, f"{prefix}-{number}")
         trips.echo.append(bench.probe.ask(TASK, payload, qos, str(size).encode()).round_trip_s)
-    trips.bare += [bench.bare.run_s(text, reply) for text, reply, _size in replies]
+    for text, reply, _size in replies:
+        spent = bench.probe.ask(BARE_TASK, asked(text, reply), 0, b"").message.payload
+        trips.bare.append(float(spent))
+    for text, reply, _size in replies:
+        bucket = int((reply.route.configuration or "0").partition("/")[0])
+        trips.tight.append(bench.bare.run_s(text, bucket, reply.route.widths) if bucket else 0.0)
 
 
 def _queued(figures: Figures, probe: Probe, task: str) -> None:
@@ -344,6 +363,8 @@ def _report(figures: Figures, args: argparse.Namespace) -> Measurement:
             ("floor", trips.floor),
             ("echo", trips.echo),
             ("bare", trips.bare),
+            ("bare, tight loop", trips.tight),
+            ("floor, tight loop", trips.tight_floor),
             ("hit", figures.hits[qos] if many else []),
             ("queued", figures.queued[qos] if many else []),
         ):
@@ -373,6 +394,8 @@ def _report(figures: Figures, args: argparse.Namespace) -> Measurement:
         "the plant of its load, which no real board does; the result cache is on for hits only",
         "resident and idle: meter on, all sentences asked once, then 20 s of rest",
         "floor = echo of the same size by the same transport class + bare interpreter time, per request",
+        "bare: the stages that answered, run by a process on the node's core when a message asks for it, as a request "
+        "finds them; `tight loop`: twenty at a time on the asker's core, weights in its cache, as 0.1.0 counted them",
         "rows `alternating`: the same with turns of one, so each of the three waits for the other two and its "
         "caches are cold; shown, not bound",
         f"node and echo on core {args.core}, broker and asker on the others"

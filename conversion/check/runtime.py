@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from conversion.check.answers import LatticeAnswers, Prefix, load
+from conversion.children import tied
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
 from firmware_py.contracts.run import GraphKey
 
@@ -118,7 +119,7 @@ def run_child(python: Path, job: Path, root: Path, what: str, module: str = "con
     }
     try:
         done = subprocess.run(
-            [str(python), "-m", module, str(job)],
+            tied([python, "-m", module, job]),
             cwd=root,
             env=environment,
             capture_output=True,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+from conversion.children import tie_worker
 from conversion.data.draw import Drawn
 from conversion.data.templates import Grammar, load_grammar
 
@@ -38,6 +39,7 @@ _grammar: list[Grammar] = []  # one per worker process, parsed once
 
 
 def _start() -> None:
+    tie_worker()
     _grammar.append(load_grammar())
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from conversion.children import tied
 from firmware_py.contracts.errors import ConversionError
 
 PROGRAM = "edgetpu_compiler"
@@ -44,7 +45,7 @@ def compile_for_edgetpu(program: Path, graph: Path) -> list[CompilerLine]:
         ConversionError: the compiler failed, hung, or logged nothing.
     """
     with tempfile.TemporaryDirectory(prefix="edgetpu-") as folder:
-        command = [str(program), "-s", "-o", folder, str(graph)]
+        command = tied([program, "-s", "-o", folder, graph])
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as error:

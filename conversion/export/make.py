@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from conversion.children import tie_worker
 from conversion.export.cache import GraphCache, float32_key
 from conversion.export.quantise import Inputs, is_float32, key_of, quantise
 from conversion.export.recipes import RECIPES, Recipe
@@ -140,7 +141,7 @@ def _in_workers(todo: Sequence[Piece], place: Place) -> Iterator[int]:
     workers = min(place.workers, len(chunks))
     with (
         tempfile.TemporaryDirectory(prefix="ciuic-graphs-") as folder,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start) as pool,
+        worker_pool(workers) as pool,
     ):
         jobs = []
         for number, chunk in enumerate(chunks):
@@ -158,8 +159,14 @@ def _in_workers(todo: Sequence[Piece], place: Place) -> Iterator[int]:
                 job.cancel()
 
 
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that convert, and end when this one does, however that comes."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start)
+
+
 def _start() -> None:
     """One thread a process: the processes are the parallelism."""
+    tie_worker()
     torch.set_num_threads(1)
 
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from conversion.children import tied
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
 
 VERSION = "2.6.9"  # as scripts/setup installs it
@@ -48,7 +49,7 @@ def convert(python: Path, sources: Sequence[Path], folder: Path, inputs: Sequenc
         file.write_text(json.dumps(job), "utf-8")
         try:
             done = subprocess.run(
-                [str(python), str(_SCRIPT), str(file)],
+                tied([python, _SCRIPT, file]),
                 cwd=place,
                 capture_output=True,
                 text=True,

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from conversion.children import tied
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
 
 VERSION = "5.2.0"  # as requirements/vela.lock has it
@@ -70,7 +71,7 @@ def compile_for_npu(vela: Path, graph: Path, accelerator: str = ACCELERATOR) -> 
         command += ["--output-dir", folder, str(graph)]
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+                tied(command), cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
             )
         except subprocess.TimeoutExpired as error:
             msg = f"vela did not finish {graph.name} in {TIMEOUT_S:.0f} s"

@@ -16,6 +16,7 @@ import numpy as np
 from conversion.check.cascade import Array, Configuration, Prefix
 from conversion.check.compute import Lengths
 from conversion.check.runtime import python_of
+from conversion.children import tied
 from conversion.study.stopwatch import Way
 from firmware_py.bundles.read import Unpacked
 from firmware_py.contracts.errors import ConversionError
@@ -166,7 +167,7 @@ def _run(command: Sequence[str], root: Path, tell: Tell) -> None:
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
-            command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            tied(command), cwd=root, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
         ) as child,
     ):
         assert child.stdout is not None  # noqa: S101 - it is a pipe

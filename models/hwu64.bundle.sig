@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 1973412, "sha256": "104c9ea3d4d565df9902bb09ba82d38af46ff8f3cf6900f3d2006d26675696e9", "signature": "KrREXaab+P1k9Mh3rvQJbcBT4JSTmPSs9Pk8AAZcjw3yag/CcbDksyUSuqPcMUaGZQ2/G+TyEfm0lkihSiKQDQ=="}
+{"v": 1, "key": "4f0b02659054b7ac", "bytes": 1969576, "sha256": "948ee18e8a8169e1864677bd58697877c7b1d654c6747aa34d48b641b06ba25b", "signature": "+p4om/F4E+oRgQmE3GwbLY/C6sTzl9thXtLNbVv8EwVkyde8mmAui7WWhKyNpPml/dZqUF7qsp46furt802lAw=="}

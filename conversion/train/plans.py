@@ -64,7 +64,7 @@ PLANS = {
         16384,
         (),
         0,
-        Settings(0, epochs=4, unlabelled=0.0),
+        Settings(0, epochs=6, unlabelled=0.0),
         larger=Dims(vocabulary=0, d=192, heads=8, latent=32, ffn=512, layers=2),
         larger_settings=Settings(0, epochs=2, unlabelled=0.0, sandwich=False, rate=2e-3),
     ),

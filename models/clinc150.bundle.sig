@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2089876, "sha256": "3baf24fd17d55112c28af7419fcdf3c31895b8b3f9b4fa256a419e86b1bff230", "signature": "3xifBrUECC6ltSAPerD37bri9l5fpQoMeRwiG+7s3K0tUaGpsJhs3ACkU2p11I1QPkvYqRz06mkZk19+giqICQ=="}
+{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2062852, "sha256": "b4d46c066dbd7a5421636abbe5f6b81affc94f59b576d4763c984d4bb0daf98b", "signature": "Cf/q9GG+rD1fuyNwu3xScJehRuZADFznICRdbyh7zf5eVx3HJu0613M/kCQ4WWtQgnSLPnvQDmE2/L0bMZokAw=="}

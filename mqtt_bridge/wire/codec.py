@@ -68,9 +68,9 @@ def decode_payload(payload: bytes, content_type: str | None = None) -> Any:
     if len(payload) > MAX_PAYLOAD_BYTES:
         msg = f"the payload is {len(payload)} bytes"
         raise TooLargeError(msg)
-    if media_type(content_type) == MSGPACK:
-        return _from_msgpack(payload)
-    return _from_json(payload)
+    if content_type is None or media_type(content_type) == JSON:
+        return _from_json(payload)
+    return _from_msgpack(payload)
 
 
 def encode_payload(data: Mapping[str, Any], content_type: str | None = None) -> bytes:
@@ -108,7 +108,7 @@ def decode_reply(payload: bytes, content_type: str | None = None) -> Reply:
 
 def encode_reply(reply: Reply, content_type: str | None = None) -> bytes:
     """A reply as it goes on the wire; an unknown content type is answered in JSON."""
-    if reply_content_type(content_type) == JSON:
+    if content_type is None or reply_content_type(content_type) == JSON:
         return reply_json(reply).encode("utf-8")
     return encode_payload(reply.to_dict(), content_type)
 

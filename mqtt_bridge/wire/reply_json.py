@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Mapping
 from json.encoder import encode_basestring
 from typing import Any
 
-from firmware_py.contracts.reply import Energy, ModelRef, Reply, Route
+from firmware_py.contracts.reply import ModelRef, Reply, Route
 from firmware_py.contracts.request import WIRE_VERSION
 
 _RESULT = ("label", "confidence", "slots")
@@ -31,7 +30,7 @@ def reply_json(reply: Reply) -> str:
     if reply.error is not None:
         return encode(reply.to_dict())
     request_id = "null" if reply.id is None else encode_basestring(reply.id)
-    route, model, time = reply.route, reply.model, reply.time
+    route, model, time, energy = reply.route, reply.model, reply.time, reply.energy
     said = "null" if model is None else _model(model.name, model.version, model.sha256)
     went = _route(
         route.node, route.exit, route.exits, route.widths, route.delegate, route.cache, route.fallback,
@@ -40,7 +39,9 @@ def reply_json(reply: Reply) -> str:
     return (
         f'{{"v":{WIRE_VERSION},"id":{request_id},"status":"{reply.status}","result":{_result(reply.result)},'
         f'"model":{said},"route":{went},"time":{{"queue_s":{_number(time.queue_s)},'
-        f'"run_s":{_number(time.run_s)}}},"energy":{_energy(reply.energy)}}}'
+        f'"run_s":{_number(time.run_s)}}},"energy":{{"energy_j":{_number(energy.energy_j)},'
+        f'"u95_j":{_number(energy.u95_j)},{_labels(energy.basis, energy.method, energy.source, energy.simulated)}'
+        f'"rate_hz":{_number(energy.rate_hz)},"samples":{_number(energy.samples)}}}}}'
     )
 
 
@@ -79,12 +80,6 @@ def _route(*fields: Any) -> str:
     return encode(Reply(None, "ok", Route(*fields)).to_dict()["route"])
 
 
-def _energy(energy: Energy) -> str:
-    head = f'{{"energy_j":{_number(energy.energy_j)},"u95_j":{_number(energy.u95_j)},'
-    tail = f'"rate_hz":{_number(energy.rate_hz)},"samples":{_number(energy.samples)}}}'
-    return head + _labels(energy.basis, energy.method, energy.source, energy.simulated) + tail
-
-
 @functools.lru_cache(maxsize=64)
 def _labels(basis: str, method: str, source: str, simulated: bool) -> str:
     values = {"basis": basis, "method": method, "source": source, "simulated": simulated}
@@ -92,9 +87,9 @@ def _labels(basis: str, method: str, source: str, simulated: bool) -> str:
 
 
 def _number(value: float | None) -> str:
-    if value is None:
-        return "null"
-    if not math.isfinite(value):
+    if type(value) is float:
+        if value - value == 0.0:  # not so for infinities and what is no number
+            return repr(value)
         msg = "a figure of the reply is not finite"
         raise ValueError(msg)
-    return repr(value) if type(value) in (float, int) else encode(value)
+    return "null" if value is None else encode(value)

@@ -1,0 +1,107 @@
+"""Which steps a build makes anew: those that depend on what changed, and no others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip(
+    "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
+)
+
+from conversion import pipeline
+from conversion.data.sentence import Sentence
+from conversion.data.task import TaskData
+from conversion.data.workbench import Workbench
+from conversion.train import course, store
+from conversion.train.distil import Settings
+from conversion.train.plans import Plan
+from conversion.train.teacher import Run
+from firmware_py.contracts.clock import VirtualClock
+
+PIECES = ["[PAD]", "[UNK]", "turn", "on", "off"]
+PLAN = Plan(8, (Run(1, 1e-3), Run(1, 2e-3, seed=1)), 2, Settings(0), speakers=2)
+
+
+def bench(folder: Path) -> Workbench:
+    """A fresh one on the same folder: the next build."""
+    return Workbench(folder, VirtualClock(), lambda _: None, {})
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps that were made, in order; nothing is tuned."""
+    out: list[str] = []
+
+    def teacher(path: Path, _data: Any, run: Run, _source: Any, _tell: Any) -> None:
+        out.append(path.name)
+        path.mkdir(exist_ok=True)
+        (path / "log.json").write_text(json.dumps({"selection": run.rate}), "utf-8")
+
+    def lesson(path: Path, _data: Any, _texts: Any, folders: list[Path], _tell: Any) -> None:
+        out.append("lesson of " + " and ".join(folder.name for folder in folders))
+        path.write_bytes(b"")
+
+    def pool(_data: Any, each: int) -> list[str]:
+        out.append("pool")
+        return ["turn"] * each
+
+    monkeypatch.setattr(store, "write_teacher", teacher)
+    monkeypatch.setattr(store, "write_lesson", lesson)
+    monkeypatch.setattr(store, "pool_of", pool)
+    monkeypatch.setattr(course, "_pieces", lambda _plan, _data: PIECES)
+    monkeypatch.setattr(course, "model_folder", Path)
+    return out
+
+
+def test_a_lesson_is_given_again_where_others_speak(tmp_path: Path, made: list[str]) -> None:
+    rows = tuple(Sentence(f"turn {what}", what) for what in ("on", "off"))
+    data = TaskData("t", "t", ("en",), ("off", "on"), (), rows, rows, rows, rows, rows)
+    course.prepare(PLAN, data, bench(tmp_path), None)
+    assert made == ["teacher-1", "teacher-2", "pool", "lesson of teacher-2 and teacher-1"]
+    course.prepare(PLAN, data, bench(tmp_path), None)
+    assert made[4:] == []
+    course.prepare(replace(PLAN, speakers=1), data, bench(tmp_path), None)
+    assert made[4:] == ["lesson of teacher-2"]
+    course.prepare(replace(PLAN, augmented=3), data, bench(tmp_path), None)
+    assert made[5:] == ["pool", "lesson of teacher-2 and teacher-1"]
+    other = replace(data, train=(*rows, Sentence("turn turn off", "off")))
+    course.prepare(replace(PLAN, augmented=3), other, bench(tmp_path), None)
+    assert made[7:] == ["teacher-1", "teacher-2", "pool", "lesson of teacher-2 and teacher-1"]
+
+
+def test_a_changed_file_of_the_data_folder_is_read_by_the_next_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "model_folder", Path)
+    monkeypatch.setattr(pipeline, "read_vocabulary", lambda _folder: PIECES)
+    job = pipeline.Job("snips7", Settings(0), ("dyn8",), tmp_path, tmp_path, tmp_path, None)
+    for name in ("snips7", "clinc150"):
+        (tmp_path / name).mkdir()
+        for share, word in (("train", "play"), ("val", "sing")):
+            rows = [{"text": f"{word} {n}", "intent": f"i{n % 2}"} for n in range(60)]
+            (tmp_path / name / f"{share}.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    first = pipeline.read(job, bench(tmp_path / "build"))
+    file = tmp_path / "snips7" / "train.jsonl"
+    file.write_text(file.read_text("utf-8").replace("play 7", "play eight"), "utf-8")
+    second = pipeline.read(job, bench(tmp_path / "build"))
+    assert first.key() != second.key()
+    texts = [{row.text for split in ("train", "selection", "temperature", "thresholds") for row in data.split(split)}
+             for data in (first, second)]  # fmt: skip
+    assert texts[1] - texts[0] == {"play eight"}
+
+
+def test_files_of_a_user_count_in_their_order(tmp_path: Path) -> None:
+    names = []
+    for word in ("play", "sing"):
+        rows = [{"text": f"{word} {n}", "intent": f"i{n % 2}"} for n in range(60)]
+        names.append(tmp_path / f"{word}.jsonl")
+        names[-1].write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    job = pipeline.Job("mine", Settings(0), ("dyn8",), tmp_path, None, tmp_path, None, files=tuple(names))
+    assert pipeline.read(job, bench(tmp_path / "build")).report[0].text.startswith("sing")
+    turned = replace(job, files=(names[1], names[0]))
+    assert pipeline.read(turned, bench(tmp_path / "build")).report[0].text.startswith("play")

@@ -56,7 +56,7 @@ PLANS = {
         5632,
         _HOME,
         0,
-        Settings(0, epochs=12, unlabelled=0.0, head_hidden=(48, 56)),
+        Settings(0, epochs=14, unlabelled=0.0, head_hidden=(48, 44)),
         speakers=1,
         general=HOME,
     ),

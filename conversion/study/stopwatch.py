@@ -91,9 +91,12 @@ class Rig:
                     name = f"graph {bucket}/{graph.key.stage}/{graph.key.width}"
                     work[name] = partial(self._stage, graph.key, feeds)
             for number, head in heads.items():
-                work[f"head {number}/{bucket}"] = partial(head.intent, h, tokens)
+                work[f"head {number}/{bucket}"] = partial(self._head, head, h, tokens)
             if manifest.slots:
-                work[f"tags {bucket}"] = partial(weights.heads[-1].tags, h, tokens)
+                said = self.engine.reader.read(h, tokens)
+                work[f"tags {bucket}"] = partial(
+                    weights.heads[-1].tags_of, said, weights.heads[-1].answer(said)[1]
+                )
             work[f"host {bucket}"] = _Round(
                 [partial(self._host, text) for text in by_bucket.get(bucket, texts[:1])]
             )
@@ -101,6 +104,10 @@ class Rig:
 
     def _stage(self, key: Any, feeds: Mapping[str, Any]) -> object:
         return self.runner.run(key, feeds, inf)["h_out"]
+
+    def _head(self, head: ExitHead, h: Any, tokens: int) -> object:
+        """As the engine asks it, with the buffers of its slot."""
+        return head.answer(self.engine.reader.read(h, tokens))
 
     def _host(self, text: str) -> object:
         encoded = self.task.encode({"text": text})

@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2008904, "sha256": "4839f2736f44f581ee17ed639a84543b7de9baa80e3ed106d604eaa1c4955a58", "signature": "7hSiCz8MrYRTOoVnqA1WvFRSblTRwcL+c4oNad3Uqz/6j8L/H1p5dIVLoWz7bg7wNNUUD2wEjEqDCN5TLzhcCQ=="}
+{"v": 1, "key": "4f0b02659054b7ac", "bytes": 1987556, "sha256": "3c9757d108b02d3e8718cbe9d83f4233f7c0d4288653be63feea4f44426c69ea", "signature": "NPLXv73Z+kmzrM2R7rOVUU4TrjVhuhJsNHWDzh40EY6yKoWipZskMZgRaHdWaNQbDjOv7tATPSl88Wx70sHkAA=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2009688, "sha256": "6836325d0f15e8a4fc0b7ea859db9e2e5e9c96e50bcbe278e7c1bd594dceb948", "signature": "MS0Nnq31sOFUZd9FbRfiPQjRp6AjnLXBhZK+5sBrBtwT51tus1X2ngfCTuWgbnHhI6Pniuql4SjZ5R1nBjBJDg=="}
+{"v": 1, "key": "4f0b02659054b7ac", "bytes": 1988172, "sha256": "566800517286c12cd7d0ab37669b1c3594359d6b0e34e654ee919a22cf77b322", "signature": "PHqA3J5BVdVFTOwo2LA2qT6LcFrjgLU4RQcCsreSm/NYnQSribLp3BCo8uoERLNLIrmg1arh+uz/rsyY9WelAA=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2658160, "sha256": "6fbcc5d8505e822375e9bd3a3b74a8a302322a15b7237f1dcf0ce8a3f4d58ce1", "signature": "+URWMILYWv8N1VyiIyjop2IDYX2ynJURZJMYiJPuakdUqzbEiRzC4USFeLEMgM+MKLp7PHF0TosveOYXmMNpDA=="}
+{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2690812, "sha256": "76084dc1d1ad06350436516f92522ef5b789699915d4f6e7645e54806634de6c", "signature": "qZ0gseBZho4auPysG26GiREE6qjivU7HLn2rbPPYDe1atCfgdH0a8xqKQARxyp1s2BioH+8sVeWWj+x7k4ZJCA=="}

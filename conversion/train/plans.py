@@ -53,7 +53,7 @@ PLANS = {
     ),
     # Smaller heads: names need a large table, and both must fit 2.2 MB.
     "home-en": Plan(
-        5632,
+        6144,
         _HOME,
         0,
         Settings(0, epochs=14, unlabelled=0.0, head_hidden=(48, 44)),

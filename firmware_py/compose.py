@@ -290,13 +290,16 @@ def _model(path: Path, ground: _Ground) -> _Model:
             if spec is ladder[-1]:
                 raise
             ground.health.failed(spec.name, error.message)
+    weights = Weights.load(unpacked)
     return _Model(
         unpacked=unpacked,
-        weights=Weights.load(unpacked),
+        weights=weights,
         served=Served(
             manifest=manifest,
             model=ModelRef(manifest.name, manifest.version, unpacked.sha256),
-            task=IntentTask(manifest, unpacked.read(manifest.tokenizer.name), ground.names),
+            task=IntentTask(
+                manifest, unpacked.read(manifest.tokenizer.name), ground.names, begins=weights.begins
+            ),
         ),
         ladder=ladder,
     )

@@ -78,6 +78,11 @@ class Weights:
     out_of_scope_index: int | None
     zeroth: ExitHead | None = None
 
+    @property
+    def begins(self) -> bool:
+        """Whether slots are tagged as in the first version's bundles (`tasks.intent.IntentTask`)."""
+        return self.heads[0].tag_count > len(self.manifest.slots) + 1
+
     @classmethod
     def load(cls, unpacked: Unpacked) -> Weights:
         """Read them from an unpacked bundle.
@@ -91,8 +96,10 @@ class Weights:
             for head in manifest.heads
         }
         labels = manifest.labels
-        tags = len(manifest.slots) + 1 if manifest.slots else 0
-        if any((head.labels, head.tag_count) != (len(labels), tags) for head in heads.values()):
+        slots = len(manifest.slots)
+        tags = {head.tag_count for head in heads.values()}
+        forms = [{slots + 1}, {2 * slots + 1}] if slots else [{0}]  # the second: first version's bundles
+        if tags not in forms or any(head.labels != len(labels) for head in heads.values()):
             msg = "a head has another number of labels or tags than the manifest"
             raise BundleFormatError(msg)
         embedding = Embedding.from_bytes(unpacked.read(manifest.embedding.name))

@@ -36,6 +36,7 @@ Array = npt.NDArray[Any]
 INTENT_NAMES = ("intent_w1", "intent_b1", "intent_w2", "intent_b2")
 TAG_NAMES = ("tag_w1", "tag_pool", "tag_b1", "tag_mix", "tag_bm", "tag_w2", "tag_b2")
 NAMES = INTENT_NAMES + TAG_NAMES
+_NEWER = ("tag_mix", "tag_bm")
 _ZERO = np.zeros((), np.float32)
 # OpenBLAS wakes a second thread from m n k > 2^18 on, which costs ten times such a product.
 _MOST_PRODUCTS = 2**18
@@ -54,14 +55,17 @@ class ExitHead:
         """Take the arrays of one exit, those of the tag head all or none.
 
         `tag_w1` is [6, d, m], the rest as in the module's formula. Each is float, or int8 beside a float
-        `<name>_scale` that broadcasts against it (symmetric: the weight is their product).
+        `<name>_scale` that broadcasts against it (symmetric: the weight is their product). Bundles of the first
+        version have a `tag_w1` [5, d, m] and no `tag_mix`: their heads are this one with zeros there.
 
         Raises:
             BundleFormatError: an array is missing or does not fit the others.
         """
         names = NAMES if any(name in arrays for name in TAG_NAMES) else INTENT_NAMES
         try:
-            found = {name: _weights(arrays, name) for name in names}
+            older = _is_older(arrays)
+            found = {name: _weights(arrays, name) for name in names if not (older and name in _NEWER)}
+            found |= _as_now(found) if older else {}
             shapes = _shapes(found)
         except (KeyError, ValueError, TypeError) as error:
             msg = "a head's arrays are incomplete or of another form"
@@ -160,6 +164,25 @@ def load_arrays(npz: bytes) -> dict[str, Array]:
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         msg = "a member is not an array file"
         raise BundleFormatError(msg) from error
+
+
+def _is_older(arrays: Mapping[str, Array]) -> bool:
+    """Whether a tag head is of the first version's form."""
+    return (
+        "tag_w1" in arrays
+        and len(arrays["tag_w1"]) == len(WINDOW)
+        and not any(name in arrays for name in _NEWER)
+    )
+
+
+def _as_now(found: Mapping[str, Array]) -> dict[str, Array]:
+    """What the first version's tag head lacks, as zeros: it sees no further and hears no neighbour."""
+    m = len(found["tag_b1"])
+    return {
+        "tag_w1": np.pad(found["tag_w1"], ((0, 1), (0, 0), (0, 0))),
+        "tag_mix": np.zeros((3, m, m), np.float32),
+        "tag_bm": np.zeros(m, np.float32),
+    }
 
 
 def _weights(arrays: Mapping[str, Array], name: str) -> Array:

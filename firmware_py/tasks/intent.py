@@ -74,15 +74,26 @@ class NamesSource(Protocol):
 class IntentTask:
     """Encodes texts and decodes verdicts of one bundle; holds no request."""
 
-    __slots__ = ("_bucket", "_frame", "_labels", "_names", "_slots", "_tokenizer", "_values")
+    __slots__ = ("_begins", "_bucket", "_frame", "_labels", "_names", "_slots", "_tokenizer", "_values")
 
-    def __init__(self, manifest: Manifest, tokenizer_bytes: bytes, names: NamesSource | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        tokenizer_bytes: bytes,
+        names: NamesSource | None = None,
+        *,
+        begins: bool = False,
+    ) -> None:
         """Take labels, slots and length buckets from the manifest, names of the house from the user.
+
+        `begins`: tags are those of the first version's bundles: at a word's first piece, `2i+1` where slot i
+        begins and `2i+2` where it goes on.
 
         Raises:
             BundleFormatError: the tokenizer's bytes are no vocabulary.
         """
         self._tokenizer = WordPiece.from_bytes(tokenizer_bytes)
+        self._begins = begins
         self._labels = manifest.labels
         self._slots = manifest.slots
         self._frame = manifest.frame
@@ -134,6 +145,8 @@ class IntentTask:
     def decode(self, encoded: Encoded, verdict: LabelVerdict, tags: Sequence[int]) -> dict[str, Any]:
         """The reply's `result`; `tags` has at least one tag per kept token."""
         text = encoded.text
+        if self._begins:
+            tags = _of_first_version(tags, encoded, self._tokenizer.continues)
         slots: list[dict[str, Any]] = [
             {
                 "name": self._slots[slot],
@@ -174,6 +187,17 @@ def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> 
         elif slot >= 0:
             out.append((slot, begin, end))
         open_slot = slot
+    return out
+
+
+def _of_first_version(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> list[int]:
+    """The first version's tags as today's: every piece has its word's slot."""
+    out: list[int] = []
+    word = 0
+    for tag, piece in zip(tags, pieces.ids, strict=False):
+        if piece not in continues:
+            word = (int(tag) + 1) // 2
+        out.append(word)
     return out
 
 

@@ -38,3 +38,18 @@ def test_a_node_answers_from_it(tmp_path: Path) -> None:
         result = node.answer(request).result
     assert result is not None
     assert result["label"] == "turn_off"
+
+
+def test_its_slots_are_found_as_they_were(tmp_path: Path) -> None:
+    config = AgentConfig(
+        profile="simulated",
+        model=(str(OLD / "tiny.bundle"),),
+        store=str(tmp_path),
+        trust=str(OLD),
+        meter="off",
+    )
+    request = Request("1", "home", {"text": "turn on the kitchen lights"}, arrived_s=SystemClock().now_s())
+    with build_node(config) as node:
+        result = node.answer(request).result
+    assert result is not None
+    assert [(slot["name"], slot["text"]) for slot in result["slots"]] == [("area", "kitchen")]

@@ -60,8 +60,9 @@ def test_heads_count_what_torch_multiplies_in_them() -> None:
 
 
 def test_the_tag_window_is_cut_at_the_edges_of_a_short_text() -> None:
-    alone = 1 * 32 * 64 + 3 * 32 * 64 + 64 * 7
+    alone = 2 * 32 * 64 + 3 * 32 * 64 + 64 * 64 + 64 * 7  # itself, what is to come; no neighbour
     assert tag_macs(HEAD, 32, 1) == alone
+    assert tag_macs(HEAD, 32, 2) == (2 + 2 + 2 * 1 + 3) * 32 * 64 + (2 + 2) * 64 * 64 + 2 * 64 * 7
     assert tag_macs(HeadShape(128, 10), 32, 9) == 0
 
 

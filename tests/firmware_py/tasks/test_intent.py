@@ -86,6 +86,20 @@ def test_a_text_cut_inside_a_word_has_the_tag_of_what_is_left() -> None:
     assert spans_of([1], encoded, frozenset({7})) == [(0, 0, 5)]
 
 
+def test_tags_of_the_first_version_s_bundles_are_read_at_the_first_piece(
+    task: IntentTask, manifest: Manifest
+) -> None:
+    older = IntentTask(manifest, VOCABULARY, begins=True)
+    text = "Turn on the  Kitchen lights!"
+    found = older.decode(older.encode({"text": text}), Verdict(0, 0.9, False, 0.0), [0, 0, 0, 1, 3, 0, 0])
+    assert (
+        found["slots"]
+        == task.decode(task.encode({"text": text}), Verdict(0, 0.9, False, 0.0), [0, 0, 0, 1, 2, 2, 0])[
+            "slots"
+        ]
+    )
+
+
 def test_words_of_one_slot_side_by_side_are_one_span() -> None:
     assert spans_of([1, 1, 1, 2, 1], _encoded(5), frozenset()) == [(0, 0, 5), (1, 6, 7), (0, 8, 9)]
     assert spans_of([1, 0, 1], _encoded(3), frozenset()) == [(0, 0, 1), (0, 4, 5)]

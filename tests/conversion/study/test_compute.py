@@ -51,11 +51,11 @@ def test_heads_count_what_torch_multiplies_in_them() -> None:
 
     from conversion.nets.heads import Head
 
-    head, tokens = Head(32, 10, 3).eval(), 9
+    head, tokens = Head(32, 10, 6).eval(), 9
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         head(torch.randn(1, tokens, 32), torch.ones(1, tokens))
-    # torch multiplies zero rows at the edges of the tag window, the device does not.
-    edges = (1 + 1 + 2 + 3) * 32 * 64
+    # torch multiplies zero rows at the edges of the tag window and beside the outer words, which are not counted.
+    edges = (1 + 1 + 2 + 3) * 32 * 64 + (1 + 1) * 64 * 64
     assert counter.get_total_flops() / 2 == intent_macs(HEAD, 32) + int(tag_macs(HEAD, 32, tokens)) + edges
 
 

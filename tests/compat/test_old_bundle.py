@@ -7,6 +7,7 @@ deleted; they are never made again.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from firmware_py.bundles.read import read_bundle
 from firmware_py.bundles.verify import Trust
@@ -25,31 +26,26 @@ def test_signature_manifest_and_members_are_read() -> None:
     assert len(parse_golden(bundle.files[bundle.manifest.golden.name])) == 4
 
 
-def test_a_node_answers_from_it(tmp_path: Path) -> None:
+def answer(text: str, store: Path) -> dict[str, Any]:
+    """What a node that serves the old bundle says."""
     config = AgentConfig(
         profile="simulated",
         model=(str(OLD / "tiny.bundle"),),
-        store=str(tmp_path),
+        store=str(store),
         trust=str(OLD),
         meter="off",
     )
-    request = Request("1", "home", {"text": "turn off the lights"}, arrived_s=SystemClock().now_s())
+    request = Request("1", "home", {"text": text}, arrived_s=SystemClock().now_s())
     with build_node(config) as node:
         result = node.answer(request).result
     assert result is not None
-    assert result["label"] == "turn_off"
+    return dict(result)
+
+
+def test_a_node_answers_from_it(tmp_path: Path) -> None:
+    assert answer("turn off the lights", tmp_path)["label"] == "turn_off"
 
 
 def test_its_slots_are_found_as_they_were(tmp_path: Path) -> None:
-    config = AgentConfig(
-        profile="simulated",
-        model=(str(OLD / "tiny.bundle"),),
-        store=str(tmp_path),
-        trust=str(OLD),
-        meter="off",
-    )
-    request = Request("1", "home", {"text": "turn on the kitchen lights"}, arrived_s=SystemClock().now_s())
-    with build_node(config) as node:
-        result = node.answer(request).result
-    assert result is not None
-    assert [(slot["name"], slot["text"]) for slot in result["slots"]] == [("area", "kitchen")]
+    slots = answer("turn on the kitchen lights", tmp_path)["slots"]
+    assert [(slot["name"], slot["text"]) for slot in slots] == [("area", "kitchen")]

@@ -14,7 +14,7 @@ from firmware_py.contracts.configuration import parse_widths
 from firmware_py.testing.evaluate import How, evaluate, read_rows
 from firmware_py.testing.metrics import summarise
 
-_KEYS = ("profile", "store", "trust", "allow_unsigned", "self_test", "memory_bytes", "meter")
+_KEYS = ("profile", "store", "trust", "allow_unsigned", "self_test", "memory_bytes", "meter", "names")
 TABLE = tuple(setting for setting in AGENT if setting.key in _KEYS)
 
 

@@ -29,7 +29,7 @@ from firmware_py.contracts.records import record
 from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.contracts.seams import Runner
 from firmware_py.costs import HOST
-from firmware_py.inference.exits import Verdict, accepts, judge
+from firmware_py.inference.exits import Verdict, judge
 from firmware_py.inference.graph import DynamicComputingGraph, Rung, Way
 from firmware_py.inference.heads import ExitHead
 from firmware_py.inference.rows import Reader
@@ -187,8 +187,7 @@ class Engine:
         early = path.rungs[0].zeroth.get(rule)
         accepted = early is not None and walk.begins(early)
         while not accepted and walk.goes_on(depth):
-            at = len(runs)
-            accepted = at == stages or accepts(walk.verdict, walk.rung.rules[rule][at - 1])
+            accepted = len(runs) == stages or walk.may_answer(rule)
         at = len(runs)
         rung, verdict = walk.rung, walk.verdict
         tags: Any = ()

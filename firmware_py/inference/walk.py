@@ -23,11 +23,12 @@ class Walk:
     """The state of one run: what it cost, on which rung it stands.
 
     `runs` are the stages so far; `verdict` is the deepest exit's, on the rows that it `read`, and `pooled` is
-    what its head says of them to its tags. The engine
-    asks `begins` first where the rule uses exit 0, then `goes_on` until it accepts or this ends.
+    what its head says of them to its tags. An exit that the rule lets answer in no case is heard only if the
+    walk ends there. The engine asks `begins` first where the rule uses exit 0, then `goes_on` until an exit
+    accepts or this ends.
     """
 
-    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_tokens", "_zeroth", "fallback", "pooled", "read", "runs", "verdict")  # fmt: skip
+    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_tokens", "_unheard", "_verdict", "_zeroth", "fallback", "pooled", "read", "runs")  # fmt: skip
 
     def __init__(
         self, engine: Engine, path: Way, encoded: Encoded, limits: Limits, feeds: dict[str, Any]
@@ -42,13 +43,28 @@ class Walk:
         self.fallback: str | None = None
         self.read: Read
         self.pooled: Any
-        self.verdict: Verdict
+        self._verdict: Verdict
+        self._unheard: float | None = None  # temperature of the deepest exit where nobody asked it yet
         self._zeroth = False  # exit 0 has spoken
 
     @property
     def rung(self) -> Rung:
         """Where the walk stands."""
         return self._path.rungs[self._at]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the deepest exit says."""
+        if self._unheard is not None:
+            head = self._engine.weights.heads[len(self.runs) - 1]
+            self._verdict = self._hear(head, self._feeds["h"], self._unheard)
+            self._unheard = None
+        return self._verdict
+
+    def may_answer(self, rule: str) -> bool:
+        """Whether the exit behind the last stage meets its threshold."""
+        threshold = self.rung.rules[rule][len(self.runs) - 1]
+        return threshold <= 1.0 and accepts(self.verdict, threshold)
 
     def widths(self) -> tuple[int, ...]:
         """Width groups of the stages that ran; a walk that changed rungs may mix two rungs'."""
@@ -65,7 +81,7 @@ class Walk:
         self._zeroth = isfinite(verdict.confidence)
         if not self._zeroth:
             return False
-        self.verdict = verdict
+        self._verdict = verdict
         return accepts(verdict, threshold)
 
     def goes_on(self, depth: int) -> bool:
@@ -122,6 +138,21 @@ class Walk:
         logits, self.pooled = head.answer(said)
         return judge(logits, temperature, *engine.scope)
 
+    def _heard(self, stage: int, rung: Rung, h: Any) -> bool:
+        """Take the rows of a stage, and what its exit says if the rule cares; False where they are no numbers."""
+        temperature = rung.temperatures[stage - 1]
+        if stage < len(rung.graphs) and rung.rules[self._limits.rule][stage - 1] > 1.0:
+            if not isfinite(h[: self._tokens].sum()):
+                return False
+            self._unheard = temperature
+            return True
+        verdict = self._hear(self._engine.weights.heads[stage - 1], h, temperature)
+        if not isfinite(verdict.confidence):
+            self._hear_again()
+            return False
+        self._verdict, self._unheard = verdict, None
+        return True
+
     def _hear_again(self) -> None:
         """Read the deepest exit's rows once more: rows that were not numbers came over them."""
         head = self._engine.weights.zeroth
@@ -143,11 +174,9 @@ class Walk:
                 try:
                     h = engine.runners[delegate].run(graph, feeds, self._limits.due_s - begin_s)["h_out"]
                     run_s = now_s() - begin_s
-                    verdict = self._hear(engine.weights.heads[stage - 1], h, rung.temperatures[stage - 1])
-                    if isfinite(verdict.confidence):
+                    if self._heard(stage, rung, h):
                         break
                     reason = "its output is not a number"
-                    self._hear_again()
                 except (GraphError, DelegateError) as error:
                     reason = error.message
                 engine.health.failed(delegate, reason)
@@ -159,5 +188,4 @@ class Walk:
                 raise GraphError(msg)
             self._at += 1
         feeds["h"] = h
-        self.verdict = verdict
         self.runs.append(StageRun(graph, delegate, begin_s, run_s))

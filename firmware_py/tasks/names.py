@@ -2,7 +2,8 @@
 
 Pure. A name is looked for as it is written, then without case, accents, article and plural, then the same
 way among the aliases; the first of the three that knows it counts. Several of one step are candidates, of which
-an area or floor in the same sentence keeps those that lie in it. File and form: `docs/how-to-name-your-rooms.md`.
+an area or floor in the same sentence keeps those that lie in it. What no thing of the slot's kind is called, but
+one of another kind, is of that kind. File and form: `docs/how-to-name-your-rooms.md`.
 """
 
 from __future__ import annotations
@@ -124,7 +125,14 @@ class Names:
         return found or ()
 
     def resolve(self, slots: Sequence[dict[str, Any]]) -> None:
-        """Give slots that name a thing its `value`, `id` and `kind`, or `candidates`; others stay as they are."""
+        """Give slots that name a thing its `value`, `id` and `kind`, or `candidates`; others stay as they are.
+
+        A model that never met the word "veranda" may take it for a device. Where the house has none of that
+        name but one other kind of thing, the house knows better, and the slot's `name` becomes that kind's.
+        """
+        for slot in slots:
+            if slot["name"] in KINDS:
+                slot["name"] = self._slot_of(slot["name"], slot["text"])
         inside: set[str] = set()  # ids of the areas and floors that the sentence names
         for slot_name, kind in KINDS.items():
             for slot in slots:
@@ -135,6 +143,13 @@ class Names:
                     _say(slot, found)
                     if len(found) == 1:
                         inside.add(found[0].id)
+
+    def _slot_of(self, said: str, text: str) -> str:
+        """The slot of the one other kind that knows the text where its own kind does not; else as said."""
+        if self.find(KINDS[said], text):
+            return said
+        others = [name for name, kind in KINDS.items() if name != said and self.find(kind, text)]
+        return others[0] if len(others) == 1 else said
 
     def _lies_in(self, entry: Entry, ids: set[str]) -> bool:
         within = entry.within

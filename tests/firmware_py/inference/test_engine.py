@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -222,6 +222,55 @@ def test_rows_that_are_not_numbers_leave_the_answering_exits_tags_alone(tiny: Un
     assert (outcome.record.exit, outcome.accepted) == (1, False)
     assert "its output is not a number" in str(outcome.record.fallback)
     assert (list(outcome.tags), list(wanted.tags)) == ([0, 0, 1], [0, 0, 1])
+
+
+class Heard:
+    """An exit's head that counts how often it is asked."""
+
+    def __init__(self, head: Any) -> None:
+        self._head, self.asked = head, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._head, name)
+
+    def answer(self, said: Any) -> Any:
+        self.asked += 1
+        return self._head.answer(said)
+
+
+def patient(tiny: Unpacked, **scripts: Script) -> tuple[Rig, tuple[Heard, ...]]:
+    """A rig whose rule `last` lets no exit but the last one answer, and its heads."""
+    manifest = replace(tiny.manifest, exit_rules={**tiny.manifest.exit_rules, "last": (2.0, 2.0, 0.0)})
+    rig = Rig(replace(tiny, manifest=manifest), scripts or None)
+    heads = tuple(Heard(head) for head in rig.engine.weights.heads)
+    rig.engine.weights = replace(rig.engine.weights, heads=cast("Any", heads))
+    return rig, heads
+
+
+def test_an_exit_that_may_not_answer_is_not_asked(tiny: Unpacked) -> None:
+    rig, heads = patient(tiny)
+    outcome = rig.run(SURE, rule="last")
+    assert (outcome.record.exit, outcome.accepted) == (3, True)
+    assert [head.asked for head in heads] == [0, 0, 1]
+    every = Rig(tiny).engine.every_exit(rig.task.encode({"text": SURE}))
+    assert (outcome.verdict, outcome.tags) == (every[-1], Rig(tiny).run(SURE).tags)
+
+
+def test_an_exit_that_may_not_answer_does_where_the_run_ends(tiny: Unpacked) -> None:
+    rig, heads = patient(tiny)
+    outcome = rig.run(SURE, rule="last", max_stages=2)
+    assert (outcome.record.exit, outcome.accepted) == (2, False)
+    assert [head.asked for head in heads] == [0, 1, 0]
+    assert len(outcome.tags) == len(rig.task.encode({"text": SURE}).ids)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_rows_that_are_not_numbers_are_seen_where_no_exit_is_asked(tiny: Unpacked, stage: int) -> None:
+    rig, heads = patient(tiny, npu=from_stage(stage, not_a_number), cpu=pass_through)
+    outcome = rig.run(SURE, rule="last")
+    assert outcome.record.fallback == "npu: its output is not a number"
+    assert (outcome.record.exit, outcome.delegate) == (3, "cpu")
+    assert [head.asked for head in heads[1:]] == [0, 1]
 
 
 def test_when_the_first_stage_fails_everywhere_it_is_an_error(tiny: Unpacked) -> None:

@@ -70,6 +70,7 @@ def table(summary: dict[str, Any]) -> str:
                 f"exit 0          {_share(zeroth['accuracy'])} asked alone, answered {_share(zeroth['exit_share'])}"
             ]
         ),
+        f"calibration     {'  '.join(map(_calibration, summary['calibration']))}",
         f"mean depth      {_number(summary['mean_depth'])}",
     ]
     outside = summary["out_of_scope"]
@@ -88,6 +89,11 @@ def table(summary: dict[str, Any]) -> str:
         f"({energy['source']}{', simulated' if energy['simulated'] else ''})"
     )
     return "\n".join(lines)
+
+
+def _calibration(found: dict[str, Any]) -> str:
+    """The error of an exit, and up to where chance alone would put perfect confidences."""
+    return f"exit {found['exit']}: {found['error']:.1%} (perfect: to {found['perfect_p95']:.1%})"
 
 
 def _share(value: float | None) -> str:

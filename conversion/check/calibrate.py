@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from conversion.check.cascade import Prefix, Scope, judge_rows, shared
+from firmware_py.testing import calibration
 
 PRESETS = {"thrifty": 0.7, "balanced": 0.8, "careful": 0.9}
 DEFAULT = "balanced"
@@ -85,17 +86,10 @@ def fit_temperature(logits: Array, targets: Array) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def calibration_error(logits: Array, targets: Array, temperature: float, bins: int = 15) -> float:
-    """Expected calibration error with equal-width bins (Guo et al. 2017, section 2)."""
+def calibration_error(logits: Array, targets: Array, temperature: float) -> float:
+    """Expected calibration error of the best label's chance (`firmware_py/testing/calibration.py`)."""
     chance = softmax(logits / temperature)
-    confidence, right = chance.max(-1), chance.argmax(-1) == targets
-    number = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(confidence[number == k].mean() - right[number == k].mean()) * (number == k).mean()
-        for k in range(bins)
-        if (number == k).any()
-    ]
-    return round(float(sum(gaps)), 5)
+    return round(calibration.calibration_error(chance.max(-1), chance.argmax(-1) == targets), 5)
 
 
 def softmax(logits: Array) -> Array:

@@ -120,15 +120,7 @@ def evaluate(
         progress(len(answered))
     scored: list[Scored] = []
     for done in answered:
-        labels: list[str] = []
-        zeroth = None if engine.weights.zeroth is None else OUT_OF_SCOPE
-        if done.encoded is not None:
-            verdicts = engine.every_exit(done.encoded, how.widths)
-            labels = [_label(served.manifest, verdict) for verdict in verdicts]
-            first = engine.zeroth(done.encoded)
-            zeroth = None if first is None else _label(served.manifest, first)
-        rejected = [OUT_OF_SCOPE] * (served.manifest.stages - len(labels))
-        scored.append(replace(done.scored, exit_labels=(*labels, *rejected), zeroth_label=zeroth))
+        scored.append(_asked_alone(served.manifest, engine, how, done))
         progress(len(answered) + len(scored))
     return scored
 
@@ -189,6 +181,26 @@ def _answer(assembly: Assembly, how: How, row: Labelled) -> _Answered:
         simulated=energy.simulated,
     )
     return _Answered(encoded, scored)
+
+
+def _asked_alone(manifest: Manifest, engine: Engine, how: How, done: _Answered) -> Scored:
+    """The row with what every exit says of it; a text that is not run is rejected by all."""
+    if done.encoded is None:
+        return replace(
+            done.scored,
+            exit_labels=(OUT_OF_SCOPE,) * manifest.stages,
+            zeroth_label=None if engine.weights.zeroth is None else OUT_OF_SCOPE,
+        )
+    verdicts = engine.every_exit(done.encoded, how.widths)
+    first = engine.zeroth(done.encoded)
+    rejected = (OUT_OF_SCOPE,) * (manifest.stages - len(verdicts))
+    return replace(
+        done.scored,
+        exit_labels=(*(_label(manifest, verdict) for verdict in verdicts), *rejected),
+        exit_confidences=tuple(verdict.confidence for verdict in verdicts),
+        zeroth_label=None if first is None else _label(manifest, first),
+        zeroth_confidence=None if first is None else first.confidence,
+    )
 
 
 def _label(manifest: Manifest, verdict: Verdict) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from firmware_py.testing.calibration import calibration_of
+
 OUT_OF_SCOPE = "oos"
 
 Span = tuple[int, int, str]
@@ -19,7 +21,8 @@ class Scored:
 
     `intent` is the truth, `oos` for out of scope; `predicted` the answer, `oos` for a rejection.
     `slots` is None when the row does not say its slots. `exit_labels` is what each exit, asked alone,
-    would have answered, `zeroth_label` what exit 0 would, None where the bundle has none. `score` grows with strangeness. Seconds and joules are of this answer; joules
+    would have answered and `exit_confidences` how sure it was, both empty for a text that was not run; `zeroth_label` and
+    `zeroth_confidence` are exit 0's, None where the bundle has none. `score` grows with strangeness. Seconds and joules are of this answer; joules
     and their half-width are None when unknown.
     """
 
@@ -36,6 +39,8 @@ class Scored:
     source: str = "none"
     simulated: bool = False
     zeroth_label: str | None = None
+    exit_confidences: tuple[float, ...] = ()
+    zeroth_confidence: float | None = None
 
 
 def summarise(rows: Sequence[Scored], exits: int) -> dict[str, Any]:
@@ -52,6 +57,7 @@ def summarise(rows: Sequence[Scored], exits: int) -> dict[str, Any]:
         ],
         "exit_share": [_mean(row.exit == at + 1 for row in inside) for at in range(exits)],
         "zeroth": _zeroth(inside),
+        "calibration": _calibration(inside, exits),
         "mean_depth": _mean(row.exit for row in rows),
         "slot_f1": slot_f1([(row.slots, row.predicted_slots) for row in inside if row.slots is not None]),
         "out_of_scope": None
@@ -80,6 +86,25 @@ def _zeroth(inside: Sequence[Scored]) -> dict[str, float | None] | None:
         "accuracy": _mean(row.zeroth_label == row.intent for row in inside),
         "exit_share": _mean(row.exit == 0 for row in inside),
     }
+
+
+def _calibration(inside: Sequence[Scored], exits: int) -> list[dict[str, Any]]:
+    """Of every exit that the rows were run through, exit 0 first."""
+    found = [
+        calibration_of(
+            0, *_columns((row.zeroth_confidence, row.zeroth_label == row.intent) for row in inside)
+        )
+    ]
+    for at in range(exits):
+        run = [row for row in inside if len(row.exit_confidences) > at]
+        pairs = ((row.exit_confidences[at], row.exit_labels[at] == row.intent) for row in run)
+        found.append(calibration_of(at + 1, *_columns(pairs)))
+    return [one.to_dict() for one in found if one is not None]
+
+
+def _columns(pairs: Iterable[tuple[float | None, bool]]) -> tuple[list[float], list[bool]]:
+    known = [(confidence, right) for confidence, right in pairs if confidence is not None]
+    return [confidence for confidence, _ in known], [right for _, right in known]
 
 
 def macro_f1(pairs: Sequence[tuple[str, str]]) -> float | None:

@@ -24,7 +24,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 KEYS = {
     "n", "accuracy", "macro_f1", "accuracy_by_exit", "exit_share", "mean_depth", "slot_f1", "out_of_scope",
-    "latency_s", "energy_j", "zeroth", "rule", "widths",
+    "latency_s", "energy_j", "zeroth", "calibration", "rule", "widths",
 }  # fmt: skip
 
 
@@ -50,6 +50,8 @@ def test_the_json_has_the_keys_of_the_contract(tmp_path: Path, capsys: pytest.Ca
     assert summary["exit_share"] == [0.5, 0.5, 0.0]
     assert summary["accuracy_by_exit"] == [0.75, 0.75, 0.75]
     assert summary["out_of_scope"] == {"n": 2, "auroc": 1.0, "recall": 1.0, "in_scope_accuracy": 0.75}
+    assert [one["exit"] for one in summary["calibration"]] == [1, 2, 3]
+    assert set(summary["calibration"][0]) == {"exit", "error", "perfect", "perfect_p95"}
     assert summary["energy_j"]["source"] == "estimated"
     assert summary["energy_j"]["simulated"] is True
     assert 0.0 < summary["latency_s"]["p50"] <= summary["latency_s"]["p99"]

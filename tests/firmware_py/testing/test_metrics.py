@@ -33,6 +33,7 @@ def test_the_summary_counts_by_hand() -> None:
         "accuracy_by_exit": [0.25, 0.75],
         "exit_share": [0.5, 0.5],
         "zeroth": None,
+        "calibration": [],
         "mean_depth": pytest.approx(8 / 6),
         "slot_f1": pytest.approx(2 / 3),
         # pairs that the stranger wins: 0.9 over all four, 0.2 over three of them
@@ -57,6 +58,19 @@ def test_exit_0_has_a_line_of_its_own() -> None:
     summary = summarise(rows, exits=2)
     assert summary["zeroth"] == {"accuracy": 0.5, "exit_share": 0.5}
     assert (summary["exit_share"], summary["mean_depth"]) == ([0.5, 0.0], pytest.approx(1 / 3))
+
+
+def test_calibration_is_of_the_rows_that_ran_exit_by_exit() -> None:
+    """Exit 0: 0.9 and right, 0.9 and wrong; exit 1: 0.6 and right, 0.9 and right, one row was not run."""
+    rows = [
+        replace(ROW, zeroth_label="on", zeroth_confidence=0.9, exit_labels=("on",), exit_confidences=(0.6,)),
+        replace(ROW, zeroth_label="off", zeroth_confidence=0.9, exit_labels=("on",), exit_confidences=(0.9,)),
+        replace(ROW, zeroth_label="oos", exit_labels=("oos",)),
+        replace(ROW, intent="oos", zeroth_label="on", zeroth_confidence=0.9, exit_confidences=(0.9,)),
+    ]
+    found = summarise(rows, exits=1)["calibration"]
+    assert [one["exit"] for one in found] == [0, 1]
+    assert [one["error"] for one in found] == [pytest.approx(0.4), pytest.approx(0.25)]
 
 
 def test_what_the_rows_do_not_say_is_null() -> None:

@@ -99,6 +99,16 @@ def read_task(name: str, folder: Path | None, seed: int = 0) -> TaskData:
     )
 
 
+def report_texts(folder: Path) -> frozenset[str]:
+    """Every text of the validation shares in the folder, in lower case: what no training may read, of whatever set.
+
+    Raises:
+        DataInvalidError: a file is not rows of text and intent.
+    """
+    shares = [folder / name / "val.jsonl" for name in SETS]
+    return frozenset(row.text.lower() for share in shares if share.is_file() for row in read_rows(share))
+
+
 def read_rows(path: Path) -> list[Sentence]:
     """Rows of a JSON-lines file.
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conversion.data.augment import augment
-from conversion.data.public import read_task
+from conversion.data.public import read_task, report_texts
 from conversion.data.sentence import Sentence
 from conversion.data.vocabulary import cut
 from conversion.data.workbench import Workbench
@@ -77,10 +77,13 @@ def general_start(
     Raises:
         DataMissingError: a set is not in the folder.
     """
-    texts = [row.text for name in corpus.sets for row in read_task(name, folder).train]
+    asked = report_texts(folder)
+    read = [row.text for name in corpus.sets for row in read_task(name, folder).train]
+    texts = [text for text in read if text.lower() not in asked]
 
     def pool(path: Path, tell: Tell) -> None:
-        every = list(dict.fromkeys([*texts, *augment(texts, neighbours(), corpus.augmented, settings.seed)]))
+        made = augment(texts, neighbours(), corpus.augmented, settings.seed)
+        every = list(dict.fromkeys([*texts, *(text for text in made if text.lower() not in asked)]))
         torch.set_num_threads(1)
         said = listen(Teacher(model_folder(), 1), every, tell).embeddings
         np.savez(path, texts=np.array(every), embeddings=said.numpy().astype(np.float16))

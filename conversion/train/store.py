@@ -75,8 +75,11 @@ def load_teacher(folder: Path, source: Path, labels: int) -> Teacher:
 
 
 def pool_of(data: TaskData, each: int) -> list[str]:
-    """Texts without labels: near neighbours of the training texts, then texts of other sets."""
-    return [*augment([row.text for row in data.train], neighbours(), each, 0), *data.unlabelled]
+    """Texts without labels: near neighbours of the training texts, then texts of other sets; none is a report text."""
+    made = [*augment([row.text for row in data.train], neighbours(), each, 0), *data.unlabelled]
+    sides = (data.report, *data.extras.values())
+    asked = {row.text.lower() for rows in sides for row in rows}
+    return [text for text in made if text.lower() not in asked]
 
 
 def write_lesson(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conversion.data.public import SHARES, cut_splits, read_rows, read_task
+from conversion.data.public import SHARES, cut_splits, read_rows, read_task, report_texts
 from conversion.data.task import SPLITS
 
 CHOSEN = SPLITS[:-1]
@@ -41,6 +41,13 @@ def test_what_is_taken_out_moves_no_other_row(folder: Path) -> None:
     whole = cut_splits(read_rows(folder / "snips7" / "train.jsonl"), 0, SHARES)
     for split in CHOSEN:
         assert list(data.split(split)) == [row for row in whole[split] if row.text.lower() not in asked]
+
+
+def test_the_report_texts_of_every_set_in_the_folder_are_known(folder: Path) -> None:
+    (folder / "snips7" / "val.jsonl").write_text('{"text": "Hum a Song", "intent": "play"}', "utf-8")
+    texts = report_texts(folder)
+    assert {"hum a song", "play nothing known"} <= texts
+    assert "play song 1" in texts  # of the other set
 
 
 def test_marked_slots_are_read_under_either_name(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ torch = pytest.importorskip("torch", reason="torch is in the training environmen
 import numpy as np
 
 from conversion.data.sentence import Sentence
+from conversion.data.task import TaskData
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.importance import sort_groups
 from conversion.nets.student import Student
+from conversion.train import store
 from conversion.train.batches import encode, sample
 from conversion.train.distil import Settings, distil, narrower
 from conversion.train.general import take_over
@@ -135,6 +137,17 @@ def test_an_epoch_has_every_labelled_row_and_a_draw_of_the_others() -> None:
     assert sorted(drawn[drawn < len(ROWS)].tolist()) == list(range(len(ROWS)))
     assert len(drawn) == 3 * len(ROWS)
     assert len(set(drawn.tolist())) == len(drawn)
+
+
+def test_no_text_that_a_teacher_speaks_about_is_one_of_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "neighbours", lambda: None)
+    monkeypatch.setattr(store, "augment", lambda *_: ["Turn on the FAN", "turn on the tap", "turn it"])
+    row = ROWS[0]
+    data = TaskData(
+        "t", "t", ("en",), LABELS, SLOTS, (row,), (), (), (), (replace(row, text="turn on the fan"),),
+        unlabelled=("hum", "sing"), extras={"free": (replace(row, text="Sing"),)},
+    )  # fmt: skip
+    assert store.pool_of(data, 1) == ["turn on the tap", "turn it", "hum"]
 
 
 def test_a_student_starts_from_the_general_stage_piece_by_piece(tmp_path: Path) -> None:

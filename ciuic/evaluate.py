@@ -11,6 +11,7 @@ from ciuic.progress import Progress
 from firmware_py.compose import assembled, profile_values
 from firmware_py.config import AGENT, AgentConfig, add_flags, from_args
 from firmware_py.contracts.configuration import parse_widths
+from firmware_py.contracts.written import spread
 from firmware_py.testing.evaluate import How, evaluate, read_rows
 from firmware_py.testing.metrics import summarise
 
@@ -85,7 +86,7 @@ def table(summary: dict[str, Any]) -> str:
     lines.append(
         "energy          unknown"
         if energy is None
-        else f"energy          {energy['mean'] * 1e3:.3f} mJ ± {energy['u95'] * 1e3:.3f} mJ "
+        else f"energy          {spread(energy['mean'], energy['u95'], 'J')} "
         f"({energy['source']}{', simulated' if energy['simulated'] else ''})"
     )
     return "\n".join(lines)

@@ -9,6 +9,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from firmware_py.contracts.written import spread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -199,10 +201,9 @@ def spoken(reply: Reply, round_trip_s: float) -> list[str]:
     if energy.energy_j is None:
         lines.append("energy unknown: no figure for this board")
     else:
-        spread = "" if energy.u95_j is None else f" ± {energy.u95_j * 1e3:.3g}"
         words = [energy.method, "" if energy.source == "none" else energy.source]
         source = ", ".join(filter(None, [*words, "simulated" if energy.simulated else ""]))
-        lines.append(f"{energy.energy_j * 1e3:.3g}{spread} mJ above idle ({source})")
+        lines.append(f"{spread(energy.energy_j, energy.u95_j, 'J')} above idle ({source})")
     if route.fallback:
         lines.append(f"fell back: {route.fallback}")
     if route.truncated_tokens:

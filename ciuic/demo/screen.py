@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from firmware_py.contracts.written import spread
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -42,26 +44,6 @@ def _row(
 def fold(line: str, width: int) -> str:
     """A line of the summary, folded under its text."""
     return textwrap.fill(line, max(40, width), subsequent_indent=" " * 13) if line else line
-
-
-def si(value: float, unit: str) -> str:
-    """Three significant digits with an SI prefix: `1.23 mJ`."""
-    for factor, prefix in ((1.0, ""), (1e-3, "m"), (1e-6, "µ")):
-        if abs(value) >= factor or prefix == "µ":
-            return f"{value / factor:.3g} {prefix}{unit}"
-    raise AssertionError
-
-
-def spread(value: float, u95: float | None, unit: str) -> str:
-    """A figure and its bound in one unit and with the same digits: `1.23 ± 0.31 mJ`."""
-    if u95 is None:
-        return si(value, unit)
-    for factor, prefix in ((1.0, ""), (1e-3, "m"), (1e-6, "µ")):
-        if abs(value) >= factor or prefix == "µ":
-            shown = abs(value) / factor
-            digits = 2 if shown < 10 else 1 if shown < 100 else 0
-            return f"{value / factor:.{digits}f} ± {u95 / factor:.{digits}f} {prefix}{unit}"
-    raise AssertionError
 
 
 def joules(energy: Energy, width: int = WIDE) -> str:

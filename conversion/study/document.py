@@ -16,6 +16,7 @@ from conversion.study.latency import Timing
 from conversion.study.tradeoff import Chosen, Tradeoff, needed_bytes
 from firmware_py.bundles.read import Unpacked
 from firmware_py.contracts.measurement import machine, versions
+from firmware_py.contracts.written import spread
 
 FORMAT = 1
 
@@ -203,7 +204,7 @@ def energy_text(energy: Mapping[str, Any]) -> str:
     if energy["energy_j"] is None:
         return "unknown"
     kind = ", simulated" if energy["simulated"] else ""
-    return f"{energy['energy_j'] * 1e3:.2f} ± {energy['u95_j'] * 1e3:.2f} mJ {energy['method']}{kind}"
+    return f"{spread(energy['energy_j'], energy['u95_j'], 'J')} {energy['method']}{kind}"
 
 
 def _latency(latency: Mapping[str, Any], runtimes: Sequence[str]) -> str:

@@ -139,7 +139,7 @@ def test_a_reply_is_spoken_with_its_joules_and_their_doubt() -> None:
     assert "HassTurnOn  (confidence 0.98)" in text
     assert "area = kitchen" in text
     assert "exit 2 of 3 on pi5" in text
-    assert "1.2 ± 0.3 mJ above idle (predicted, ina219, simulated)" in text
+    assert "1.20 ± 0.30 mJ above idle (predicted, ina219, simulated)" in text
     guess = replace(reply, energy=replace(energy, method="estimated", source="none"))
     assert "mJ above idle (estimated, simulated)" in "\n".join(spoken(guess, 0.0021))
     assert "energy unknown" in "\n".join(spoken(Reply("r", "out_of_scope", route), 0.1))

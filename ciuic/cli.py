@@ -24,6 +24,20 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _OURS = ("ciuic", "conversion", "device_profiles", "firmware_py", "hil_tests", "mqtt_bridge")
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line as every other error is said; sub-verbs' parsers are of this class, too."""
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls.
+
+        Raises:
+            ConfigError: always.
+        """
+        from firmware_py.contracts.errors import ConfigError
+
+        raise ConfigError(message, hint=f"`{self.prog} --help` lists what it takes.")
+
+
 class Verb(NamedTuple):
     """Where a verb lives, which extras of the distribution it needs, and its line in the help."""
 
@@ -55,12 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] not in VERBS:
         return _top(words)
     name = words[0]
-    from firmware_py.contracts.errors import CiuicError, ConfigError
+    from firmware_py.contracts.errors import BundleMissingError, CiuicError, ConfigError
 
     try:
         return _run(name, words[1:])
     except CiuicError as error:
-        return _tell(error.message, error.code, error.hint, usage=isinstance(error, ConfigError))
+        usage = isinstance(error, ConfigError | BundleMissingError)
+        return _tell(error.message, error.code, error.hint, usage=usage)
     except ModuleNotFoundError as error:
         if not error.name or error.name.partition(".")[0] in _OURS:
             raise
@@ -77,10 +92,10 @@ def _run(name: str, words: list[str]) -> int:
     from device_profiles.profile import ProfileError
 
     module = importlib.import_module(VERBS[name].module)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"ciuic {name}", description=VERBS[name].help, conflict_handler="resolve", allow_abbrev=False
     )
-    log = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    log = Parser(prog=f"ciuic {name}", add_help=False, allow_abbrev=False)
     for each in (log, parser):  # wherever it stands, also behind a sub-verb
         each.add_argument(
             "--log-level",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -40,23 +42,28 @@ def run_doctor(args: argparse.Namespace) -> int:
         ProfileError: a shipped profile is broken.
     """
     models = args.model if args.model is not None else sorted(Path("models").glob("*.bundle"))
-    found = [
-        *guarded("python", findings.python),
-        *guarded("runtime", findings.runtime),
-        *guarded("board", partial(findings.board, args.root)),
-        *guarded("broker", findings.brokers),
-        *guarded("bundle", partial(findings.bundles, models, all_needed=args.model is not None)),
-        *guarded("environment", partial(findings.environments, findings.venvs())),
-        *guarded("mesh", partial(brokers_reachable, args.broker, args.mesh)),
+    looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("python", findings.python),
+        ("runtime", findings.runtime),
+        ("board", partial(findings.board, args.root)),
+        ("broker", findings.brokers),
+        ("bundle", partial(findings.bundles, models, all_needed=args.model is not None)),
+        ("environment", partial(findings.environments, findings.venvs())),
+        ("mesh", partial(brokers_reachable, args.broker, args.mesh)),
     ]
-    if not any(finding.found for finding in found if finding.area == "broker"):
-        todo = "Install mosquitto or iotcore, or give nodes the address of a broker elsewhere."
-        found.append(Finding("broker", "any", found=False, detail="none can be started here", todo=todo))
+    found: list[Finding] = []
+    for area, look in looks:
+        seen = guarded(area, look)
+        if area == "broker" and not any(finding.found for finding in seen):
+            todo = "Install mosquitto or iotcore, or give nodes the address of a broker elsewhere."
+            seen.append(Finding("broker", "any", found=False, detail="none can be started here", todo=todo))
+        found += seen
+        if seen and not args.json:
+            _print(area, seen)
     lacking = [finding for finding in found if finding.needed and not finding.found]
     if args.json:
         print(json.dumps({"ok": not lacking, "findings": [asdict(f) for f in found]}, indent=1))
     else:
-        _print(found)
         print(
             "all that a node needs is here"
             if not lacking
@@ -65,13 +72,12 @@ def run_doctor(args: argparse.Namespace) -> int:
     return 1 if lacking else 0
 
 
-def _print(found: list[Finding]) -> None:
+def _print(area: str, found: list[Finding]) -> None:
+    """One area as soon as it was looked at: trying bundles takes seconds."""
     width = max(len(finding.name) for finding in found)
-    area = ""
+    print(area)
     for finding in found:
-        if finding.area != area:
-            area = finding.area
-            print(area)
         print(f"  {'yes' if finding.found else 'no ':<4}{finding.name:<{width}}  {finding.detail}")
         if finding.todo:
             print(f"      {'':<{width}}  -> {finding.todo}")
+    sys.stdout.flush()

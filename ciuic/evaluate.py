@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ciuic.progress import Progress
+from ciuic.progress import Progress, Waiting
 from firmware_py.compose import assembled, profile_values
 from firmware_py.config import AGENT, AgentConfig, add_flags, from_args
 from firmware_py.contracts.configuration import parse_widths
 from firmware_py.contracts.written import spread
-from firmware_py.testing.evaluate import How, evaluate, read_rows
+from firmware_py.testing.evaluate import How, evaluate, read_rows, strange_labels
 from firmware_py.testing.metrics import summarise
 
 _KEYS = ("profile", "store", "trust", "allow_unsigned", "self_test", "memory_bytes", "meter", "names")
@@ -42,8 +44,16 @@ def run_eval(args: argparse.Namespace) -> int:
     rows = read_rows(args.data)
     values = from_args(args, TABLE, profile_values)
     config = AgentConfig.of({**values, "model": (str(args.bundle),)})
-    with assembled(config) as assembly:
+    with ExitStack() as stack:
+        with Waiting("unpacking the bundle and trying its own rows"):
+            assembly = stack.enter_context(assembled(config))
         (served,) = assembly.served.values()
+        strange = strange_labels(rows, served.manifest)
+        if strange:
+            print(
+                f"{strange} rows have an intent that the model does not know: they count as wrong",
+                file=sys.stderr,
+            )
         with Progress("evaluating", 2 * len(rows)) as progress:
             scored = evaluate(assembly, rows, progress, how)
     manifest = served.manifest

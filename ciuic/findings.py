@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ciuic.progress import Progress
+
 _DELEGATE_TIMEOUT_S = 20.0
 _NO_BUNDLE = "Give --model FILE, or run this where models/ lies; `ciuic model build home-en` makes one."
 _ENVIRONMENTS = {
@@ -181,11 +183,13 @@ def bundles(paths: list[Path], *, all_needed: bool) -> Iterator[Finding]:
         text = "no *.bundle given or in models/"
         yield Finding("bundle", "models", found=False, detail=text, todo=_NO_BUNDLE, needed=True)
     found = []
-    for path in paths:
-        try:
-            found.append(Finding("bundle", str(path), found=True, detail=_tried(path, trust)))
-        except CiuicError as error:
-            found.append(Finding("bundle", str(path), found=False, detail=str(error), todo=error.hint))
+    with Progress("trying bundles", len(paths)) as show:
+        for number, path in enumerate(paths, 1):
+            try:
+                found.append(Finding("bundle", str(path), found=True, detail=_tried(path, trust)))
+            except CiuicError as error:
+                found.append(Finding("bundle", str(path), found=False, detail=str(error), todo=error.hint))
+            show(number)
     needed = all_needed or not any(one.found for one in found)
     yield from (replace(one, needed=needed) for one in found)
 

@@ -51,11 +51,15 @@ def brokers_reachable(urls: list[str], mesh: str) -> Iterator[Finding]:
                 yield Finding("mesh", url, found=False, detail=str(error), todo=error.hint, needed=True)
                 continue
             threading.Event().wait(_RETAINED_WAIT_S)
-        count = len(heard.births)
-        todo = None if count else "Start one: `ciuic node run --broker " + url + "`."
-        yield Finding("mesh", url, found=True, detail=f"answers; {count} node(s) in mesh {mesh}", todo=todo)
-        for name, payload in sorted(heard.births.items()):
-            yield _node_finding(name, payload, heard.states.get(name))
+        nodes = [
+            _node_finding(name, payload, heard.states.get(name))
+            for name, payload in sorted(heard.births.items())
+        ]
+        ready = sum(node.found for node in nodes)
+        todo = None if ready else f"Start one: `ciuic node run --broker {url}`."
+        detail = f"answers; {ready} of {len(nodes)} nodes of mesh {mesh} connected"
+        yield Finding("mesh", url, found=True, detail=detail, todo=todo)
+        yield from nodes
 
 
 def _node(topic: str) -> str:

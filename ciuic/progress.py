@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Self, TextIO
 
 from firmware_py.contracts.clock import Clock, SystemClock
@@ -10,6 +11,22 @@ from firmware_py.contracts.clock import Clock, SystemClock
 PATIENCE_S = 2.0
 _REDRAW_S = 0.1
 _WIDTH = 30
+
+
+class Waiting:
+    """Says once, after two seconds, what is being waited for: work that cannot tell how far it is."""
+
+    def __init__(self, what: str, out: TextIO | None = None, patience_s: float = PATIENCE_S) -> None:
+        self._out = out or sys.stderr
+        self._timer = threading.Timer(patience_s, lambda: self._out.write(f"{what} …\n"))
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._timer.cancel()
 
 
 class Progress:

@@ -188,15 +188,19 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _variant(args: argparse.Namespace) -> int:
+    from conversion.variant_table import VARIANTS
+
+    if args.variant == "list":
+        print(json.dumps(list(VARIANTS)) if args.json else "\n".join(VARIANTS))
+        return 0
+    if args.variant not in VARIANTS:
+        msg = f"there is no variant {args.variant}"
+        raise DataMissingError(msg, hint=f"One of: {', '.join(VARIANTS)}.")
     _enter_training_environment()
     from conversion import building
     from conversion.checkpoint.course import PLAN
     from conversion.pipeline import Job
-    from conversion.variants import VARIANTS
 
-    if args.variant == "list":
-        print("\n".join(VARIANTS))
-        return 0
     folder = ROOT / ".ciuic" / "build" / building.folder_name(args)
     job = Job(args.name, PLAN.settings, ("dyn8",), ROOT, data_folder(args.data), folder, None)
     found = building.train_variant(args, job, folder, _progress)
@@ -227,6 +231,10 @@ def _report(args: argparse.Namespace) -> int:
             folder,
         )
     )
+    if not any(row["runs"] for row in joined["rows"]):
+        # In a fresh clone: the page would take the place of what was measured where the builds are.
+        msg = f"no run of {args.name} is in this checkout's .ciuic/build"
+        raise DataMissingError(msg, hint=f"Build it here first: `ciuic model build {args.name}`.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{args.name}.json").write_text(json.dumps(joined, indent=1) + "\n", "utf-8")
     (folder / f"{args.name}.md").write_text(to_markdown(joined), "utf-8")

@@ -8,7 +8,6 @@ quantisation costs is measured elsewhere, and it would only lower them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,22 +25,8 @@ from conversion.nets.student import Student
 from conversion.pipeline import Job, take_course
 from conversion.train.course import Course, learn
 from conversion.train.distil import Settings
+from conversion.variant_table import VARIANTS
 from firmware_py.tasks.text import WordPiece
-
-STATIC = tuple(f"static-{depth}" for depth in (1, 2, 3))
-VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    **{name: {"stages": int(name[-1]), "sandwich": False, "exits": False} for name in STATIC},
-    "as-shipped": {},
-    "no-kl": {"kl": 0.0},
-    "no-cosine": {"cosine": 0.0},
-    "no-labels": {"labels": 0.0},
-    "no-teacher": {"kl": 0.0, "cosine": 0.0, "unlabelled": 0.0},
-    "no-unlabelled": {"unlabelled": 0.0},
-    "no-perturbation": {"perturbed": 0.0},
-    "gates-fixed": {"learned_gates": False},
-    "groups-random": {"learned_gates": False, "order": "random"},
-    "groups-magnitude": {"learned_gates": False, "order": "magnitude", "sandwich": False},
-}
 
 
 def study(job: Job, variant: str, bench: Workbench) -> dict[str, Any]:

@@ -63,7 +63,9 @@ def _check(names: list[str], *, as_json: bool) -> int:
     else:
         for row in rows:
             print(f"{'ok' if row['ok'] else 'WRONG':<6} {row['profile']}")
-            for line in [row["error"]] if row["error"] else row["todo"]:
+            for line in (
+                [f"{row['error']} [{row['code']}]", f"hint: {row['hint']}"] if row["error"] else row["todo"]
+            ):
                 print(f"       {line}")
     return 0 if all(row["ok"] for row in rows) else 1
 
@@ -72,16 +74,33 @@ def _checked(name: str) -> dict[str, Any]:
     try:
         board = load_profile(name)
     except ProfileError as error:
-        return {"profile": name, "ok": False, "error": error.message, "tier": None, "todo": []}
-    return {"profile": name, "ok": True, "error": None, "tier": board.tier, "todo": _todo(board)}
+        return _wrong(name, error)
+    return _right(name, board.tier, _todo(board))
 
 
 def _checked_accessory(name: str) -> dict[str, Any]:
     try:
         load_accessory(name)
     except ProfileError as error:
-        return {"profile": name, "ok": False, "error": error.message, "tier": None, "todo": []}
-    return {"profile": name, "ok": True, "error": None, "tier": None, "todo": []}
+        return _wrong(name, error)
+    return _right(name, None, [])
+
+
+def _right(name: str, tier: str | None, todo: list[str]) -> dict[str, Any]:
+    return {
+        "profile": name,
+        "ok": True,
+        "error": None,
+        "code": None,
+        "hint": None,
+        "tier": tier,
+        "todo": todo,
+    }
+
+
+def _wrong(name: str, error: ProfileError) -> dict[str, Any]:
+    said = {"error": error.message, "code": error.code, "hint": error.hint}
+    return {"profile": name, "ok": False, **said, "tier": None, "todo": []}
 
 
 def _todo(board: BoardProfile) -> list[str]:

@@ -109,7 +109,8 @@ def _read(folder: str, name_or_path: str) -> tuple[str, str, str | None]:
             raise ProfileError(msg, code="profile_missing", hint="Check the path.") from error
     known = _names(folder)
     if name_or_path not in known:
-        msg = f"there is no profile {name_or_path!r}"
+        looks = ": a file's name ends in .toml" if Path(name_or_path).is_file() else ""
+        msg = f"there is no profile {name_or_path!r}{looks}"
         raise ProfileError(
             msg, code="profile_missing", hint=f"Known: {', '.join(known)}; or a path to a .toml file."
         )

@@ -11,7 +11,7 @@ DEFAULT_FOLDER = "~/.config/ciuic/keys"
 
 def configure_key(parser: argparse.ArgumentParser) -> None:
     """Flags of the verb."""
-    verbs = parser.add_subparsers(dest="key_verb", required=True)
+    verbs = parser.add_subparsers(dest="key_verb", required=True, metavar="new|show")
     new = verbs.add_parser("new", help="make a key pair: NAME.key signs, NAME.pub goes into trust folders")
     new.add_argument("name", help="a plain file name")
     show = verbs.add_parser("show", help="list public keys with their ids")

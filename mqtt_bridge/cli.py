@@ -46,6 +46,7 @@ def run_node(args: argparse.Namespace) -> int:
     from firmware_py.config import AGENT, AgentConfig, from_args
     from firmware_py.contracts.errors import ConfigError
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_mesh_node
+    from mqtt_bridge.node.stop import StopSignals
 
     if args.simulate and args.profile is None:
         args.profile = "simulated"
@@ -53,21 +54,21 @@ def run_node(args: argparse.Namespace) -> int:
     if args.simulate and not board_of(values["profile"])[1]:
         msg = f"this machine is the board {values['profile']}; it is not simulated on itself"
         raise ConfigError(msg, hint="Leave --simulate out, or name another --profile.")
-    stop = _stop_on_signals()
     bridge = BridgeConfig.of(values)
     _keep_to(bridge.core)
-    agent = build_node(AgentConfig.of(values))
-    try:
-        node = build_mesh_node(bridge, agent)
-    except BaseException:
-        agent.close()
-        raise
-    tasks = ", ".join(task.name for task in agent.tasks())
-    line = f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {', '.join(bridge.broker)}"
-    node.transport.watch(_once(lambda: print(line, flush=True)))
-    _settle()
-    with node:
-        stop.wait()
+    with StopSignals() as stop:
+        agent = build_node(AgentConfig.of(values))
+        try:
+            node = build_mesh_node(bridge, agent)
+        except BaseException:
+            agent.close()
+            raise
+        tasks = ", ".join(task.name for task in agent.tasks())
+        line = f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {', '.join(bridge.broker)}"
+        node.transport.watch(_once(lambda: print(line, flush=True)))
+        _settle()
+        with node:
+            stop.wait()
     return 0
 
 
@@ -98,15 +99,6 @@ def _keep_to(core: int) -> None:
     except (OSError, AttributeError) as error:
         msg = f"the node cannot be kept on core {core}"
         raise ConfigError(msg, hint="`nproc` counts the cores; the first is 0.") from error
-
-
-def _stop_on_signals() -> threading.Event:
-    import signal
-
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    return stop
 
 
 def _settle() -> None:
@@ -152,7 +144,7 @@ def run_ask(args: argparse.Namespace) -> int:
 
     config = BridgeConfig.of(from_args(args, (*AGENT, *BRIDGE)))  # one file may serve both
     name = fresh_client("ask")
-    inputs = {"text": " ".join(args.text)} | ({"lang": args.lang} if args.lang else {})
+    inputs = {"text": _utf8(" ".join(args.text))} | ({"lang": args.lang} if args.lang else {})
     qos = Qos(deadline_s=args.deadline, energy_j=args.energy, accuracy=args.accuracy)
     request = Request(new_id(), args.task, inputs, qos)
     parse_request(request.to_dict())  # what no node takes is told here: it may not even fit MQTT's fields
@@ -172,6 +164,24 @@ def run_ask(args: argparse.Namespace) -> int:
     else:
         print("\n".join(spoken(reply, round_trip_s)))
     return 1 if reply.status in _REFUSED else 0
+
+
+def _utf8(text: str) -> str:
+    """The text as it was typed.
+
+    Raises:
+        EncodingError: its bytes were no UTF-8, which Python hands on as half surrogate pairs.
+    """
+    from firmware_py.contracts.errors import EncodingError
+
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        msg = "the text is not UTF-8"
+        raise EncodingError(
+            msg, hint="Say the text in UTF-8; `locale` shows what this terminal speaks."
+        ) from None
+    return text
 
 
 def _named(slot: dict[str, Any]) -> str:
@@ -204,6 +214,8 @@ def spoken(reply: Reply, round_trip_s: float) -> list[str]:
         words = [energy.method, "" if energy.source == "none" else energy.source]
         source = ", ".join(filter(None, [*words, "simulated" if energy.simulated else ""]))
         lines.append(f"{spread(energy.energy_j, energy.u95_j, 'J')} above idle ({source})")
+    if route.over_budget:
+        lines.append("over the asked joules: even the cheapest way to an answer is")
     if route.fallback:
         lines.append(f"fell back: {route.fallback}")
     if route.truncated_tokens:

@@ -7,10 +7,9 @@ what a request costs above it is the node's own doing.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 
+from mqtt_bridge.node.stop import StopSignals
 from mqtt_bridge.transport.base import LinkOptions, Message
 from mqtt_bridge.transport.mqtt import MqttTransport
 from mqtt_bridge.wire import topics
@@ -39,9 +38,7 @@ def main(url: str, core: int = -1) -> int:
             )
 
     link.subscribe(topics.share(TASK, topics.build_filter("request", MESH, task=TASK)), answer, qos=1)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
-    with link:
+    with StopSignals() as stop, link:
         link.wait_up(5.0)
         print("ready", flush=True)
         stop.wait()

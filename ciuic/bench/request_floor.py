@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +25,7 @@ from firmware_py.contracts.reply import Reply
 from firmware_py.contracts.run import GraphKey
 from firmware_py.inference.tensors import Embedding, bias, position_tables
 from firmware_py.tasks.intent import IntentTask
+from mqtt_bridge.node.stop import StopSignals
 from mqtt_bridge.transport.base import LinkOptions, Message
 from mqtt_bridge.transport.mqtt import MqttTransport
 from mqtt_bridge.wire import topics
@@ -93,9 +92,7 @@ def main(url: str, core: int, bundle: Path, store: Path, *, unsigned: bool) -> i
     link.subscribe(
         topics.share(BARE_TASK, topics.build_filter("request", MESH, task=BARE_TASK)), answer, qos=1
     )
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
-    with link:
+    with StopSignals() as stop, link:
         link.wait_up(5.0)
         print("ready", flush=True)
         stop.wait()

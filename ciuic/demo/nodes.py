@@ -57,14 +57,17 @@ class Nodes:
             command = [sys.executable, "-m", "ciuic", "node", "run", "--id", board.node]
             command += ["--profile", board.profile, "--simulate", *self._options]
             with (self._logs / f"{board.node}.log").open("wb") as log:
+                # A session of its own: Ctrl-C is the demo's to hear, which then ends its nodes in order.
                 self._processes[board.node] = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is KeyboardInterrupt:
+            print("\nstopping the nodes", file=sys.stderr, flush=True)
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():

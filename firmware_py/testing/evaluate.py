@@ -84,19 +84,33 @@ def parse_row(line: str, where: str) -> Labelled:
         raise DataInvalidError(msg) from error
     text, intent = row.text("text", limit=100_000), row.text("intent")
     slots = row.array("slots", None)
-    return Labelled(text, intent, None if slots is None else frozenset(_spans(row, slots, len(text))))
+    return Labelled(text, intent, None if slots is None else frozenset(_spans(row, slots, len(text), where)))
 
 
-def _spans(row: Fields, slots: Any, length: int) -> Iterator[Span]:
+def _spans(row: Fields, slots: Any, length: int, where: str) -> Iterator[Span]:
     for slot in slots:
         if not (isinstance(slot, list) and len(slot) == 3 and isinstance(slot[2], str)):
-            row.fail("a slot is not [start, end, name]")
+            row.fail(f"{where}: a slot is not [start, end, name]")
         start, end, name = slot
         if not all(isinstance(at, int) and not isinstance(at, bool) for at in (start, end)):
-            row.fail("a slot's start or end is not an integer")
+            row.fail(f"{where}: a slot's start or end is not an integer")
         if not 0 <= start < end <= length:
-            row.fail("a slot lies outside its text")
+            row.fail(f"{where}: a slot lies outside its text")
         yield start, end, name
+
+
+def strange_labels(rows: Sequence[Labelled], manifest: Manifest) -> int:
+    """Rows in scope whose intent the model does not have: it can only get them wrong.
+
+    Raises:
+        DataInvalidError: they all are; the file is another model's.
+    """
+    inside = [row for row in rows if row.intent != OUT_OF_SCOPE]
+    strange = sum(row.intent not in manifest.labels for row in inside)
+    if inside and strange == len(inside):
+        msg = f"none of the rows' intents is one of the {len(manifest.labels)} that {manifest.name} knows"
+        raise DataInvalidError(msg, hint="`ciuic model show BUNDLE --json` lists its labels.")
+    return strange
 
 
 def evaluate(

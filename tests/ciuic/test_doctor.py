@@ -88,7 +88,16 @@ def test_the_births_at_a_broker_are_listed(capsys: pytest.CaptureFixture[str]) -
             link.publish(Message(birth_topic, encode_payload(birth.to_dict()), qos=1, retain=True))
             link.publish(Message(state_topic, ready, qos=1, retain=True))
         _, found = _doctor(capsys, "--broker", broker.url)
+        link = build_link(BridgeConfig(broker=(broker.url,)), "its-will")
+        with link:
+            link.wait_up(5.0)
+            gone = encode_payload(State("kitchen", 1, "disconnected").to_dict())
+            link.publish(Message(state_topic, gone, qos=1, retain=True))
+        _, later = _doctor(capsys, "--broker", broker.url)
     assert found["node kitchen"]["detail"] == "ready; serves home; board raspberry-pi-5 (simulated)"
+    assert found[broker.url]["detail"] == "answers; 1 of 1 nodes of mesh home connected"
+    assert later[broker.url]["detail"] == "answers; 0 of 1 nodes of mesh home connected"
+    assert "ciuic node run" in str(later[broker.url]["todo"])
 
 
 def test_for_people_it_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,9 +105,18 @@ def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ('{"text": "on"}', "rows.jsonl:2.intent is missing"),
         ('{"text": 5, "intent": "x"}', "rows.jsonl:2.text is not a string"),
         ('{"text": "on", "intent": "x", "slots": {}}', "rows.jsonl:2.slots is not an array"),
-        ('{"text": "on", "intent": "x", "slots": [[0, 1]]}', "a slot is not [start, end, name]"),
-        ('{"text": "on", "intent": "x", "slots": [[0, 3, "area"]]}', "a slot lies outside its text"),
-        ('{"text": "on", "intent": "x", "slots": [["0", 1, "area"]]}', "start or end is not an integer"),
+        (
+            '{"text": "on", "intent": "x", "slots": [[0, 1]]}',
+            "rows.jsonl:2: a slot is not [start, end, name]",
+        ),
+        (
+            '{"text": "on", "intent": "x", "slots": [[0, 3, "area"]]}',
+            "rows.jsonl:2: a slot lies outside its text",
+        ),
+        (
+            '{"text": "on", "intent": "x", "slots": [["0", 1, "area"]]}',
+            "rows.jsonl:2: a slot's start or end is not an integer",
+        ),
     ],
 )
 def test_a_bad_row_is_named_by_its_line(
@@ -119,6 +128,19 @@ def test_a_bad_row_is_named_by_its_line(
     assert said in err
     assert "[data_invalid]" in err
     assert "kitchen" not in err
+
+
+def test_intents_that_the_model_does_not_know_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One counts as wrong and is said; where all are unknown, the rows are another model's."""
+    strange = json.dumps({"text": "turn on the light", "intent": "Bogus"})
+    assert evaluate(tmp_path, write(tmp_path, json.dumps(ROWS[0]), strange), "--json") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["accuracy"] == 0.5
+    assert "1 rows have an intent that the model does not know" in said.err
+    assert evaluate(tmp_path, write(tmp_path, strange, strange)) == 2
+    assert "none of the rows' intents is one of the" in capsys.readouterr().err
 
 
 def test_absent_and_empty_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +155,7 @@ def test_absent_and_empty_files_are_named(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_refused_bundle_has_its_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write(tmp_path, json.dumps(ROWS[0]))
-    assert main(["eval", "--bundle", str(tmp_path / "none.bundle"), "--data", str(data)]) == 1
+    assert main(["eval", "--bundle", str(tmp_path / "none.bundle"), "--data", str(data)]) == 2
     assert "[bundle_missing]" in capsys.readouterr().err
 
 

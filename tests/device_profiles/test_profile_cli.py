@@ -30,6 +30,13 @@ def test_check_fails_on_a_broken_file(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "title is missing" in row["error"]
 
 
+def test_check_names_code_and_hint_of_what_is_no_profile(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "check", "README.md"]) == 1
+    out = capsys.readouterr().out
+    assert "a file's name ends in .toml [profile_missing]" in out
+    assert "hint: Known: coral-dev-board" in out
+
+
 def test_detect_says_none_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "detect", "--root", str(tmp_path)]) == 1
     assert "device tree: none" in capsys.readouterr().out

@@ -80,6 +80,13 @@ def test_a_node_serves_is_asked_and_leaves_cleanly(tmp_path: Path, number: signa
         assert (tmp_path / "state/n1/epoch").exists()
 
 
+def test_a_text_that_is_no_utf8_is_told_before_it_is_sent() -> None:
+    found = _ciuic("ask", os.fsdecode(b"turn on \xff the light"), "--broker", "mqtt://127.0.0.1:1")
+    assert found.returncode == 1
+    assert "error: the text is not UTF-8 [invalid_utf8]" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
 def test_nobody_there_is_told_with_a_hint() -> None:
     with start_broker() as broker:
         silent = _ciuic("ask", "hello", "--deadline", "0.2", "--broker", broker.url)
@@ -103,15 +110,20 @@ def test_a_deadline_that_no_node_takes_is_told_before_it_is_sent(seconds: str) -
         ["node", "run", "--broker", "mqtts://x", "--allow-unsigned"],
         ["node", "run", "--protocol", "4"],
         ["node"],
+        ["node", "run", "--bogus"],
+        ["ask"],
+        ["ask", "x", "--deadline", "abc"],
     ],
 )
 def test_a_wrong_flag_is_a_usage_error(words: list[str], tmp_path: Path) -> None:
-    if words[:2] == ["node", "run"] and "--protocol" not in words:
+    if words[:2] == ["node", "run"] and "--broker" in words:
         bundle = tmp_path / "tiny.bundle"
         write_tiny_bundle(bundle)
         words = [*words, "--model", str(bundle), "--store", str(tmp_path), "--state", "-", "--meter", "off"]
     found = _ciuic(*words)
     assert found.returncode == 2, found.stderr
+    assert "[config_invalid]" in found.stderr
+    assert "hint: " in found.stderr
 
 
 def test_a_slot_is_spoken_with_what_it_names() -> None:
@@ -140,6 +152,8 @@ def test_a_reply_is_spoken_with_its_joules_and_their_doubt() -> None:
     assert "area = kitchen" in text
     assert "exit 2 of 3 on pi5" in text
     assert "1.20 ± 0.30 mJ above idle (predicted, ina219, simulated)" in text
+    dear = replace(reply, route=replace(route, over_budget=True))
+    assert "over the asked joules" in "\n".join(spoken(dear, 0.0021))
     guess = replace(reply, energy=replace(energy, method="estimated", source="none"))
     assert "mJ above idle (estimated, simulated)" in "\n".join(spoken(guess, 0.0021))
     assert "energy unknown" in "\n".join(spoken(Reply("r", "out_of_scope", route), 0.1))

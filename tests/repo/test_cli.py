@@ -81,6 +81,17 @@ def test_the_exit_status_of_a_verb_is_the_processes(verb: types.ModuleType) -> N
     assert cli.main(["probe"]) == 3
 
 
+@pytest.mark.parametrize("words", [["--no-such"], ["--log-level", "loud"]])
+def test_a_wrong_flag_is_told_like_every_other_error(
+    verb: types.ModuleType, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert cli.main(["probe", *words]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: ")
+    assert first.endswith("[config_invalid]")
+    assert second == "hint: `ciuic probe --help` lists what it takes."
+
+
 def test_no_verb_is_a_usage_error_that_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     assert "verbs:" in capsys.readouterr().out

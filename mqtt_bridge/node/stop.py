@@ -1,0 +1,40 @@
+"""SIGTERM and SIGINT as something to wait for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import TracebackType
+from typing import Self
+
+NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """Waits for the first signal that is to end a process; opened on the main thread.
+
+    Not an event or a queue: the kernel may hand a second signal to another thread than the one that waits, and one
+    that comes just before the wait begins interrupts nothing. Python's handler then runs when the main thread next
+    does anything, which is never. The byte that Python's C handler writes into a pipe, on whichever thread, is not lost.
+    """
+
+    def __enter__(self) -> Self:
+        self._read, self._write = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._write, False)
+        self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._handlers = {number: signal.signal(number, lambda *_: None) for number in NUMBERS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hand the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._before)
+        os.close(self._write)
+        os.close(self._read)
+
+    def wait(self) -> int:
+        """The signal's number; at once if it came before."""
+        return os.read(self._read, 1)[0]

@@ -1,0 +1,54 @@
+"""A signal that is to end a node ends it, whichever thread it reaches and whenever it comes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+HEAD = """
+import os, signal, threading, time
+from mqtt_bridge.node.stop import StopSignals
+"""
+BEFORE = """
+with StopSignals() as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(stop.wait())
+"""
+ANOTHER_THREAD = """
+def other():
+    time.sleep(0.3)  # the main thread waits by then
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    time.sleep(30)
+
+with StopSignals() as stop:
+    threading.Thread(target=other, daemon=True).start()
+    print(stop.wait())
+"""
+BOTH = """
+def other():
+    for number in (signal.SIGINT, signal.SIGTERM) * 50:
+        signal.pthread_kill(threading.get_ident(), number)
+
+with StopSignals() as stop:
+    thread = threading.Thread(target=other)
+    thread.start()
+    print(stop.wait())
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [(BEFORE, signal.SIGTERM), (ANOTHER_THREAD, signal.SIGINT), (BOTH, signal.SIGINT)],
+    ids=["before the wait", "on another thread", "many at once"],
+)
+def test_the_first_signal_is_never_lost(code: str, number: signal.Signals) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD + code], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(int(number)), "")

@@ -292,7 +292,8 @@ class CiuicNode:
                 energy,
             )
             wanted = None
-            if parts.results is not None and outcome.accepted:
+            # What a lower rung said must not outlive the outage: the next run may have its delegate back.
+            if parts.results is not None and outcome.accepted and record.fallback is None:
                 wanted = key(request.task, encoded.text, job.rule, served.model.sha256, names)
             return _Lived(self._count(reply), record, wanted)
         except CiuicError as error:

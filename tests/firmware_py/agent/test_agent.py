@@ -21,9 +21,9 @@ from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, ModelRef, Reply
 from firmware_py.contracts.request import Qos, Request
-from firmware_py.contracts.run import RunRecord
+from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.contracts.seams import Tensors
-from firmware_py.inference.engine import Engine, Weights
+from firmware_py.inference.engine import Engine, NoCosts, StageCosts, Weights
 from firmware_py.tasks.intent import IntentTask
 
 WAIT_S = 10.0
@@ -75,13 +75,24 @@ def make(tiny: Unpacked) -> Iterator[Make]:
     """Builds nodes over the tiny bundle and closes them."""
     nodes: list[CiuicNode] = []
 
-    def build(script: Script = pass_through, slots: int = 1, **parts: Any) -> CiuicNode:
+    def build(
+        script: Script = pass_through,
+        slots: int = 1,
+        better: Script | None = None,
+        costs: StageCosts | None = None,
+        **parts: Any,
+    ) -> CiuicNode:
+        """`better` runs the graphs of a delegate above the last one."""
         health = DelegateHealth(CLOCK)
         weights = Weights.load(tiny)
 
+        def runner(name: str, run: Script) -> ModelCache:
+            return ModelCache(tiny.manifest.graphs, lambda g: ScriptedGraph(g, run), name)
+
         def slot() -> Slot:
-            runner = ModelCache(tiny.manifest.graphs, lambda g: ScriptedGraph(g, script), "scripted")
-            return Slot({"home": Engine(weights, [runner], CLOCK, health)}, threading.Lock())
+            scripts = {"scripted": script} if better is None else {"better": better, "scripted": script}
+            runners = [runner(name, run) for name, run in scripts.items()]
+            return Slot({"home": Engine(weights, runners, CLOCK, health, costs)}, threading.Lock())
 
         task = IntentTask(tiny.manifest, tiny.read(tiny.manifest.tokenizer.name))
         given: dict[str, Any] = {
@@ -354,6 +365,29 @@ def test_an_answer_cut_short_is_not_cached(make: Make) -> None:
     )
     for _ in range(2):
         assert node.answer(ask("on")).route.cache == "miss"
+
+
+def test_an_answer_from_a_lower_rung_is_not_cached(make: Make) -> None:
+    """The delegate may be back long before the entry is gone."""
+    node = make(results=ResultCache(10, 10**6), better=failing(DelegateError("gone")))
+    for _ in range(2):
+        route = node.answer(ask("on")).route
+        assert (route.cache, route.delegate) == ("miss", "scripted")
+        assert route.fallback is not None
+
+
+class _OneJoule(NoCosts):
+    """Every stage costs a joule."""
+
+    def stage_j(self, graph: GraphKey, delegate: str) -> float | None:
+        return 1.0
+
+
+def test_one_asker_s_budget_is_not_another_s(make: Make) -> None:
+    node = make(results=ResultCache(10, 10**6), costs=_OneJoule())
+    first, second = node.answer(ask(energy_j=1e-12)).route, node.answer(ask()).route
+    assert (first.cache, first.over_budget) == ("miss", True)
+    assert (second.cache, second.over_budget) == ("hit", False)
 
 
 # --- faults ----------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@
       -> [a slot's thread] tasks.encode -> resources.governor: Limits -> inference.engine
       -> energy.charge -> tasks.decode -> Reply -> costs.learn
 
-What an answer teaches is learned when it is on its way. Tokenizing waits for the slot: a hostile 64 KiB text must not hold up the thread that owns the socket.
+What an answer teaches is learned when it is on its way. Tokenizing waits for the slot, and refuses a hostile
+64 KiB text uncut: it must not hold up the thread that owns the socket.
 Nothing raises for a request's sake: every fault becomes a reply with a stable code. Threads: one
 worker per slot and whoever calls; they meet in the queue, in a slot's lock and in the reply callback.
 """

@@ -22,6 +22,9 @@ from firmware_py.tasks.names import Names
 from firmware_py.tasks.text import Tokens, WordPiece
 
 MAX_TOKENS = 512
+# A word without a piece is one token however long it is, and a slot repeats it twice: its reply must fit the
+# codec's 64 KiB, in which a code point takes at most six bytes. Eight letters a token are more than any language writes.
+MAX_CHARS = 4096
 OUT_OF_SCOPE = "oos"  # the label of "none of mine", last in a manifest that has it; never in a reply
 
 
@@ -113,12 +116,15 @@ class IntentTask:
         Raises:
             SchemaError: there is no text.
             EmptyInputError: the text has no letter and no digit.
-            InputTooLongError: more than 512 tokens.
+            InputTooLongError: more than 4,096 code points or 512 tokens.
         """
         text = input.get("text")
         if not isinstance(text, str):
             msg = "request.input.text is missing"
             raise SchemaError(msg)
+        if len(text) > MAX_CHARS:  # before it is cut: the caller may own the socket
+            msg = f"the text has {len(text)} characters, the limit is {MAX_CHARS}"
+            raise InputTooLongError(msg)
         tokens = self._tokenizer.encode(text)
         count = len(tokens.ids)
         if count > MAX_TOKENS:

@@ -178,7 +178,10 @@ class IntentTask:
 
 
 def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> list[tuple[int, int, int]]:
-    """Tags as (slot, start, end) in code points; no row of tags is illegal."""
+    """Tags as (slot, start, end) in code points; no row of tags is illegal.
+
+    A piece without letters of the text, as the frame's are, is in no slot, whatever its tag.
+    """
     out: list[tuple[int, int, int]] = []
     ids, last = pieces.ids, min(len(tags), len(pieces.ids)) - 1
     open_slot, begin = -1, 0  # the slot of the word before, where this word begins
@@ -187,7 +190,7 @@ def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> 
             begin = start
         if place < last and ids[place + 1] in continues:
             continue
-        slot = int(tag) - 1
+        slot = int(tag) - 1 if start < end else -1
         if slot >= 0 and slot == open_slot:
             out[-1] = (slot, out[-1][1], end)
         elif slot >= 0:

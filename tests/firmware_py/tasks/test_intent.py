@@ -107,6 +107,16 @@ def test_a_word_has_the_tag_of_its_last_piece() -> None:
     assert spans_of([2, 1, 1], encoded, frozenset({7})) == [(0, 0, 9)]
 
 
+@pytest.mark.parametrize("tags", [[1, 1, 0, 2], [1, 1, 0, 0], [2, 1, 0, 1]])
+def test_a_frame_is_in_no_slot(manifest: Manifest, tags: list[int]) -> None:
+    """Whatever an encoder says of the ids before and behind the text."""
+    task = IntentTask(replace(manifest, frame=(8, 9)), VOCABULARY)
+    encoded = task.encode({"text": "  kitchen on"})
+    assert encoded.spans == ((0, 0), (2, 9), (10, 12), (12, 12))
+    assert spans_of(tags, encoded, frozenset({7})) == [(0, 2, 9)]
+    assert spans_of([1, 1, 1, 1], encoded, frozenset({7})) == [(0, 2, 12)]
+
+
 def test_a_text_cut_inside_a_word_has_the_tag_of_what_is_left() -> None:
     encoded = Encoded("lights", (6,), ((0, 5),), 1, 1)
     assert spans_of([1], encoded, frozenset({7})) == [(0, 0, 5)]

@@ -236,6 +236,37 @@ def test_heads_over_rows_of_another_size_are_refused(tmp_path: Path) -> None:
         Weights.load(unpacked)
 
 
+def _tables(size: int, places: int) -> bytes:
+    rows = np.zeros((size, 16), np.int8)
+    return npz(rows=rows, scale=np.ones(size, np.float32), positions=np.zeros((places, 16), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("embedding", "frame", "wrong"),
+    [
+        (_tables(11, 16), (), None),
+        (_tables(13, 16), (11, 12), None),
+        (_tables(10, 16), (), "has no row for"),
+        (_tables(11, 16), (1, 11), "has no row for"),
+        (_tables(11, 15), (), "positions for fewer tokens"),
+    ],
+)
+def test_every_id_and_place_has_a_row(
+    tmp_path: Path, embedding: bytes, frame: tuple[int, ...], wrong: str | None
+) -> None:
+    """The tiny vocabulary has 11 pieces, its largest bucket 16; told at the start, not to the first asker."""
+    manifest, files = tiny_files()
+    files["embedding.npz"] = embedding
+    changed = replace(manifest, embedding=member("embedding.npz", embedding), frame=frame)
+    write_bundle(tmp_path / "x.bundle", changed, files)
+    unpacked = unpack(tmp_path / "x.bundle", Trust(None, allow_unsigned=True), tmp_path / "store")
+    if wrong is None:
+        Weights.load(unpacked)
+        return
+    with pytest.raises(BundleFormatError, match=wrong):
+        Weights.load(unpacked)
+
+
 def test_a_bundle_without_slots_is_loaded(tmp_path: Path) -> None:
     manifest, files = tiny_files()
     heads = []

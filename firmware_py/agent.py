@@ -46,7 +46,7 @@ from firmware_py.contracts.request import Request
 from firmware_py.contracts.run import RunRecord
 from firmware_py.inference.engine import Engine, Outcome
 from firmware_py.resources.governor import Ask
-from firmware_py.scheduling.admission import check_deadline, retry_after_s
+from firmware_py.scheduling.admission import MeanSeconds, check_deadline, retry_after_s
 from firmware_py.scheduling.queue import Dropped, DynamicPriorityQueue
 from firmware_py.tasks.intent import IntentTask
 
@@ -56,7 +56,6 @@ T = TypeVar("T")
 OnReply = Callable[[Reply], None]
 IDLE_TICK_S = 1.0  # how often an idle worker looks for expired requests and delegates to re-test
 STALE_S = 1.0  # after so long without a run, what runs took is no ground to refuse: one is tried
-_RUN_RATE = 0.05  # weight of the newest run in the mean that admission and the inline bound use
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +161,7 @@ class CiuicNode:
         )
         self._wake = threading.Condition()
         self._closing = False
-        self._mean_run_s = 0.0
-        self._mean_first_s = 0.0
+        self._run_s, self._first_s = MeanSeconds(), MeanSeconds()
         self._learned_s = -math.inf
         self._counts = dict.fromkeys(("ok", "out_of_scope", "refused", "failed"), 0)
         self._workers = [
@@ -194,7 +192,7 @@ class CiuicNode:
         Quick is: nothing waits, a slot is free, and runs take less than `inline_s` on this board. `on_reply` is
         called before this returns; what the answer taught is learned behind it. Never raises.
         """
-        if self._queue or self._mean_run_s >= self._parts.inline_s:
+        if self._queue or self._run_s.mean_s >= self._parts.inline_s:
             return False
         found = self._accept(request, on_reply)
         if isinstance(found, Reply):
@@ -209,15 +207,15 @@ class CiuicNode:
             _deliver(on_reply, found)
             return
         with self._wake:
-            wait_s = self._queue.ahead(request.qos.priority) * self._mean_run_s / len(self._parts.slots)
+            wait_s = self._queue.ahead(request.qos.priority) * self._run_s.mean_s / len(self._parts.slots)
             try:
                 if self._closing:
                     raise _stopping()
                 now_s = self._now()
                 # Else one slow second would have every short deadline refused for ever.
-                first_s = self._mean_first_s if now_s - self._learned_s < STALE_S else 0.0
+                first_s = self._first_s.mean_s if now_s - self._learned_s < STALE_S else 0.0
                 check_deadline(request.due_s - now_s, wait_s, first_s)
-                after_s = retry_after_s(len(self._queue) * self._mean_run_s)
+                after_s = retry_after_s(len(self._queue) * self._run_s.mean_s)
                 _, dropped = self._queue.push(found, request.qos.priority, request.due_s, after_s)
             except (BusyError, RequestError) as error:
                 dropped = [Dropped(found, error)]
@@ -313,18 +311,14 @@ class CiuicNode:
             self._learn_time(record)
 
     def _learn_time(self, record: RunRecord) -> None:
-        """Means of a run and of one up to exit 1; a slow first run (graphs loading) fades fast.
+        """Means of a run and of one up to exit 1.
 
         A run that exit 0 answered says nothing of exit 1, which the next text may need.
         """
         self._learned_s = record.end_s
-        self._mean_run_s = self._mean_run_s or record.run_s
-        rate = _RUN_RATE if record.run_s > self._mean_run_s else 4.0 * _RUN_RATE
-        self._mean_run_s += rate * (record.run_s - self._mean_run_s)
+        self._run_s.learn(record.run_s)
         if record.stages:
-            first_s = record.run_s - sum(stage.run_s for stage in record.stages[1:])
-            self._mean_first_s = self._mean_first_s or first_s
-            self._mean_first_s += rate * (first_s - self._mean_first_s)
+            self._first_s.learn(record.run_s - sum(stage.run_s for stage in record.stages[1:]))
 
     def _route(self, outcome: Outcome, stages: int) -> Route:
         record = outcome.record

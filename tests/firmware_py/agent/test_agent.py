@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from firmware_py.backends.scripted import Script, ScriptedGraph, pass_through
 from firmware_py.bundles.read import Unpacked
 from firmware_py.caches.models import ModelCache
 from firmware_py.caches.results import ResultCache
-from firmware_py.contracts.clock import SystemClock
+from firmware_py.contracts.clock import Clock, SystemClock, VirtualClock
 from firmware_py.contracts.errors import DelegateError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
@@ -80,10 +82,11 @@ def make(tiny: Unpacked) -> Iterator[Make]:
         slots: int = 1,
         better: Script | None = None,
         costs: StageCosts | None = None,
+        clock: Clock = CLOCK,
         **parts: Any,
     ) -> CiuicNode:
         """`better` runs the graphs of a delegate above the last one."""
-        health = DelegateHealth(CLOCK)
+        health = DelegateHealth(clock)
         weights = Weights.load(tiny)
 
         def runner(name: str, run: Script) -> ModelCache:
@@ -92,11 +95,11 @@ def make(tiny: Unpacked) -> Iterator[Make]:
         def slot() -> Slot:
             scripts = {"scripted": script} if better is None else {"better": better, "scripted": script}
             runners = [runner(name, run) for name, run in scripts.items()]
-            return Slot({"home": Engine(weights, runners, CLOCK, health, costs)}, threading.Lock())
+            return Slot({"home": Engine(weights, runners, clock, health, costs)}, threading.Lock())
 
         task = IntentTask(tiny.manifest, tiny.read(tiny.manifest.tokenizer.name))
         given: dict[str, Any] = {
-            "clock": CLOCK,
+            "clock": clock,
             "board": Board("simulated", False, "none", lambda: None, tuple, lambda: "none"),
             "served": {"home": Served(tiny.manifest, ModelRef("tiny-en", "0.0.1", tiny.sha256), task)},
             "slots": [slot() for _ in range(slots)],
@@ -260,6 +263,24 @@ def test_inline_only_when_nothing_waits_and_runs_are_short(make: Make) -> None:
     assert code(inbox.replies[1]) is None
     node = make(inline_s=0.0)
     assert not node.try_inline(ask(number=3), inbox)
+
+
+def test_inline_goes_by_the_mean_of_slow_and_fast_runs(make: Make) -> None:
+    """Two of three take 1 ms, one 10 ms: 4 ms on the caller's thread."""
+    clock, took = VirtualClock(), cycle([0.001, 0.001, 0.010])
+
+    def script(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+        clock.sleep(next(took))
+        return pass_through(graph, tensors)
+
+    def asked() -> Request:
+        return replace(ask(), arrived_s=clock.now_s())
+
+    nodes = [make(script, clock=clock, inline_s=inline_s) for inline_s in (0.0035, 0.0045)]
+    for node in nodes:
+        for _ in range(300):
+            assert node.answer(asked()).route.exit == 1
+    assert [node.try_inline(asked(), Inbox()) for node in nodes] == [False, True]
 
 
 def test_an_inline_answer_is_out_before_it_teaches_anything(make: Make) -> None:

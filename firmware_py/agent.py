@@ -21,7 +21,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -42,7 +42,7 @@ from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.node_state import CostLine, ServedTask
 from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import Energy, Method, ModelRef, Reply, Route, Status, Timing, error_reply
-from firmware_py.contracts.request import Request
+from firmware_py.contracts.request import MAX_DEADLINE_S, Request
 from firmware_py.contracts.run import RunRecord
 from firmware_py.inference.engine import Engine, Outcome
 from firmware_py.resources.governor import Ask
@@ -55,6 +55,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 OnReply = Callable[[Reply], None]
 IDLE_TICK_S = 1.0  # how often an idle worker looks for expired requests and delegates to re-test
+LATE_S = 1.0  # after so long behind its deadline a request counts as lost
 STALE_S = 1.0  # after so long without a run, what runs took is no ground to refuse: one is tried
 
 
@@ -174,7 +175,10 @@ class CiuicNode:
     # --- the life of a request -------------------------------------------------------------------
 
     def answer(self, request: Request) -> Reply:
-        """Answer on the calling thread if a slot is free, else wait for the queue's reply. Never raises."""
+        """Answer on the calling thread if a slot is free, else wait for the queue's reply. Never raises.
+
+        A run on this thread takes its time; what is queued is waited for until `LATE_S` after its deadline.
+        """
         replies: list[Reply] = []
         found = self._accept(request, replies.append)
         if isinstance(found, Reply):
@@ -183,8 +187,22 @@ class CiuicNode:
             return replies[0]
         # Not by waiting for the lock: a worker that lets go of it takes it again before we wake.
         queued: SimpleQueue[Reply] = SimpleQueue()
-        self.submit(request, queued.put)
-        return queued.get()
+        ticket = self._enqueue(replace(found, on_reply=queued.put))
+        left_s = request.due_s - self._now() + LATE_S
+        reply = _taken(queued, min(max(left_s, 0.0), MAX_DEADLINE_S + LATE_S))
+        return reply or self._withdrawn(request, ticket) or _taken(queued, 0.0) or self._late(request)
+
+    def _withdrawn(self, request: Request, ticket: int | None) -> Reply | None:
+        """Take back what nobody came for by its deadline; None when it is not in the queue."""
+        with self._wake:
+            gone = None if ticket is None else self._queue.cancel(ticket)
+        if gone is None:
+            return None
+        return self._refuse(request, DeadlinePassedError("the deadline was over while the request waited"))
+
+    def _late(self, request: Request) -> Reply:
+        error = DeadlinePassedError("the deadline was over before the run was")
+        return self._count(error_reply(request.id, error, node=self.name, status="failed"))
 
     def try_inline(self, request: Request, on_reply: OnReply) -> bool:
         """Answer on the calling thread if that is quick; False when the request must be queued.
@@ -205,7 +223,12 @@ class CiuicNode:
         found = self._accept(request, on_reply)
         if isinstance(found, Reply):
             _deliver(on_reply, found)
-            return
+        else:
+            self._enqueue(found)
+
+    def _enqueue(self, job: _Job) -> int | None:
+        """Queue, and return the ticket; None when the job is refused, which it then was told."""
+        request, ticket = job.request, None
         with self._wake:
             wait_s = self._queue.ahead(request.qos.priority) * self._run_s.mean_s / len(self._parts.slots)
             try:
@@ -216,11 +239,12 @@ class CiuicNode:
                 first_s = self._first_s.mean_s if now_s - self._learned_s < STALE_S else 0.0
                 check_deadline(request.due_s - now_s, wait_s, first_s)
                 after_s = retry_after_s(len(self._queue) * self._run_s.mean_s)
-                _, dropped = self._queue.push(found, request.qos.priority, request.due_s, after_s)
+                ticket, dropped = self._queue.push(job, request.qos.priority, request.due_s, after_s)
             except (BusyError, RequestError) as error:
-                dropped = [Dropped(found, error)]
+                dropped = [Dropped(job, error)]
             self._wake.notify()
         self._drop(dropped)
+        return ticket
 
     def _accept(self, request: Request, on_reply: OnReply) -> _Job | Reply:
         """Cheap checks and the result cache; what passes is worth a slot."""
@@ -248,7 +272,11 @@ class CiuicNode:
         for slot in self._parts.slots:
             if slot.lock.acquire(blocking=False):
                 try:
-                    lived = self._run(job, slot)
+                    # Asked again under the lock: who closes the node takes it to close the engines.
+                    if self._closing:
+                        lived = _Lived(self._refuse(job.request, _stopping()))
+                    else:
+                        lived = self._run(job, slot)
                     _deliver(job.on_reply, lived.reply)
                     self._learned(lived)
                 finally:
@@ -433,6 +461,14 @@ def _survive(what: str, action: Callable[[], T]) -> T | None:
 
 def _deliver(on_reply: OnReply, reply: Reply) -> None:
     _survive("a reply callback", lambda: on_reply(reply))
+
+
+def _taken(queued: SimpleQueue[Reply], timeout_s: float) -> Reply | None:
+    """The reply, or None when none comes in time."""
+    try:
+        return queued.get(timeout=timeout_s)
+    except Empty:
+        return None
 
 
 def _stopping() -> ShuttingDownError:

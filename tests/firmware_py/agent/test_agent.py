@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -16,7 +17,7 @@ from firmware_py.backends.health import DelegateHealth
 from firmware_py.backends.scripted import Script, ScriptedGraph, pass_through
 from firmware_py.bundles.read import Unpacked
 from firmware_py.caches.models import ModelCache
-from firmware_py.caches.results import ResultCache
+from firmware_py.caches.results import Key, ResultCache
 from firmware_py.contracts.clock import Clock, SystemClock, VirtualClock
 from firmware_py.contracts.errors import DelegateError
 from firmware_py.contracts.limits import Limits
@@ -353,6 +354,67 @@ def test_closing_refuses_what_waits(make: Make) -> None:
     node.submit(ask(number=3), inbox)
     assert code(inbox.wait(4)[-1]) == "shutting_down"
     assert code(node.answer(ask(number=4))) == "shutting_down"
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_who_was_let_in_before_the_node_closed_is_told(
+    make: Make, inline: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gets its slot when the engines are closed already: no fault of theirs."""
+    asked, closed = threading.Event(), threading.Event()
+
+    class SlowCache(ResultCache):
+        """Is asked between the check for closing and the slot."""
+
+        def get(self, wanted: Key) -> Reply | None:
+            asked.set()
+            assert closed.wait(WAIT_S)
+            return super().get(wanted)
+
+    node, inbox = make(results=SlowCache(10, 10**6), inline_s=1.0), Inbox()
+    call = (lambda: node.try_inline(ask(), inbox)) if inline else (lambda: inbox(node.answer(ask())))
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert asked.wait(WAIT_S)
+    node.close()
+    closed.set()
+    caller.join(WAIT_S)
+    assert [(reply.status, code(reply)) for reply in inbox.replies] == [("refused", "shutting_down")]
+    assert "is out" not in caplog.text
+
+
+def test_who_waits_behind_a_run_without_end_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only worker is inside an interpreter: nobody looks into the queue."""
+    monkeypatch.setattr("firmware_py.agent.LATE_S", 0.01)
+    gate, inbox = Gate(), Inbox()
+    node = make(gate)
+    node.submit(ask(number=0), inbox)
+    assert gate.entered.wait(WAIT_S)
+    reply = node.answer(ask(number=1, deadline_s=0.01))
+    assert (reply.id, reply.status, code(reply)) == ("1", "refused", "deadline_passed")
+    gate.open.set()
+    assert inbox.wait(1)[0].status == "ok"
+    assert node.load().queue == 0
+
+
+def test_who_is_inside_a_run_without_end_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was queued while the slot was busy with a calibration row."""
+    monkeypatch.setattr("firmware_py.agent.LATE_S", 0.01)
+    gate, busy = Gate(), threading.Event()
+
+    def calibrate(slot: Slot) -> float:
+        busy.set()
+        while not (nodes and nodes[0].load().queue):
+            threading.Event().wait(0.001)
+        return math.inf
+
+    nodes: list[CiuicNode] = []
+    nodes.append(make(gate, calibrate=calibrate))
+    assert busy.wait(WAIT_S)
+    reply = nodes[0].answer(ask(deadline_s=1.0))
+    assert gate.entered.is_set()
+    assert (reply.status, code(reply)) == ("failed", "deadline_passed")
+    gate.open.set()
 
 
 # --- cache -----------------------------------------------------------------------------------------

@@ -117,8 +117,10 @@ class ExitHead:
 
     def tags(self, h: Array, n: int) -> Array:
         """Tags int [n] of the n real tokens; all outside without a tag head."""
-        said = Reader(self.width, n).read(h, n)
-        return self.tags_of(said, self.answer(said)[1])
+        if not self.tag_count:
+            return np.zeros(n, np.intp)
+        tags: Array = self.tag_logits(h, n).argmax(1)
+        return tags
 
     def tag_logits(self, h: Array, n: int) -> Array:
         """Tag scores float32 [n, tags]; only with a tag head."""

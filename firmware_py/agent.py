@@ -7,7 +7,8 @@
       -> [a slot's thread] tasks.encode -> resources.governor: Limits -> inference.engine
       -> energy.charge -> tasks.decode -> Reply -> costs.learn
 
-What an answer teaches is learned when it is on its way. Tokenizing waits for the slot: a hostile 64 KiB text must not hold up the thread that owns the socket.
+What an answer teaches is learned when it is on its way. Tokenizing waits for the slot, and refuses a hostile
+64 KiB text uncut: it must not hold up the thread that owns the socket.
 Nothing raises for a request's sake: every fault becomes a reply with a stable code. Threads: one
 worker per slot and whoever calls; they meet in the queue, in a slot's lock and in the reply callback.
 """
@@ -20,7 +21,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -41,11 +42,11 @@ from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.node_state import CostLine, ServedTask
 from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import Energy, Method, ModelRef, Reply, Route, Status, Timing, error_reply
-from firmware_py.contracts.request import Request
+from firmware_py.contracts.request import MAX_DEADLINE_S, Request
 from firmware_py.contracts.run import RunRecord
 from firmware_py.inference.engine import Engine, Outcome
 from firmware_py.resources.governor import Ask
-from firmware_py.scheduling.admission import check_deadline, retry_after_s
+from firmware_py.scheduling.admission import MeanSeconds, check_deadline, retry_after_s
 from firmware_py.scheduling.queue import Dropped, DynamicPriorityQueue
 from firmware_py.tasks.intent import IntentTask
 
@@ -54,8 +55,8 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 OnReply = Callable[[Reply], None]
 IDLE_TICK_S = 1.0  # how often an idle worker looks for expired requests and delegates to re-test
+LATE_S = 1.0  # after so long behind its deadline a request counts as lost
 STALE_S = 1.0  # after so long without a run, what runs took is no ground to refuse: one is tried
-_RUN_RATE = 0.05  # weight of the newest run in the mean that admission and the inline bound use
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +162,7 @@ class CiuicNode:
         )
         self._wake = threading.Condition()
         self._closing = False
-        self._mean_run_s = 0.0
-        self._mean_first_s = 0.0
+        self._run_s, self._first_s = MeanSeconds(), MeanSeconds()
         self._learned_s = -math.inf
         self._counts = dict.fromkeys(("ok", "out_of_scope", "refused", "failed"), 0)
         self._workers = [
@@ -175,7 +175,10 @@ class CiuicNode:
     # --- the life of a request -------------------------------------------------------------------
 
     def answer(self, request: Request) -> Reply:
-        """Answer on the calling thread if a slot is free, else wait for the queue's reply. Never raises."""
+        """Answer on the calling thread if a slot is free, else wait for the queue's reply. Never raises.
+
+        A run on this thread takes its time; what is queued is waited for until `LATE_S` after its deadline.
+        """
         replies: list[Reply] = []
         found = self._accept(request, replies.append)
         if isinstance(found, Reply):
@@ -184,8 +187,22 @@ class CiuicNode:
             return replies[0]
         # Not by waiting for the lock: a worker that lets go of it takes it again before we wake.
         queued: SimpleQueue[Reply] = SimpleQueue()
-        self.submit(request, queued.put)
-        return queued.get()
+        ticket = self._enqueue(replace(found, on_reply=queued.put))
+        left_s = request.due_s - self._now() + LATE_S
+        reply = _taken(queued, min(max(left_s, 0.0), MAX_DEADLINE_S + LATE_S))
+        return reply or self._withdrawn(request, ticket) or _taken(queued, 0.0) or self._late(request)
+
+    def _withdrawn(self, request: Request, ticket: int | None) -> Reply | None:
+        """Take back what nobody came for by its deadline; None when it is not in the queue."""
+        with self._wake:
+            gone = None if ticket is None else self._queue.cancel(ticket)
+        if gone is None:
+            return None
+        return self._refuse(request, DeadlinePassedError("the deadline was over while the request waited"))
+
+    def _late(self, request: Request) -> Reply:
+        error = DeadlinePassedError("the deadline was over before the run was")
+        return self._count(error_reply(request.id, error, node=self.name, status="failed"))
 
     def try_inline(self, request: Request, on_reply: OnReply) -> bool:
         """Answer on the calling thread if that is quick; False when the request must be queued.
@@ -193,7 +210,7 @@ class CiuicNode:
         Quick is: nothing waits, a slot is free, and runs take less than `inline_s` on this board. `on_reply` is
         called before this returns; what the answer taught is learned behind it. Never raises.
         """
-        if self._queue or self._mean_run_s >= self._parts.inline_s:
+        if self._queue or self._run_s.mean_s >= self._parts.inline_s:
             return False
         found = self._accept(request, on_reply)
         if isinstance(found, Reply):
@@ -206,22 +223,28 @@ class CiuicNode:
         found = self._accept(request, on_reply)
         if isinstance(found, Reply):
             _deliver(on_reply, found)
-            return
+        else:
+            self._enqueue(found)
+
+    def _enqueue(self, job: _Job) -> int | None:
+        """Queue, and return the ticket; None when the job is refused, which it then was told."""
+        request, ticket = job.request, None
         with self._wake:
-            wait_s = self._queue.ahead(request.qos.priority) * self._mean_run_s / len(self._parts.slots)
+            wait_s = self._queue.ahead(request.qos.priority) * self._run_s.mean_s / len(self._parts.slots)
             try:
                 if self._closing:
                     raise _stopping()
                 now_s = self._now()
                 # Else one slow second would have every short deadline refused for ever.
-                first_s = self._mean_first_s if now_s - self._learned_s < STALE_S else 0.0
+                first_s = self._first_s.mean_s if now_s - self._learned_s < STALE_S else 0.0
                 check_deadline(request.due_s - now_s, wait_s, first_s)
-                after_s = retry_after_s(len(self._queue) * self._mean_run_s)
-                _, dropped = self._queue.push(found, request.qos.priority, request.due_s, after_s)
+                after_s = retry_after_s(len(self._queue) * self._run_s.mean_s)
+                ticket, dropped = self._queue.push(job, request.qos.priority, request.due_s, after_s)
             except (BusyError, RequestError) as error:
-                dropped = [Dropped(found, error)]
+                dropped = [Dropped(job, error)]
             self._wake.notify()
         self._drop(dropped)
+        return ticket
 
     def _accept(self, request: Request, on_reply: OnReply) -> _Job | Reply:
         """Cheap checks and the result cache; what passes is worth a slot."""
@@ -249,7 +272,11 @@ class CiuicNode:
         for slot in self._parts.slots:
             if slot.lock.acquire(blocking=False):
                 try:
-                    lived = self._run(job, slot)
+                    # Asked again under the lock: who closes the node takes it to close the engines.
+                    if self._closing:
+                        lived = _Lived(self._refuse(job.request, _stopping()))
+                    else:
+                        lived = self._run(job, slot)
                     _deliver(job.on_reply, lived.reply)
                     self._learned(lived)
                 finally:
@@ -292,7 +319,8 @@ class CiuicNode:
                 energy,
             )
             wanted = None
-            if parts.results is not None and outcome.accepted:
+            # What a lower rung said must not outlive the outage: the next run may have its delegate back.
+            if parts.results is not None and outcome.accepted and record.fallback is None:
                 wanted = key(request.task, encoded.text, job.rule, served.model.sha256, names)
             return _Lived(self._count(reply), record, wanted)
         except CiuicError as error:
@@ -311,18 +339,14 @@ class CiuicNode:
             self._learn_time(record)
 
     def _learn_time(self, record: RunRecord) -> None:
-        """Means of a run and of one up to exit 1; a slow first run (graphs loading) fades fast.
+        """Means of a run and of one up to exit 1.
 
         A run that exit 0 answered says nothing of exit 1, which the next text may need.
         """
         self._learned_s = record.end_s
-        self._mean_run_s = self._mean_run_s or record.run_s
-        rate = _RUN_RATE if record.run_s > self._mean_run_s else 4.0 * _RUN_RATE
-        self._mean_run_s += rate * (record.run_s - self._mean_run_s)
+        self._run_s.learn(record.run_s)
         if record.stages:
-            first_s = record.run_s - sum(stage.run_s for stage in record.stages[1:])
-            self._mean_first_s = self._mean_first_s or first_s
-            self._mean_first_s += rate * (first_s - self._mean_first_s)
+            self._first_s.learn(record.run_s - sum(stage.run_s for stage in record.stages[1:]))
 
     def _route(self, outcome: Outcome, stages: int) -> Route:
         record = outcome.record
@@ -437,6 +461,14 @@ def _survive(what: str, action: Callable[[], T]) -> T | None:
 
 def _deliver(on_reply: OnReply, reply: Reply) -> None:
     _survive("a reply callback", lambda: on_reply(reply))
+
+
+def _taken(queued: SimpleQueue[Reply], timeout_s: float) -> Reply | None:
+    """The reply, or None when none comes in time."""
+    try:
+        return queued.get(timeout=timeout_s)
+    except Empty:
+        return None
 
 
 def _stopping() -> ShuttingDownError:

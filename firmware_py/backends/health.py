@@ -19,7 +19,6 @@ MAX_BACK_OFF_S = 300.0
 
 @dataclass(slots=True)
 class _Outage:
-    reason: str
     retest_s: float
     back_off_s: float
 
@@ -42,17 +41,12 @@ class DelegateHealth:
         """Whether requests may go there."""
         return delegate not in self._out
 
-    def reasons(self) -> dict[str, str]:
-        """Every delegate that is out, and why."""
-        with self._lock:
-            return {name: outage.reason for name, outage in self._out.items()}
-
     def failed(self, delegate: str, reason: str) -> None:
         """Take a delegate out, or leave it out for twice as long as before."""
         with self._lock:
             before = self._out.get(delegate)
             back_off_s = self._first_s if before is None else min(2.0 * before.back_off_s, self._max_s)
-            self._out[delegate] = _Outage(reason, self._clock.now_s() + back_off_s, back_off_s)
+            self._out[delegate] = _Outage(self._clock.now_s() + back_off_s, back_off_s)
         if before is None:
             _log.warning("delegate %s is out: %s", delegate, reason)
 

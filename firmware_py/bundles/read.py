@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ from typing import NoReturn
 
 from firmware_py.bundles.archive import MAX_ARCHIVE_BYTES, Reader
 from firmware_py.bundles.verify import MAX_SIGNATURE_BYTES, Trust, check_archive
-from firmware_py.bundles.write import MANIFEST_NAME, manifest_bytes, sync_folder
+from firmware_py.bundles.write import MANIFEST_NAME, sync_folder
 from firmware_py.contracts.errors import (
     BundleCorruptError,
     BundleFormatError,
@@ -31,17 +32,20 @@ from firmware_py.contracts.errors import (
 )
 from firmware_py.contracts.manifest import Manifest, parse_manifest
 
+_log = logging.getLogger(__name__)
+
 MAX_MANIFEST_BYTES = 4 * 2**20
 _TEMPORARY = ".unpacking-"
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle in memory: `files` are its members by name, without the manifest."""
+    """A verified bundle in memory: `files` are its members by name, `head` is the manifest as archived."""
 
     manifest: Manifest
     sha256: str
     files: Mapping[str, bytes]
+    head: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,14 @@ def read_bundle(path: Path, trust: Trust) -> Bundle:
     archive, sha256 = load_archive(path, trust)
     files: dict[str, bytes] = {}
     reader = Reader(archive)
-    manifest = _parse(_read_head(reader))
+    head = _read_head(reader)
+    manifest = _parse(head)
 
     def keep(name: str, chunks: Iterator[bytes]) -> None:
         files[name] = b"".join(chunks)
 
     _read_members(reader, manifest, keep)
-    return Bundle(manifest, sha256, files)
+    return Bundle(manifest, sha256, files, head)
 
 
 def load_archive(path: Path, trust: Trust) -> tuple[bytes, str]:
@@ -117,27 +122,28 @@ def unpack(bundle: Bundle | Path, trust: Trust, store: Path) -> Unpacked:
     """Put a verified bundle into `store/<sha256>/`; a second call finds it there.
 
     Safe against a crash at any moment and against other processes with the same store: members are
-    written into a temporary folder, flushed, and the folder is renamed. A stored folder whose files
-    have other sizes than the manifest says is made again.
+    written into a temporary folder, flushed, and the folder is renamed. The signature is over the archive,
+    not over what is run: a stored folder counts only if its manifest is the archive's to the byte and every
+    file has the hash that stands there; else it is made again, aloud.
 
     Raises:
         BundleError: one code per fault; `docs/ref-bundle.md` lists them.
         ConfigError: the store cannot be written.
     """
-    archive: bytes | None = None
+    source: Bundle | Reader
     if isinstance(bundle, Bundle):
-        sha256 = bundle.sha256
+        source, sha256, head = bundle, bundle.sha256, bundle.head
     else:
         archive, sha256 = load_archive(bundle, trust)
+        source = Reader(archive)
+        head = _read_head(source)
+    wanted = Unpacked(store / sha256, _parse(head), sha256)
     try:
         store.mkdir(parents=True, exist_ok=True)
         with _locked(store):
-            found = _find(store / sha256, sha256)
-            if found is not None:
-                return found
-            return _unpack_into(
-                store, sha256, bundle if isinstance(bundle, Bundle) else Reader(archive or b"")
-            )
+            if not _is_there(wanted, head):
+                _unpack_into(store, wanted, head, source)
+            return wanted
     except OSError as error:
         msg = f"the model store {store} cannot be written: {error.strerror}"
         raise ConfigError(
@@ -150,48 +156,49 @@ def check_folder(unpacked: Unpacked) -> None:
 
     Raises:
         BundleHashError: a file is not the manifest's.
+        BundleCorruptError: a file is gone.
     """
     for member in unpacked.manifest.members():
-        if hashlib.sha256(unpacked.read(member.name)).hexdigest() != member.sha256:
+        # Never more than the one byte that tells a longer file: who edited it chose its size.
+        data = _load(unpacked.path(member.name), member.size_bytes + 1)
+        if hashlib.sha256(data).hexdigest() != member.sha256:
             msg = f"the unpacked {member.name} was changed or damaged"
             raise BundleHashError(msg, hint=f"Delete {unpacked.folder}; the node unpacks the bundle again.")
 
 
-def _find(folder: Path, sha256: str) -> Unpacked | None:
-    """The stored bundle, or None; a damaged one is deleted."""
-    if not folder.is_dir():
-        return None
+def _is_there(wanted: Unpacked, head: bytes) -> bool:
+    """Whether the store holds this bundle whole; a folder that was changed or damaged is deleted."""
+    if not wanted.folder.is_dir():
+        return False
     try:
-        manifest = _parse(_load(folder / MANIFEST_NAME))
-        if all((folder / m.name).stat().st_size == m.size_bytes for m in manifest.members()):
-            return Unpacked(folder, manifest, sha256)
-    except (BundleCorruptError, BundleFormatError, OSError):
-        pass
-    shutil.rmtree(folder)
-    return None
+        if _load(wanted.path(MANIFEST_NAME), len(head) + 1) == head:
+            check_folder(wanted)
+            return True
+        reason = f"the unpacked {MANIFEST_NAME} was changed or damaged"
+    except (BundleCorruptError, BundleHashError) as error:
+        reason = error.message
+    _log.warning("%s: %s is unpacked anew", reason, wanted.manifest.name)
+    shutil.rmtree(wanted.folder)
+    return False
 
 
-def _unpack_into(store: Path, sha256: str, source: Bundle | Reader) -> Unpacked:
+def _unpack_into(store: Path, wanted: Unpacked, head: bytes, source: Bundle | Reader) -> None:
+    """Write manifest and members; a reader stands behind its first entry, the manifest."""
     temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=store))
     try:
         if isinstance(source, Bundle):
-            manifest = source.manifest
-            head = manifest_bytes(manifest)
             for name, data in source.files.items():
                 _save(temporary / name, iter((data,)))
         else:
-            head = _read_head(source)
-            manifest = _parse(head)
-            _read_members(source, manifest, lambda name, chunks: _save(temporary / name, chunks))
+            _read_members(source, wanted.manifest, lambda name, chunks: _save(temporary / name, chunks))
         _save(temporary / MANIFEST_NAME, iter((head,)))
         sync_folder(temporary)
         temporary.chmod(0o755)
-        temporary.rename(store / sha256)
+        temporary.rename(wanted.folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(store)
-    return Unpacked(store / sha256, manifest, sha256)
 
 
 def _save(path: Path, chunks: Iterator[bytes]) -> None:
@@ -203,9 +210,10 @@ def _save(path: Path, chunks: Iterator[bytes]) -> None:
     path.chmod(0o444)
 
 
-def _load(path: Path) -> bytes:
+def _load(path: Path, most_bytes: int = -1) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(most_bytes)
     except OSError as error:
         msg = f"the unpacked {path.name} cannot be read: {error.strerror}"
         raise BundleCorruptError(msg) from error

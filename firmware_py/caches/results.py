@@ -1,7 +1,8 @@
 """Answers by content: the exact text under the same task, rule and model. In memory only.
 
 Texts are the keys and are never written anywhere. A stored answer is handed out without its joules:
-what a hit costs is not measured, and the first answer's joules were spent once.
+what a hit costs is not measured, and the first answer's joules were spent once. Nor does it say that they were
+over the first asker's bound: who asks next may have none.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class ResultCache:
 
     def put(self, wanted: Key, reply: Reply) -> None:
         """Hold an answer."""
-        stored = replace(reply, route=replace(reply.route, cache="hit"), energy=UNKNOWN_ENERGY)
+        route = replace(reply.route, cache="hit", over_budget=False)
+        stored = replace(reply, route=route, energy=UNKNOWN_ENERGY)
         with self._lock:
             self._replies.put(wanted, stored, _ENTRY_BYTES + sys.getsizeof(wanted[1]))

@@ -107,10 +107,10 @@ class EmptyInputError(RequestError):
 
 
 class InputTooLongError(RequestError):
-    """The text is over the token limit, beyond what truncation is allowed to hide."""
+    """The text is over the limit of characters or tokens, beyond what truncation is allowed to hide."""
 
     code = "input_too_long"
-    default_hint = "Send at most 512 tokens; a command is usually under 20."
+    default_hint = "Send at most 4,096 characters and 512 tokens; a command is usually under 20 tokens."
 
 
 class DeadlinePassedError(RequestError):

@@ -138,7 +138,7 @@ class Manifest:
     @property
     def full_widths(self) -> tuple[int, ...]:
         """The widest graphs in every stage: what runs unless narrower ones are asked for."""
-        return (max(graph.key.width for graph in self.graphs),) * self.stages
+        return (max(graph.key.width for graph in self.graphs if graph.past == 0),) * self.stages
 
     def members(self) -> tuple[Member, ...]:
         """Every file of the archive but the manifest, each once, by name."""
@@ -272,8 +272,11 @@ def parse_manifest(data: Any) -> Manifest:
 
 
 def _check_lattice(top: Fields, manifest: Manifest) -> None:
-    """Every bucket has a full-width graph for every stage; each variant's widths have graphs somewhere."""
-    keys = {graph.key for graph in manifest.graphs}
+    """Every bucket has a full-width graph for every stage; each variant's widths have graphs somewhere.
+
+    Of whole texts: a graph that needs a past cannot begin one.
+    """
+    keys = {graph.key for graph in manifest.graphs if graph.past == 0}
     full = max((key.width for key in keys), default=0)
     for bucket in manifest.buckets:
         for stage in range(1, manifest.stages + 1):
@@ -285,6 +288,8 @@ def _check_lattice(top: Fields, manifest: Manifest) -> None:
             top.fail("manifest.variants names widths that no graph has")
     if len(manifest.frame) not in {0, 2}:
         top.fail("manifest.frame is not the id before and the id behind a text")
+    if manifest.buckets and max(manifest.buckets) <= len(manifest.frame):
+        top.fail("manifest.buckets leave no room for a text in its frame")
     if not manifest.labels or not manifest.buckets:
         top.fail("manifest has no labels or no length buckets")
 

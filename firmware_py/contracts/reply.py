@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from firmware_py.contracts.check import Fields
@@ -100,10 +100,6 @@ class Reply:
     time: Timing = field(default_factory=Timing)
     energy: Energy = UNKNOWN_ENERGY
     error: ErrorInfo | None = None
-
-    def with_id(self, request_id: str) -> Reply:
-        """The same answer for another request (a cache hit)."""
-        return replace(self, id=request_id)
 
     def to_dict(self) -> dict[str, Any]:
         """The wire form."""

@@ -36,6 +36,7 @@ from firmware_py.inference.rows import Reader
 from firmware_py.inference.tensors import Embedding, bias, position_tables
 from firmware_py.inference.walk import Walk
 from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded
+from firmware_py.tasks.text import count_pieces
 
 HOST_DELEGATE = HOST[1]  # who answers at exit 0: no graph runs
 
@@ -106,6 +107,7 @@ class Weights:
         if any(head.width != embedding.width for head in heads.values()):
             msg = "a head reads rows of another size than the embedding table's"
             raise BundleFormatError(msg)
+        _check_reach(embedding, manifest, count_pieces(unpacked.read(manifest.tokenizer.name)))
         return cls(
             manifest=manifest,
             sha256=unpacked.sha256,
@@ -114,6 +116,20 @@ class Weights:
             out_of_scope_index=labels.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in labels else None,
             zeroth=heads.get(0),
         )
+
+
+def _check_reach(embedding: Embedding, manifest: Manifest, pieces: int) -> None:
+    """Whatever id and place a text may have, the table has a row for it.
+
+    Raises:
+        BundleFormatError: it has not: the first such text would fail.
+    """
+    if max(pieces, *(number + 1 for number in manifest.frame), 0) > embedding.size:
+        msg = "the vocabulary or the frame has ids that the embedding table has no row for"
+        raise BundleFormatError(msg)
+    if embedding.places is not None and embedding.places < max(manifest.buckets):
+        msg = "the embedding has positions for fewer tokens than the largest length bucket"
+        raise BundleFormatError(msg)
 
 
 @record(frozen=True, slots=True)

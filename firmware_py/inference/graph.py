@@ -55,7 +55,8 @@ class DynamicComputingGraph:
         """Take the delegates in ladder order, the best first."""
         self._manifest = manifest
         self._graphs: dict[GraphKey, Graph] = {g.key: g for g in manifest.graphs if g.past == 0}
-        self._buckets = sorted({key.bucket for key in self._graphs})
+        # Not those of the graphs: only these are known to have every stage.
+        self._buckets = sorted(manifest.buckets)
         self._ladder = tuple(ladder)
         heads = {head.exit: head.temperature for head in manifest.heads}
         temperatures = tuple(heads[at] for at in range(1, manifest.stages + 1))

@@ -19,8 +19,11 @@ the labels, and where an exit answers, one of all windows, one of what they said
 from __future__ import annotations
 
 import io
+import struct
+import tokenize
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +41,14 @@ TAG_NAMES = ("tag_w1", "tag_pool", "tag_b1", "tag_mix", "tag_bm", "tag_w2", "tag
 NAMES = INTENT_NAMES + TAG_NAMES
 _NEWER = ("tag_mix", "tag_bm")
 _ZERO = np.zeros((), np.float32)
+MAX_ARRAYS_BYTES = (
+    64 * 2**20
+)  # as the archive's own bound; BERT's table, one of the largest, has 12 MB in int8
+# What zipfile, zlib and numpy's header parser were seen to raise on bytes that are no such file.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, RuntimeError, OverflowError, MemoryError,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 # OpenBLAS wakes a second thread from m n k > 2^18 on, which costs ten times such a product.
 _MOST_PRODUCTS = 2**18
 
@@ -106,8 +117,10 @@ class ExitHead:
 
     def tags(self, h: Array, n: int) -> Array:
         """Tags int [n] of the n real tokens; all outside without a tag head."""
-        said = Reader(self.width, n).read(h, n)
-        return self.tags_of(said, self.answer(said)[1])
+        if not self.tag_count:
+            return np.zeros(n, np.intp)
+        tags: Array = self.tag_logits(h, n).argmax(1)
+        return tags
 
     def tag_logits(self, h: Array, n: int) -> Array:
         """Tag scores float32 [n, tags]; only with a tag head."""
@@ -153,17 +166,39 @@ def _product(rows: Array, matrix: Array, out: Array) -> None:
 
 
 def load_arrays(npz: bytes) -> dict[str, Array]:
-    """Arrays of an `.npz` member, no pickles.
+    """Arrays of numbers of an `.npz` member, no pickles, 64 MiB at most.
 
     Raises:
         BundleFormatError: the bytes are no such file.
     """
     try:
+        with zipfile.ZipFile(io.BytesIO(npz)) as archive:
+            _check_sizes(archive.infolist())
         with np.load(io.BytesIO(npz), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            arrays = {name: file[name] for name in file.files}
+    except _UNREADABLE as error:
         msg = "a member is not an array file"
         raise BundleFormatError(msg) from error
+    # What is no array comes back as bytes.
+    if not all(isinstance(array, np.ndarray) and array.dtype.kind in "fiu" for array in arrays.values()):
+        msg = "an array file holds something else than arrays of numbers"
+        raise BundleFormatError(msg)
+    return arrays
+
+
+def _check_sizes(infos: Sequence[zipfile.ZipInfo]) -> None:
+    """Before anything allocates: 200 KB of deflated zeros unpack to 200 MB.
+
+    Raises:
+        BundleFormatError: it unpacks to more than any bundle needs, or is packed as numpy never does.
+    """
+    # Readers stop at the size that stands here, so that it may be believed.
+    if sum(info.file_size for info in infos) > MAX_ARRAYS_BYTES:
+        msg = f"an array file unpacks to more than {MAX_ARRAYS_BYTES} bytes"
+        raise BundleFormatError(msg)
+    if any(info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} for info in infos):
+        msg = "an array file is neither stored nor deflated"
+        raise BundleFormatError(msg)
 
 
 def _is_older(arrays: Mapping[str, Array]) -> bool:

@@ -27,10 +27,11 @@ class Embedding:
     """The token table: int8 rows with one scale each; an encoder's also has positions and a norm.
 
     A row becomes float the first time that its token is seen, in a table whose untouched pages take no
-    memory: the words of one household are few. `width` is d, the size of one row.
+    memory: the words of one household are few. `width` is d, the size of one row; `size` counts the rows,
+    `places` the positions, None where every place has the same rows.
     """
 
-    __slots__ = ("_floats", "_norm", "_positions", "_rows", "_scale", "_seen", "width")
+    __slots__ = ("_floats", "_norm", "_positions", "_rows", "_scale", "_seen", "places", "size", "width")
 
     def __init__(
         self, rows: Array, scale: Array, positions: Array | None = None, norm: Array | None = None
@@ -58,7 +59,8 @@ class Embedding:
             raise BundleFormatError(msg)
         self._positions = None if positions is None else np.ascontiguousarray(positions, dtype=np.float32)
         self._norm = None if norm is None else np.ascontiguousarray(norm, dtype=np.float32)
-        self.width = int(width)
+        self.size, self.width = int(size), int(width)
+        self.places = None if positions is None else len(positions)
         self._floats = np.zeros(
             (size + 1, width), np.float32
         )  # the last one stays zero: what is behind a text

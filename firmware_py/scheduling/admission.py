@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+import math
+
 from firmware_py.contracts.errors import DeadlinePassedError, DeadlineUnreachableError
 
 MIN_RETRY_S = 0.01
+_RATE = 0.05  # weight of the newest run once 20 were seen
+_CLIP_SD = 4.0  # a run further out counts as this far: graphs that one long text loads are not a slow board
+_SPREAD, _TICK_S = 0.25, 1e-6  # spread that is allowed for at least: relative, and of a clock
+
+
+class MeanSeconds:
+    """A running mean of what runs took; 0 while none is known.
+
+    It is what a queue is waited for with, so it weighs slow and fast runs alike. The first run loads graphs: it
+    counts only until the second is known.
+    """
+
+    __slots__ = ("_count", "_variance", "mean_s")
+
+    def __init__(self) -> None:
+        self.mean_s = 0.0
+        self._count = 0
+        self._variance = 0.0
+
+    def learn(self, run_s: float) -> None:
+        """Take one run into the mean."""
+        self._count += 1
+        if self._count <= 2:
+            self.mean_s, self._variance = run_s, (_SPREAD * run_s) ** 2
+            return
+        rate = max(_RATE, 1.0 / (self._count - 1))
+        limit_s = _CLIP_SD * (max(math.sqrt(self._variance), _SPREAD * self.mean_s) + _TICK_S)
+        delta_s = max(-limit_s, min(limit_s, run_s - self.mean_s))
+        self.mean_s += rate * delta_s
+        self._variance = (1.0 - rate) * (self._variance + rate * delta_s * delta_s)
 
 
 def check_deadline(left_s: float, wait_s: float, run_s: float) -> None:

@@ -117,7 +117,7 @@ class DynamicPriorityQueue(Generic[T]):
         return dropped
 
     def cancel(self, ticket: int) -> Dropped[T] | None:
-        """Take an entry out for its asker; None when it is no longer waiting."""
+        """Take an entry out for its asker; None when it is no longer waiting, whatever became of it."""
         entry = self._entries.get(ticket)
         if entry is None:
             return None

@@ -22,6 +22,9 @@ from firmware_py.tasks.names import Names
 from firmware_py.tasks.text import Tokens, WordPiece
 
 MAX_TOKENS = 512
+# A word without a piece is one token however long it is, and a slot repeats it twice: its reply must fit the
+# codec's 64 KiB, in which a code point takes at most six bytes. Eight letters a token are more than any language writes.
+MAX_CHARS = 4096
 OUT_OF_SCOPE = "oos"  # the label of "none of mine", last in a manifest that has it; never in a reply
 
 
@@ -113,12 +116,15 @@ class IntentTask:
         Raises:
             SchemaError: there is no text.
             EmptyInputError: the text has no letter and no digit.
-            InputTooLongError: more than 512 tokens.
+            InputTooLongError: more than 4,096 code points or 512 tokens.
         """
         text = input.get("text")
         if not isinstance(text, str):
             msg = "request.input.text is missing"
             raise SchemaError(msg)
+        if len(text) > MAX_CHARS:  # before it is cut: the caller may own the socket
+            msg = f"the text has {len(text)} characters, the limit is {MAX_CHARS}"
+            raise InputTooLongError(msg)
         tokens = self._tokenizer.encode(text)
         count = len(tokens.ids)
         if count > MAX_TOKENS:
@@ -172,7 +178,10 @@ class IntentTask:
 
 
 def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> list[tuple[int, int, int]]:
-    """Tags as (slot, start, end) in code points; no row of tags is illegal."""
+    """Tags as (slot, start, end) in code points; no row of tags is illegal.
+
+    A piece without letters of the text, as the frame's are, is in no slot, whatever its tag.
+    """
     out: list[tuple[int, int, int]] = []
     ids, last = pieces.ids, min(len(tags), len(pieces.ids)) - 1
     open_slot, begin = -1, 0  # the slot of the word before, where this word begins
@@ -181,7 +190,7 @@ def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> 
             begin = start
         if place < last and ids[place + 1] in continues:
             continue
-        slot = int(tag) - 1
+        slot = int(tag) - 1 if start < end else -1
         if slot >= 0 and slot == open_slot:
             out[-1] = (slot, out[-1][1], end)
         elif slot >= 0:

@@ -133,16 +133,17 @@ class Names:
         for slot in slots:
             if slot["name"] in KINDS:
                 slot["name"] = self._slot_of(slot["name"], slot["text"])
-        inside: set[str] = set()  # ids of the areas and floors that the sentence names
+        # The areas and floors that the sentence names: an area may have the id of a floor.
+        inside: set[tuple[Kind, str | None]] = set()
         for slot_name, kind in KINDS.items():
             for slot in slots:
                 if slot["name"] == slot_name:
                     found = self.find(kind, slot["text"])
                     if len(found) > 1 and inside:
-                        found = [entry for entry in found if self._lies_in(entry, inside)] or found
+                        found = [entry for entry in found if inside & self._places(entry)] or found
                     _say(slot, found)
                     if len(found) == 1:
-                        inside.add(found[0].id)
+                        inside.add((kind, found[0].id))
 
     def _slot_of(self, said: str, text: str) -> str:
         """The slot of the one other kind that knows the text where its own kind does not; else as said."""
@@ -151,9 +152,11 @@ class Names:
         others = [name for name, kind in KINDS.items() if name != said and self.find(kind, text)]
         return others[0] if len(others) == 1 else said
 
-    def _lies_in(self, entry: Entry, ids: set[str]) -> bool:
-        within = entry.within
-        return within is not None and (within in ids or self._floors.get(within) in ids)
+    def _places(self, entry: Entry) -> set[tuple[Kind, str | None]]:
+        """Where a thing is: an area on a floor, a device in an area and on that area's floor."""
+        if entry.kind == "area":
+            return {("floor", entry.within)}
+        return {("area", entry.within), ("floor", self._floors.get(entry.within or ""))}
 
 
 def parse_names(data: Any, where: str, version: int = 0) -> Names:

@@ -134,6 +134,11 @@ class WordPiece:
         return tuple(pieces)
 
 
+def count_pieces(data: bytes) -> int:
+    """How many pieces a vocabulary file has, without reading them."""
+    return data.count(b"\n") + bool(data and not data.endswith(b"\n"))
+
+
 def folded_words(text: str) -> list[str]:
     """The words of a text as they are looked up: lower case, without marks, before they are cut into pieces."""
     return [word for word, _ in _words(text)]

@@ -68,11 +68,20 @@ def test_other_forms_are_refused(change: dict[str, Any]) -> None:
         parse_manifest(form() | change)
 
 
+def test_a_frame_leaves_room_for_a_text() -> None:
+    graphs = [graph | {"length": 2} for graph in form()["graphs"] if graph["length"] == 8]
+    with pytest.raises(BundleFormatError, match="no room for a text"):
+        parse_manifest(form() | {"frame": [1, 2], "buckets": [2], "graphs": graphs})
+
+
 def test_heads_and_graphs_must_be_there_for_what_is_named() -> None:
     heads = form()["heads"]
     for wrong in (heads[1:], heads[:-1], [*heads, heads[0]]):
         with pytest.raises(BundleFormatError):
             parse_manifest(form() | {"heads": wrong})
+    later = [g | {"past": 8 * (g["length"] == 16 and g["stage"] == 2)} for g in form()["graphs"]]
+    with pytest.raises(BundleFormatError, match="lacks stage 2 of length 16"):
+        parse_manifest(form() | {"graphs": later})
     narrow = [graph for graph in form()["graphs"] if (graph["stage"], graph["width"]) != (2, 2)]
     with pytest.raises(BundleFormatError, match="widths that no graph has"):
         parse_manifest(form() | {"graphs": narrow})

@@ -114,11 +114,6 @@ def test_a_manifest_reads_back_equal(manifest: dict[str, Any]) -> None:
     assert parse_manifest(parsed.to_dict()) == parsed
 
 
-def test_a_reply_to_another_id_keeps_everything_else() -> None:
-    reply = Reply("1", "ok", Route("kitchen"), {"label": "HassTurnOn"})
-    assert reply.with_id("2").to_dict() == {**reply.to_dict(), "id": "2"}
-
-
 def test_an_error_reply_carries_code_hint_and_when_to_ask_again() -> None:
     error = error_reply("7", QueueFullError("64 wait", retry_after_s=0.2), node="kitchen").to_dict()["error"]
     assert error["code"] == "queue_full"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -14,16 +17,16 @@ from firmware_py.backends.health import DelegateHealth
 from firmware_py.backends.scripted import Script, ScriptedGraph, pass_through
 from firmware_py.bundles.read import Unpacked
 from firmware_py.caches.models import ModelCache
-from firmware_py.caches.results import ResultCache
-from firmware_py.contracts.clock import SystemClock
+from firmware_py.caches.results import Key, ResultCache
+from firmware_py.contracts.clock import Clock, SystemClock, VirtualClock
 from firmware_py.contracts.errors import DelegateError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, ModelRef, Reply
 from firmware_py.contracts.request import Qos, Request
-from firmware_py.contracts.run import RunRecord
+from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.contracts.seams import Tensors
-from firmware_py.inference.engine import Engine, Weights
+from firmware_py.inference.engine import Engine, NoCosts, StageCosts, Weights
 from firmware_py.tasks.intent import IntentTask
 
 WAIT_S = 10.0
@@ -75,17 +78,29 @@ def make(tiny: Unpacked) -> Iterator[Make]:
     """Builds nodes over the tiny bundle and closes them."""
     nodes: list[CiuicNode] = []
 
-    def build(script: Script = pass_through, slots: int = 1, **parts: Any) -> CiuicNode:
-        health = DelegateHealth(CLOCK)
+    def build(
+        script: Script = pass_through,
+        slots: int = 1,
+        better: Script | None = None,
+        costs: StageCosts | None = None,
+        clock: Clock = CLOCK,
+        **parts: Any,
+    ) -> CiuicNode:
+        """`better` runs the graphs of a delegate above the last one."""
+        health = DelegateHealth(clock)
         weights = Weights.load(tiny)
 
+        def runner(name: str, run: Script) -> ModelCache:
+            return ModelCache(tiny.manifest.graphs, lambda g: ScriptedGraph(g, run), name)
+
         def slot() -> Slot:
-            runner = ModelCache(tiny.manifest.graphs, lambda g: ScriptedGraph(g, script), "scripted")
-            return Slot({"home": Engine(weights, [runner], CLOCK, health)}, threading.Lock())
+            scripts = {"scripted": script} if better is None else {"better": better, "scripted": script}
+            runners = [runner(name, run) for name, run in scripts.items()]
+            return Slot({"home": Engine(weights, runners, clock, health, costs)}, threading.Lock())
 
         task = IntentTask(tiny.manifest, tiny.read(tiny.manifest.tokenizer.name))
         given: dict[str, Any] = {
-            "clock": CLOCK,
+            "clock": clock,
             "board": Board("simulated", False, "none", lambda: None, tuple, lambda: "none"),
             "served": {"home": Served(tiny.manifest, ModelRef("tiny-en", "0.0.1", tiny.sha256), task)},
             "slots": [slot() for _ in range(slots)],
@@ -251,6 +266,24 @@ def test_inline_only_when_nothing_waits_and_runs_are_short(make: Make) -> None:
     assert not node.try_inline(ask(number=3), inbox)
 
 
+def test_inline_goes_by_the_mean_of_slow_and_fast_runs(make: Make) -> None:
+    """Two of three take 1 ms, one 10 ms: 4 ms on the caller's thread."""
+    clock, took = VirtualClock(), cycle([0.001, 0.001, 0.010])
+
+    def script(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+        clock.sleep(next(took))
+        return pass_through(graph, tensors)
+
+    def asked() -> Request:
+        return replace(ask(), arrived_s=clock.now_s())
+
+    nodes = [make(script, clock=clock, inline_s=inline_s) for inline_s in (0.0035, 0.0045)]
+    for node in nodes:
+        for _ in range(300):
+            assert node.answer(asked()).route.exit == 1
+    assert [node.try_inline(asked(), Inbox()) for node in nodes] == [False, True]
+
+
 def test_an_inline_answer_is_out_before_it_teaches_anything(make: Make) -> None:
     told: list[str] = []
 
@@ -323,6 +356,67 @@ def test_closing_refuses_what_waits(make: Make) -> None:
     assert code(node.answer(ask(number=4))) == "shutting_down"
 
 
+@pytest.mark.parametrize("inline", [False, True])
+def test_who_was_let_in_before_the_node_closed_is_told(
+    make: Make, inline: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gets its slot when the engines are closed already: no fault of theirs."""
+    asked, closed = threading.Event(), threading.Event()
+
+    class SlowCache(ResultCache):
+        """Is asked between the check for closing and the slot."""
+
+        def get(self, wanted: Key) -> Reply | None:
+            asked.set()
+            assert closed.wait(WAIT_S)
+            return super().get(wanted)
+
+    node, inbox = make(results=SlowCache(10, 10**6), inline_s=1.0), Inbox()
+    call = (lambda: node.try_inline(ask(), inbox)) if inline else (lambda: inbox(node.answer(ask())))
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert asked.wait(WAIT_S)
+    node.close()
+    closed.set()
+    caller.join(WAIT_S)
+    assert [(reply.status, code(reply)) for reply in inbox.replies] == [("refused", "shutting_down")]
+    assert "is out" not in caplog.text
+
+
+def test_who_waits_behind_a_run_without_end_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only worker is inside an interpreter: nobody looks into the queue."""
+    monkeypatch.setattr("firmware_py.agent.LATE_S", 0.01)
+    gate, inbox = Gate(), Inbox()
+    node = make(gate)
+    node.submit(ask(number=0), inbox)
+    assert gate.entered.wait(WAIT_S)
+    reply = node.answer(ask(number=1, deadline_s=0.01))
+    assert (reply.id, reply.status, code(reply)) == ("1", "refused", "deadline_passed")
+    gate.open.set()
+    assert inbox.wait(1)[0].status == "ok"
+    assert node.load().queue == 0
+
+
+def test_who_is_inside_a_run_without_end_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was queued while the slot was busy with a calibration row."""
+    monkeypatch.setattr("firmware_py.agent.LATE_S", 0.01)
+    gate, busy = Gate(), threading.Event()
+
+    def calibrate(slot: Slot) -> float:
+        busy.set()
+        while not (nodes and nodes[0].load().queue):
+            threading.Event().wait(0.001)
+        return math.inf
+
+    nodes: list[CiuicNode] = []
+    nodes.append(make(gate, calibrate=calibrate))
+    assert busy.wait(WAIT_S)
+    reply = nodes[0].answer(ask(deadline_s=1.0))
+    assert gate.entered.is_set()
+    assert (reply.status, code(reply)) == ("failed", "deadline_passed")
+    gate.open.set()
+
+
 # --- cache -----------------------------------------------------------------------------------------
 
 
@@ -354,6 +448,29 @@ def test_an_answer_cut_short_is_not_cached(make: Make) -> None:
     )
     for _ in range(2):
         assert node.answer(ask("on")).route.cache == "miss"
+
+
+def test_an_answer_from_a_lower_rung_is_not_cached(make: Make) -> None:
+    """The delegate may be back long before the entry is gone."""
+    node = make(results=ResultCache(10, 10**6), better=failing(DelegateError("gone")))
+    for _ in range(2):
+        route = node.answer(ask("on")).route
+        assert (route.cache, route.delegate) == ("miss", "scripted")
+        assert route.fallback is not None
+
+
+class _OneJoule(NoCosts):
+    """Every stage costs a joule."""
+
+    def stage_j(self, graph: GraphKey, delegate: str) -> float | None:
+        return 1.0
+
+
+def test_one_asker_s_budget_is_not_another_s(make: Make) -> None:
+    node = make(results=ResultCache(10, 10**6), costs=_OneJoule())
+    first, second = node.answer(ask(energy_j=1e-12)).route, node.answer(ask()).route
+    assert (first.cache, first.over_budget) == ("miss", True)
+    assert (second.cache, second.over_budget) == ("hit", False)
 
 
 # --- faults ----------------------------------------------------------------------------------------

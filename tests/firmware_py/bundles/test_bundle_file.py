@@ -6,6 +6,7 @@ import contextlib
 import json
 import lzma
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -368,18 +369,51 @@ def test_a_crash_while_unpacking_leaves_nothing_and_the_next_start_succeeds(
     check_folder(done)
 
 
-def test_a_damaged_store_is_made_again(bundle: Path, tmp_path: Path) -> None:
-    """A file of another length is noticed at once, a flipped byte by the full check."""
+def edit(path: Path, data: bytes) -> None:
+    """Overwrite an unpacked file, as a damaged card or somebody's editor does."""
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: edit(folder / "s1.tflite", b"short"),
+        lambda folder: edit(folder / "head1.npz", b"heaD"),
+        lambda folder: edit(folder / "s1.tflite", FILES["s1.tflite"] + b"\0"),
+        lambda folder: (folder / "tokenizer.txt").unlink(),
+        lambda folder: (folder / MANIFEST_NAME).unlink(),
+        lambda folder: edit(
+            folder / MANIFEST_NAME, (folder / MANIFEST_NAME).read_bytes().replace(b"0.8", b"0.1")
+        ),
+        lambda folder: edit(folder / MANIFEST_NAME, (folder / MANIFEST_NAME).read_bytes() + b" "),
+    ],
+)
+def test_a_changed_store_is_made_again_aloud(
+    bundle: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    in_memory: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is run is what was signed, not what lies in the store under its name."""
+    first = unpack(bundle, ANYONE, tmp_path / "store")
+    damage(first.folder)
+    again = unpack(read_bundle(bundle, ANYONE) if in_memory else bundle, ANYONE, tmp_path / "store")
+    assert again == first
+    assert {p.name: p.read_bytes() for p in first.folder.iterdir()} == FILES | {
+        MANIFEST_NAME: manifest_bytes(a_manifest(FILES))
+    }
+    assert "is unpacked anew" in caplog.text
+
+
+def test_the_full_check_finds_a_flipped_byte(bundle: Path, tmp_path: Path) -> None:
+    """As the self-test's child makes it."""
     done = unpack(bundle, ANYONE, tmp_path / "store")
-    graph = done.path("s1.tflite")
-    graph.chmod(0o644)
-    graph.write_bytes(b"short")
-    again = unpack(bundle, ANYONE, tmp_path / "store")
-    assert again.read("s1.tflite") == FILES["s1.tflite"]
-    graph.chmod(0o644)
-    graph.write_bytes(bytes(len(FILES["s1.tflite"])))
+    edit(done.path("s1.tflite"), bytes(len(FILES["s1.tflite"])))
     with pytest.raises(BundleHashError):
-        check_folder(again)
+        check_folder(done)
 
 
 def test_a_refused_bundle_leaves_no_folder(bundle: Path, tmp_path: Path) -> None:

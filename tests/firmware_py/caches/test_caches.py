@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +71,16 @@ def test_a_hit_is_marked_and_has_no_joules() -> None:
     hit = cache.get(where)
     assert hit is not None
     assert (hit.route.cache, hit.energy, hit.result) == ("hit", UNKNOWN_ENERGY, {"label": "on"})
+
+
+def test_a_hit_is_not_over_the_first_asker_s_budget() -> None:
+    cache = ResultCache(10, 10**6)
+    where = key("home", "lights on", "balanced", "ab")
+    first = a_reply(Energy(energy_j=0.002, u95_j=0.0001, method="predicted"))
+    cache.put(where, replace(first, route=replace(first.route, over_budget=True)))
+    hit = cache.get(where)
+    assert hit is not None
+    assert not hit.route.over_budget
 
 
 def test_task_rule_model_and_exact_text_are_the_key() -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firmware_py.bundles.read import unpack
 from firmware_py.bundles.verify import Trust
 from firmware_py.bundles.write import member, write_bundle
 from firmware_py.contracts.errors import BundleFormatError
 from firmware_py.inference.engine import Weights
-from firmware_py.inference.heads import INTENT_NAMES, TAG_NAMES, ExitHead
+from firmware_py.inference.heads import INTENT_NAMES, MAX_ARRAYS_BYTES, TAG_NAMES, ExitHead, load_arrays
 from firmware_py.inference.rows import Reader
 from firmware_py.testing.tiny_bundle import tiny_files
 
@@ -136,6 +140,80 @@ def test_arrays_of_another_form_are_refused(given: dict[str, Any]) -> None:
         ExitHead(given, 1.0)
 
 
+def npz(*, deflate: bool = False, **given: Any) -> bytes:
+    """An array file."""
+    file = io.BytesIO()
+    (np.savez_compressed if deflate else np.savez)(file, **given)
+    return file.getvalue()
+
+
+def zipped(method: int = zipfile.ZIP_STORED, **given: bytes) -> bytes:
+    """A zip file with members of any bytes."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in given.items():
+            archive.writestr(f"{name}.npy", data)
+    return file.getvalue()
+
+
+def _plain(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _of_no_file() -> dict[str, bytes]:
+    """What numpy, zipfile and zlib each stumble over in their own way."""
+    deflated = bytearray(npz(deflate=True, x=np.arange(100_000)))
+    deflated[200:400] = bytes(range(200))
+    encrypted = bytearray(npz(x=np.zeros(3)))
+    at = encrypted.rindex(b"PK\x01\x02")
+    encrypted[6] = encrypted[at + 8] = 1
+    endless = b"\x93NUMPY\x01\x00\x10\x00{'descr': (((((\n"
+    huge = _plain(np.zeros(3)).replace(b"(3,), }", b"(9" + b"9" * 12 + b",)}")
+    return {
+        "nothing": b"",
+        "one array without its file": _plain(np.zeros(3)),
+        "damaged": bytes(deflated),
+        "encrypted": bytes(encrypted),
+        "of another packing": zipped(zipfile.ZIP_LZMA, x=_plain(np.zeros(3))),
+        "no arrays": zipped(x=b"text"),
+        "a broken header": zipped(x=endless),
+        "a header of terabytes": zipped(x=huge),
+        "strings": npz(x=np.array(["a", "b"])),
+        "objects": npz(x=np.array([{}, None])),
+    }
+
+
+@pytest.mark.parametrize("data", _of_no_file().values(), ids=_of_no_file().keys())
+def test_what_is_no_file_of_arrays_is_refused(data: bytes) -> None:
+    with pytest.raises(BundleFormatError):
+        load_arrays(data)
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused_before_it_is_unpacked() -> None:
+    """Zeros deflate to a thousandth."""
+    within = npz(deflate=True, x=np.zeros(MAX_ARRAYS_BYTES - 1024, np.uint8))
+    assert load_arrays(within)["x"].nbytes == MAX_ARRAYS_BYTES - 1024
+    half = np.zeros(MAX_ARRAYS_BYTES // 2, np.uint8)
+    bomb = npz(deflate=True, x=half, y=half)
+    assert len(bomb) < 100_000
+    with pytest.raises(BundleFormatError, match="unpacks to more"):
+        load_arrays(bomb)
+
+
+_FILES = [npz(deflate=deflate, **arrays()) for deflate in (False, True)]
+
+
+@given(st.sampled_from(_FILES), st.data())
+def test_a_damaged_file_is_refused_or_still_one(file: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(file)
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(BundleFormatError):
+        load_arrays(bytes(damaged))
+
+
 @pytest.mark.parametrize("change", [{"slots": ()}, {"slots": ("area", "name")}, {"labels": ("on", "off")}])
 def test_heads_that_are_not_the_manifests_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     """More tags than slots, fewer, more labels than names: such answers would have no meaning."""
@@ -155,6 +233,37 @@ def test_heads_over_rows_of_another_size_are_refused(tmp_path: Path) -> None:
     write_bundle(tmp_path / "x.bundle", changed, files)
     unpacked = unpack(tmp_path / "x.bundle", Trust(None, allow_unsigned=True), tmp_path / "store")
     with pytest.raises(BundleFormatError, match="another size than the embedding"):
+        Weights.load(unpacked)
+
+
+def _tables(size: int, places: int) -> bytes:
+    rows = np.zeros((size, 16), np.int8)
+    return npz(rows=rows, scale=np.ones(size, np.float32), positions=np.zeros((places, 16), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("embedding", "frame", "wrong"),
+    [
+        (_tables(11, 16), (), None),
+        (_tables(13, 16), (11, 12), None),
+        (_tables(10, 16), (), "has no row for"),
+        (_tables(11, 16), (1, 11), "has no row for"),
+        (_tables(11, 15), (), "positions for fewer tokens"),
+    ],
+)
+def test_every_id_and_place_has_a_row(
+    tmp_path: Path, embedding: bytes, frame: tuple[int, ...], wrong: str | None
+) -> None:
+    """The tiny vocabulary has 11 pieces, its largest bucket 16; told at the start, not to the first asker."""
+    manifest, files = tiny_files()
+    files["embedding.npz"] = embedding
+    changed = replace(manifest, embedding=member("embedding.npz", embedding), frame=frame)
+    write_bundle(tmp_path / "x.bundle", changed, files)
+    unpacked = unpack(tmp_path / "x.bundle", Trust(None, allow_unsigned=True), tmp_path / "store")
+    if wrong is None:
+        Weights.load(unpacked)
+        return
+    with pytest.raises(BundleFormatError, match=wrong):
         Weights.load(unpacked)
 
 

@@ -16,7 +16,7 @@ from firmware_py.caches.models import ModelCache
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import ConfigError, GoldenTestError, GraphError
 from firmware_py.contracts.limits import Limits
-from firmware_py.contracts.manifest import Graph
+from firmware_py.contracts.manifest import Graph, parse_manifest
 from firmware_py.contracts.reply import UNKNOWN_ENERGY
 from firmware_py.contracts.run import GraphKey
 from firmware_py.contracts.seams import Tensors
@@ -188,6 +188,32 @@ def test_a_length_without_narrow_graphs_runs_the_nearest_wider(rich: Unpacked) -
     outcome = rig.run(LONG, widths=(1, 3, 2))
     assert set(rig.ran) <= {"16/s1w4", "16/s2w4", "16/s3w4"}
     assert outcome.record.configuration == "16/w4-4-4/balanced/fp32"
+
+
+def test_a_graph_of_no_bucket_is_no_way(rich: Unpacked) -> None:
+    """A stray length has one stage only; a text that it would fit goes to the next bucket."""
+    manifest = rich.manifest
+    stray = replace(manifest.graphs[0], key=GraphKey(12, 1, 4))
+    manifest = parse_manifest(replace(manifest, graphs=(*manifest.graphs, stray)).to_dict())
+    way = DynamicComputingGraph(manifest, ["scripted"]).path(10)
+    assert way.bucket == 16
+    assert [key.bucket for key in way.rungs[0].graphs] == [16, 16, 16]
+
+
+def test_a_graph_with_a_past_does_not_stand_for_its_whole_text_form(rich: Unpacked) -> None:
+    """Both have one key; wider ones with a past are no full width."""
+    graphs = rich.manifest.graphs
+    past = tuple(replace(graph, past=8) for graph in graphs)
+    narrow = tuple(graph for graph in graphs if graph.key.width == 3)
+    loaded: list[Graph] = []
+
+    def load(graph: Graph) -> ScriptedGraph:
+        loaded.append(graph)
+        return ScriptedGraph(graph, pass_through)
+
+    ModelCache((*graphs, *past), load, "scripted").load([graphs[0].key])
+    assert loaded == [graphs[0]]
+    assert replace(rich.manifest, graphs=(*narrow, *past)).full_widths == (3, 3, 3)
 
 
 def test_per_stage_the_nearest_wider_graph_runs(rich: Unpacked) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
+from statistics import fmean
 
 import pytest
 from hypothesis import settings
@@ -11,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import DeadlineUnreachableError, ShuttingDownError
-from firmware_py.scheduling.admission import check_deadline
+from firmware_py.scheduling.admission import MeanSeconds, check_deadline
 from firmware_py.scheduling.queue import DynamicPriorityQueue
 
 BOUND = 4
@@ -170,3 +172,35 @@ def test_admission_is_arithmetic(left_s: float, wait_s: float, run_s: float, cod
         check_deadline(left_s, wait_s, run_s)
     if isinstance(raised.value, DeadlineUnreachableError):
         assert raised.value.retry_after_s == 0.05
+
+
+def test_the_mean_of_runs_is_one() -> None:
+    """7 of 10 take 1 ms, 3 take 10 ms: those who wait for ten wait 37 ms."""
+    random, runs, means = Random(0), MeanSeconds(), []
+    for _ in range(20_000):
+        runs.learn(0.001 if random.random() < 0.7 else 0.010)
+        means.append(runs.mean_s)
+    assert fmean(means) == pytest.approx(0.0037, rel=0.03)
+
+
+def test_loading_graphs_is_not_what_a_run_takes() -> None:
+    runs = MeanSeconds()
+    assert runs.mean_s == 0.0
+    runs.learn(0.5)
+    assert runs.mean_s == 0.5
+    runs.learn(0.001)
+    assert runs.mean_s == 0.001
+    for run_s in (0.5, *(0.001 for _ in range(20))):  # a long text's graphs
+        runs.learn(run_s)
+        assert runs.mean_s < 0.003
+
+
+@pytest.mark.parametrize(("before_s", "after_s"), [(0.001, 0.02), (0.02, 0.001), (0.0, 0.02)])
+def test_a_board_that_changed_is_known_after_some_runs(before_s: float, after_s: float) -> None:
+    """It was throttled or let go; even where all runs before took the very same time."""
+    runs = MeanSeconds()
+    for _ in range(2000):
+        runs.learn(before_s)
+    for _ in range(100):
+        runs.learn(after_s)
+    assert runs.mean_s == pytest.approx(after_s, rel=0.25)

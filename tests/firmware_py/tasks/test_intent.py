@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from firmware_py.contracts.errors import EmptyInputError, InputTooLongError, SchemaError
 from firmware_py.contracts.manifest import Manifest, parse_manifest
+from firmware_py.contracts.reply import Reply, Route
+from firmware_py.contracts.request import MAX_PAYLOAD_BYTES
 from firmware_py.inference.exits import Verdict
 from firmware_py.tasks.intent import Encoded, IntentTask, spans_of, tags_of
 
@@ -51,6 +53,30 @@ def test_512_tokens_are_truncated_and_513_refused(task: IntentTask) -> None:
     assert "a a" not in str(caught.value)  # user text stays out of messages
 
 
+def test_a_text_over_4096_characters_is_refused_before_it_is_cut(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One word without a piece is one token, however long."""
+    task = IntentTask(manifest, VOCABULARY)
+    assert task.encode({"text": "x" * 4096}).tokens == 1
+    monkeypatch.setattr(task, "_tokenizer", None)
+    for text in ("x" * 4097, "é" * 4097, "a " * 32_000):
+        with pytest.raises(InputTooLongError) as caught:
+            task.encode({"text": text})
+        assert "xx" not in str(caught.value)
+
+
+@pytest.mark.parametrize("letter", ["x", "\U00010330", "\0"])
+def test_a_reply_fits_the_wire_however_long_the_word(manifest: Manifest, letter: str) -> None:
+    """A slot says its text twice; control characters and letters beyond the first plane take most bytes."""
+    task = IntentTask(manifest, VOCABULARY)
+    encoded = task.encode({"text": f"a{letter * 4094}a"})
+    result = task.decode(encoded, Verdict(0, 0.9, False, 0.0), [1] * encoded.tokens)
+    reply = Reply("1", "ok", Route("n"), result).to_dict()
+    assert result["slots"][0]["end"] == 4096
+    assert len(json.dumps(reply, ensure_ascii=False).encode()) < MAX_PAYLOAD_BYTES
+
+
 def test_no_text_is_a_schema_error(task: IntentTask) -> None:
     with pytest.raises(SchemaError):
         task.encode({"lang": "en"})
@@ -79,6 +105,16 @@ def test_a_word_has_the_tag_of_its_last_piece() -> None:
     assert spans_of([0, 1, 0], encoded, frozenset({7})) == [(0, 0, 6)]
     assert spans_of([1, 0, 2], encoded, frozenset({7})) == [(1, 7, 9)]
     assert spans_of([2, 1, 1], encoded, frozenset({7})) == [(0, 0, 9)]
+
+
+@pytest.mark.parametrize("tags", [[1, 1, 0, 2], [1, 1, 0, 0], [2, 1, 0, 1]])
+def test_a_frame_is_in_no_slot(manifest: Manifest, tags: list[int]) -> None:
+    """Whatever an encoder says of the ids before and behind the text."""
+    task = IntentTask(replace(manifest, frame=(8, 9)), VOCABULARY)
+    encoded = task.encode({"text": "  kitchen on"})
+    assert encoded.spans == ((0, 0), (2, 9), (10, 12), (12, 12))
+    assert spans_of(tags, encoded, frozenset({7})) == [(0, 2, 9)]
+    assert spans_of([1, 1, 1, 1], encoded, frozenset({7})) == [(0, 2, 12)]
 
 
 def test_a_text_cut_inside_a_word_has_the_tag_of_what_is_left() -> None:

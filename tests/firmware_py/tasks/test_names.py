@@ -142,6 +142,37 @@ def test_the_place_in_the_sentence_decides(names: Names, place: tuple[str, str],
     assert slots[0]["id"] == found
 
 
+def test_an_area_with_a_floor_s_id_is_not_that_floor() -> None:
+    """Ids are told apart within a kind only."""
+    data = {
+        "floor": [{"id": "garden", "name": "garden level"}, {"id": "top", "name": "upstairs"}],
+        "area": [
+            {"id": "garden", "name": "back yard"},
+            {"id": "attic", "name": "attic", "floor": "garden"},
+            {"id": "top", "name": "hall", "floor": "garden"},
+        ],
+        "device": [
+            {"id": "outside", "name": "lamp", "area": "garden"},
+            {"id": "inside", "name": "lamp", "area": "attic"},
+            {"id": "1", "name": "fan", "area": "top"},
+            {"id": "2", "name": "fan", "area": "garden"},
+        ],
+    }
+    names = parse_names(data, "names")
+    for place, thing, found in (
+        (("floor", "garden level"), "lamp", "inside"),
+        (("area", "back yard"), "lamp", "outside"),
+        (("floor", "garden level"), "fan", "1"),
+        (("area", "back yard"), "fan", "2"),
+    ):
+        slots = [slot(*place), slot("name", thing)]
+        names.resolve(slots)
+        assert slots[1].get("id") == found
+    slots = [slot("floor", "upstairs"), slot("name", "fan")]
+    names.resolve(slots)  # the hall only shares its id
+    assert len(slots[1]["candidates"]) == 2
+
+
 def test_a_place_where_none_of_them_is_decides_nothing() -> None:
     data = {
         "area": [{"id": "a", "name": "attic"}, {"id": "b", "name": "bath"}, {"id": "c", "name": "cellar"}],

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_py.contracts.errors import BundleFormatError
-from firmware_py.tasks.text import MAX_WORD_CHARS, WordPiece
+from firmware_py.tasks.text import MAX_WORD_CHARS, WordPiece, count_pieces
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = [
@@ -128,3 +128,9 @@ def test_a_vocabulary_file_is_read_back() -> None:
 def test_what_is_no_vocabulary_is_refused(data: bytes) -> None:
     with pytest.raises(BundleFormatError):
         WordPiece.from_bytes(data)
+
+
+@pytest.mark.parametrize("data", ["[PAD]\n[UNK]", "[PAD]\n[UNK]\n", "[PAD]\n[UNK]\n\na\n"])
+def test_pieces_are_counted_as_they_are_read(data: str) -> None:
+    assert count_pieces(data.encode()) == len(WordPiece.from_bytes(data.encode()))
+    assert count_pieces(b"") == 0

@@ -34,6 +34,7 @@ from firmware_py.contracts.errors import (
     InternalError,
     RequestError,
     ShuttingDownError,
+    UnknownLanguageError,
     UnknownRuleError,
     UnknownTaskError,
 )
@@ -248,25 +249,53 @@ class CiuicNode:
 
     def _accept(self, request: Request, on_reply: OnReply) -> _Job | Reply:
         """Cheap checks and the result cache; what passes is worth a slot."""
-        if self._closing:
-            return self._refuse(request, _stopping())
-        served = self._parts.served.get(request.task)
-        if served is None:
-            return self._refuse(request, UnknownTaskError("this node does not serve the task"))
-        rule = request.qos.accuracy or served.manifest.default_rule
-        if rule not in served.manifest.exit_rules:
-            return self._refuse(request, UnknownRuleError("qos.accuracy names no exit rule of the model"))
         begin_s = self._now()
-        if begin_s >= request.due_s:
-            return self._refuse(request, DeadlinePassedError("the deadline was over on arrival"))
+        try:
+            served, rule = self._known(request, begin_s)
+        except CiuicError as error:
+            return self._refuse(request, error)
         text = request.input.get("text")
         if self._parts.results is not None and text is not None:
             names = served.task.names_version
             hit = self._parts.results.get(key(request.task, text, rule, served.model.sha256, names))
             if hit is not None:
-                timing = Timing(max(0.0, begin_s - request.arrived_s), self._now() - begin_s)
-                return self._count(replace(hit, id=request.id, time=timing))
+                return self._count(self._repeated(hit, request, begin_s))
         return _Job(request, served, rule, on_reply)
+
+    def _known(self, request: Request, now_s: float) -> tuple[Served, str]:
+        """What answers the request, and by which exit rule.
+
+        Raises:
+            ShuttingDownError, RequestError: nothing does, or it is too late.
+        """
+        if self._closing:
+            raise _stopping()
+        served = self._parts.served.get(request.task)
+        if served is None:
+            msg = "this node does not serve the task"
+            raise UnknownTaskError(msg)
+        rule = request.qos.accuracy or served.manifest.default_rule
+        if rule not in served.manifest.exit_rules:
+            msg = "qos.accuracy names no exit rule of the model"
+            raise UnknownRuleError(msg)
+        language = request.input.get("lang")
+        if language and not served.manifest.task.speaks(language):
+            msg = "the model does not speak the text's language"
+            raise UnknownLanguageError(msg)
+        if now_s >= request.due_s:
+            msg = "the deadline was over on arrival"
+            raise DeadlinePassedError(msg)
+        return served, rule
+
+    def _repeated(self, hit: Reply, request: Request, begin_s: float) -> Reply:
+        """A stored answer for who asks now, with the joules of looking it up: no stage ran."""
+        end_s, route = self._now(), hit.route
+        sha256 = "" if hit.model is None else hit.model.sha256
+        looked_up = RunRecord(
+            sha256, route.configuration or "", (), 0, begin_s, end_s, 0, simulated=route.simulated
+        )
+        timing = Timing(max(0.0, begin_s - request.arrived_s), end_s - begin_s)
+        return replace(hit, id=request.id, time=timing, energy=self._parts.charge(looked_up))
 
     def _run_on_free_slot(self, job: _Job) -> bool:
         for slot in self._parts.slots:
@@ -319,8 +348,10 @@ class CiuicNode:
                 energy,
             )
             wanted = None
-            # What a lower rung said must not outlive the outage: the next run may have its delegate back.
-            if parts.results is not None and outcome.accepted and record.fallback is None:
+            # What narrower graphs said in an outage must not outlive it.
+            asked = limits.widths or served.manifest.full_widths
+            as_asked = outcome.widths == asked[: len(outcome.widths)]
+            if parts.results is not None and outcome.accepted and as_asked:
                 wanted = key(request.task, encoded.text, job.rule, served.model.sha256, names)
             return _Lived(self._count(reply), record, wanted)
         except CiuicError as error:
@@ -367,7 +398,8 @@ class CiuicNode:
     def _refuse(self, request: Request, error: CiuicError) -> Reply:
         """The reply of an error: refused when nothing ran, failed when it broke on the way."""
         status: Status = "refused" if isinstance(error, RequestError | BusyError) else "failed"
-        return self._count(error_reply(request.id, error, node=self.name, status=status))
+        simulated = self.board.simulated
+        return self._count(error_reply(request.id, error, node=self.name, status=status, simulated=simulated))
 
     def _count(self, reply: Reply) -> Reply:
         with self._wake:

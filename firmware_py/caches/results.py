@@ -43,7 +43,8 @@ class ResultCache:
 
     def put(self, wanted: Key, reply: Reply) -> None:
         """Hold an answer."""
-        route = replace(reply.route, cache="hit", over_budget=False)
+        # The first asker's bound and outage are not the next one's.
+        route = replace(reply.route, cache="hit", over_budget=False, fallback=None)
         stored = replace(reply, route=route, energy=UNKNOWN_ENERGY)
         with self._lock:
             self._replies.put(wanted, stored, _ENTRY_BYTES + sys.getsizeof(wanted[1]))

@@ -92,6 +92,15 @@ class UnknownTaskError(RequestError):
     default_hint = "The node's birth message lists the tasks it serves."
 
 
+class UnknownLanguageError(RequestError):
+    """The model does not speak the language that the request says its text is in."""
+
+    code = "unknown_language"
+    default_hint = (
+        "The node's birth message lists its languages; leave input.lang out if you are not sure of it."
+    )
+
+
 class UnknownRuleError(RequestError):
     """`qos.accuracy` names no exit rule of the model."""
 
@@ -287,7 +296,7 @@ class SensorBusError(HardwareError):
     """The sensor's bus reported an error or hangs."""
 
     code = "sensor_bus"
-    default_hint = "The window is dropped, not guessed. Check cable length, pull-ups and supply."
+    default_hint = "Check cable length, pull-ups and supply, if the sensor is a real one."
 
 
 class SensorRangeError(HardwareError):
@@ -315,7 +324,7 @@ class NoReplyError(PeerError):
     """No reply with this id by the deadline plus one second."""
 
     code = "no_reply"
-    default_hint = "Is a node running that serves this task? `ciuic doctor` lists the births it sees."
+    default_hint = "Is a node running that serves this task? `ciuic doctor --broker URL` lists the nodes that a broker knows."
 
 
 # --- ConfigError -------------------------------------------------------------------------------

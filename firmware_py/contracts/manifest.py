@@ -75,6 +75,16 @@ class Task:
     kind: str
     languages: tuple[str, ...]
 
+    def speaks(self, language: str) -> bool:
+        """Whether a language tag (`en`, `en-GB`, `zh_Hans`) is of one of the languages; regions do not count."""
+        wanted = _primary(language)
+        return any(_primary(known) == wanted for known in self.languages)
+
+
+def _primary(language: str) -> str:
+    """A tag's primary subtag (RFC 5646, 2.2.1); an underscore is what POSIX locales write."""
+    return language.replace("_", "-").partition("-")[0].strip().lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:

@@ -149,10 +149,17 @@ class Reply:
         return out
 
 
-def error_reply(request_id: str | None, error: CiuicError, *, node: str, status: Status = "refused") -> Reply:
+def error_reply(
+    request_id: str | None,
+    error: CiuicError,
+    *,
+    node: str,
+    status: Status = "refused",
+    simulated: bool = False,
+) -> Reply:
     """The reply that carries an error: `refused` was not run, `failed` broke while it ran."""
     info = ErrorInfo(error.code, error.message, error.hint, error.retry_after_s)
-    return Reply(id=request_id, status=status, route=Route(node=node), error=info)
+    return Reply(id=request_id, status=status, route=Route(node=node, simulated=simulated), error=info)
 
 
 def parse_reply(data: Any) -> Reply:

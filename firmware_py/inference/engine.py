@@ -197,6 +197,8 @@ class Engine:
             raise DeadlinePassedError(msg)
         tokens, stages = encoded.tokens, self.graph.stages
         path = self.graph.path(tokens, limits.widths)
+        if not encoded.known:
+            return self._unknown(path, encoded, rule, now_s if start_s is None else start_s)
         walk = Walk(self, path, encoded, limits, self._feeds(path, encoded))
         runs = walk.runs
         depth = stages if limits.max_stages is None else min(limits.max_stages, stages)
@@ -231,6 +233,15 @@ class Engine:
             accepted,
             limits.energy_j is not None and walk.expected_j() > limits.energy_j,
         )
+
+    def _unknown(self, path: Way, encoded: Encoded, rule: str, start_s: float) -> Outcome:
+        """A text of which the model knows no word is out of scope: what heads made of it could start a machine."""
+        written = self._configuration(path, path.rungs[0], rule)
+        record = RunRecord(
+            self.weights.sha256, written, (), 0, start_s, self.now_s(), encoded.tokens, encoded.truncated,
+            simulated=self._simulated,
+        )  # fmt: skip
+        return Outcome(record, Verdict(0, 1.0, True, 1.0), (), (), HOST_DELEGATE, True, False)
 
     def zeroth(self, encoded: Encoded) -> Verdict | None:
         """What exit 0 says when asked alone; None where the bundle has none."""

@@ -18,6 +18,7 @@ from firmware_py.contracts.errors import EmptyInputError, InputTooLongError, Sch
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.records import record
 from firmware_py.tasks import values
+from firmware_py.tasks.house_words import correct
 from firmware_py.tasks.names import Names
 from firmware_py.tasks.text import Tokens, WordPiece
 
@@ -32,7 +33,8 @@ OUT_OF_SCOPE = "oos"  # the label of "none of mine", last in a manifest that has
 class Encoded:
     """A text ready for the engine.
 
-    `ids` and `spans` are of the kept tokens, `tokens` counts them, `truncated` those cut off.
+    `ids` and `spans` are of the kept tokens, `tokens` counts them, `truncated` those cut off. `known`: the
+    vocabulary has at least one of them.
     """
 
     text: str
@@ -40,6 +42,7 @@ class Encoded:
     spans: tuple[tuple[int, int], ...]
     tokens: int
     truncated: int
+    known: bool = True
 
 
 class Pieces(Protocol):
@@ -139,7 +142,8 @@ class IntentTask:
         ids, spans = tokens.ids, tokens.spans
         if kept < count:
             ids, spans = ids[:kept], spans[:kept]
-        return Encoded(text, tuple(ids), tuple(spans), kept, count - kept)
+        known = ids.count(self._tokenizer.unknown) < kept
+        return Encoded(text, tuple(ids), tuple(spans), kept, count - kept, known)
 
     def _framed(self, text: str, tokens: Tokens, kept: int) -> Encoded:
         """Set the frame's ids around the kept ones; their spans are empty."""
@@ -163,8 +167,11 @@ class IntentTask:
             }
             for slot, start, end in spans_of(tags, encoded, self._tokenizer.continues)
         ]
-        if self._names is not None and slots:
-            self._names.current.resolve(slots)
+        if self._names is not None:
+            house = self._names.current
+            if house.entries:
+                correct(house, slots, text)
+                house.resolve(slots)
         return {
             "label": self._labels[verdict.label_index],
             "confidence": round(float(verdict.confidence), 4),

@@ -2,8 +2,7 @@
 
 Pure. A name is looked for as it is written, then without case, accents, article and plural, then the same
 way among the aliases; the first of the three that knows it counts. Several of one step are candidates, of which
-an area or floor in the same sentence keeps those that lie in it. What no thing of the slot's kind is called, but
-one of another kind, is of that kind. File and form: `docs/how-to-name-your-rooms.md`.
+an area or floor in the same sentence keeps those that lie in it. File and form: `docs/how-to-name-your-rooms.md`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _KEYS = {
     "device": {"id", "name", "aliases", "area"},
 }
 # Articles and possessives that people put before a name, of all languages that a bundle may have.
-_ARTICLES = frozenset(
+ARTICLES = frozenset(
     [
         "the",
         "a",
@@ -125,14 +124,7 @@ class Names:
         return found or ()
 
     def resolve(self, slots: Sequence[dict[str, Any]]) -> None:
-        """Give slots that name a thing its `value`, `id` and `kind`, or `candidates`; others stay as they are.
-
-        A model that never met the word "veranda" may take it for a device. Where the house has none of that
-        name but one other kind of thing, the house knows better, and the slot's `name` becomes that kind's.
-        """
-        for slot in slots:
-            if slot["name"] in KINDS:
-                slot["name"] = self._slot_of(slot["name"], slot["text"])
+        """Give slots that name a thing its `value`, `id` and `kind`, or `candidates`; others stay as they are."""
         # The areas and floors that the sentence names: an area may have the id of a floor.
         inside: set[tuple[Kind, str | None]] = set()
         for slot_name, kind in KINDS.items():
@@ -144,13 +136,6 @@ class Names:
                     _say(slot, found)
                     if len(found) == 1:
                         inside.add((kind, found[0].id))
-
-    def _slot_of(self, said: str, text: str) -> str:
-        """The slot of the one other kind that knows the text where its own kind does not; else as said."""
-        if self.find(KINDS[said], text):
-            return said
-        others = [name for name, kind in KINDS.items() if name != said and self.find(kind, text)]
-        return others[0] if len(others) == 1 else said
 
     def _places(self, entry: Entry) -> set[tuple[Kind, str | None]]:
         """Where a thing is: an area on a floor, a device in an area and on that area's floor."""
@@ -218,7 +203,7 @@ def _say(slot: dict[str, Any], found: Sequence[Entry]) -> None:
 def _plain(text: str) -> str:
     """Without case, accents, leading articles, and the plural of the last word."""
     words = fold(text).split()
-    while len(words) > 1 and words[0] in _ARTICLES:
+    while len(words) > 1 and words[0] in ARTICLES:
         del words[0]
     if words:
         words[-1] = _singular(words[-1])

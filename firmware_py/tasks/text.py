@@ -47,10 +47,10 @@ class Tokens:
 class WordPiece:
     """A vocabulary and its cutter; the only state is a bounded cache of cut words.
 
-    `continues` holds the ids that carry on the word of the piece before them.
+    `continues` holds the ids that carry on the word of the piece before them, `unknown` is the id of `[UNK]`.
     """
 
-    __slots__ = ("_cache", "_index", "_longest", "_unknown", "continues")
+    __slots__ = ("_cache", "_index", "_longest", "continues", "unknown")
 
     def __init__(self, vocabulary: list[str]) -> None:
         """Take the pieces in id order; continuation pieces begin with `##`.
@@ -62,7 +62,7 @@ class WordPiece:
         if len(self._index) != len(vocabulary) or self._index.get(PADDING) != 0 or UNKNOWN not in self._index:
             msg = "the vocabulary repeats a piece, does not begin with [PAD], or lacks [UNK]"
             raise BundleFormatError(msg)
-        self._unknown = self._index[UNKNOWN]
+        self.unknown = self._index[UNKNOWN]
         self.continues = frozenset(
             number for piece, number in self._index.items() if piece.startswith("##") and len(piece) > 2
         )
@@ -126,7 +126,7 @@ class WordPiece:
             else:
                 break
         if begin < size:
-            pieces = [(self._unknown, 0, size)]
+            pieces = [(self.unknown, 0, size)]
         if size <= MAX_WORD_CHARS:
             if len(self._cache) >= _CACHE_WORDS:
                 self._cache.clear()

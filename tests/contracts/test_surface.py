@@ -55,6 +55,7 @@ CODES = {
     "too_large",
     "tool_missing",
     "unknown_accuracy",
+    "unknown_language",
     "unknown_task",
     "version_unsupported",
 }

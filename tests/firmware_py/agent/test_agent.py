@@ -21,7 +21,7 @@ from firmware_py.caches.results import Key, ResultCache
 from firmware_py.contracts.clock import Clock, SystemClock, VirtualClock
 from firmware_py.contracts.errors import DelegateError
 from firmware_py.contracts.limits import Limits
-from firmware_py.contracts.manifest import Graph
+from firmware_py.contracts.manifest import Graph, Manifest
 from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, ModelRef, Reply
 from firmware_py.contracts.request import Qos, Request
 from firmware_py.contracts.run import GraphKey, RunRecord
@@ -80,29 +80,31 @@ def make(tiny: Unpacked) -> Iterator[Make]:
 
     def build(
         script: Script = pass_through,
+        *,
         slots: int = 1,
         better: Script | None = None,
         costs: StageCosts | None = None,
         clock: Clock = CLOCK,
+        manifest: Manifest = tiny.manifest,
         **parts: Any,
     ) -> CiuicNode:
         """`better` runs the graphs of a delegate above the last one."""
         health = DelegateHealth(clock)
-        weights = Weights.load(tiny)
+        weights = replace(Weights.load(tiny), manifest=manifest)
 
         def runner(name: str, run: Script) -> ModelCache:
-            return ModelCache(tiny.manifest.graphs, lambda g: ScriptedGraph(g, run), name)
+            return ModelCache(manifest.graphs, lambda g: ScriptedGraph(g, run), name)
 
         def slot() -> Slot:
             scripts = {"scripted": script} if better is None else {"better": better, "scripted": script}
             runners = [runner(name, run) for name, run in scripts.items()]
             return Slot({"home": Engine(weights, runners, clock, health, costs)}, threading.Lock())
 
-        task = IntentTask(tiny.manifest, tiny.read(tiny.manifest.tokenizer.name))
+        task = IntentTask(manifest, tiny.read(manifest.tokenizer.name))
         given: dict[str, Any] = {
             "clock": clock,
             "board": Board("simulated", False, "none", lambda: None, tuple, lambda: "none"),
-            "served": {"home": Served(tiny.manifest, ModelRef("tiny-en", "0.0.1", tiny.sha256), task)},
+            "served": {"home": Served(manifest, ModelRef("tiny-en", "0.0.1", tiny.sha256), task)},
             "slots": [slot() for _ in range(slots)],
             "limits": lambda a, stages: Limits(a.due_s, a.rule, None, a.qos.energy_j),
             "charge": lambda record: UNKNOWN_ENERGY,
@@ -422,22 +424,31 @@ def test_who_is_inside_a_run_without_end_is_told(make: Make, monkeypatch: pytest
 
 def test_the_same_text_is_answered_from_the_cache(make: Make) -> None:
     runs: list[str] = []
+    charged: list[RunRecord] = []
 
     def script(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
         runs.append(str(graph.key))
         return pass_through(graph, tensors)
 
+    def charge(record: RunRecord) -> Energy:
+        charged.append(record)
+        return Energy(0.002 * len(record.stages), 0.001, method="estimated")
+
     node = make(
         script,
         results=ResultCache(10, 10**6),
-        charge=lambda record: Energy(energy_j=0.002, u95_j=0.001, method="estimated"),
+        charge=charge,
     )
     first, inbox = node.answer(ask(number=1)), Inbox()
     node.submit(ask(number=2), inbox)
     hit = inbox.wait(1)[0]
     assert (first.route.cache, hit.route.cache, hit.id) == ("miss", "hit", "2")
-    assert (hit.result, hit.energy) == (first.result, UNKNOWN_ENERGY)
+    assert hit.result == first.result
     assert len(runs) == 1
+    # The joules are of the look-up alone: no stage ran, only the host.
+    assert [len(record.stages) for record in charged] == [1, 0]
+    assert 0.0 <= charged[1].run_s <= charged[0].run_s
+    assert hit.energy == Energy(energy_j=0.0, u95_j=0.001, method="estimated")
     assert node.answer(ask("Turn on the light", number=3)).route.cache == "miss"
 
 
@@ -450,13 +461,40 @@ def test_an_answer_cut_short_is_not_cached(make: Make) -> None:
         assert node.answer(ask("on")).route.cache == "miss"
 
 
-def test_an_answer_from_a_lower_rung_is_not_cached(make: Make) -> None:
+def test_a_hit_does_not_tell_of_the_outage_that_it_was_made_in(make: Make) -> None:
     """The delegate may be back long before the entry is gone."""
     node = make(results=ResultCache(10, 10**6), better=failing(DelegateError("gone")))
+    first, second = node.answer(ask("on")).route, node.answer(ask("on")).route
+    assert (first.cache, first.delegate, first.fallback is None) == ("miss", "scripted", False)
+    assert (second.cache, second.delegate, second.fallback) == ("hit", "scripted", None)
+
+
+def test_what_narrower_graphs_said_is_not_cached(make: Make, tiny: Unpacked) -> None:
+    graphs = tiny.manifest.graphs
+    narrow = tuple(replace(g, key=GraphKey(g.key.bucket, g.key.stage, 2)) for g in graphs)
+
+    def only_narrow(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+        if graph.key.width != 2:
+            raise RuntimeError
+        return pass_through(graph, tensors)
+
+    node = make(
+        only_narrow, results=ResultCache(10, 10**6), manifest=replace(tiny.manifest, graphs=graphs + narrow)
+    )
     for _ in range(2):
         route = node.answer(ask("on")).route
-        assert (route.cache, route.delegate) == ("miss", "scripted")
-        assert route.fallback is not None
+        assert (route.cache, set(route.widths)) == ("miss", {2})
+
+
+@pytest.mark.parametrize(
+    ("lang", "found"),
+    [("en", None), ("en-GB", None), ("EN_us", None), ("", None), ("de", "unknown_language")],
+)
+def test_a_text_of_another_language_is_refused(make: Make, lang: str, found: str | None) -> None:
+    node = make(results=ResultCache(10, 10**6))
+    node.answer(ask())
+    request = ask()
+    assert code(node.answer(replace(request, input={**request.input, "lang": lang}))) == found
 
 
 class _OneJoule(NoCosts):

@@ -24,7 +24,7 @@ from firmware_py.inference.graph import DynamicComputingGraph
 from firmware_py.tasks.intent import IntentTask
 
 STAGE_S = 0.010
-SURE, UNSURE, STRANGE = "turn on the kitchen light", "on", "sing a song"
+SURE, UNSURE, STRANGE = "turn on the kitchen light", "on", "sing the song"
 
 
 class Costs:
@@ -106,6 +106,14 @@ def test_the_rule_decides_the_depth(tiny: Unpacked, rule: str, depth: int) -> No
     assert (outcome.record.exit, len(outcome.record.stages), outcome.widths) == (depth, depth, (4,) * depth)
     assert outcome.accepted
     assert outcome.record.fallback is None
+
+
+def test_a_text_without_a_known_word_is_out_of_scope_and_runs_nothing(tiny: Unpacked) -> None:
+    """What heads make of unknown words alone is a guess: a foreign text must not start a machine."""
+    rig = Rig(tiny)
+    outcome = rig.run("开灯 zzz")
+    assert (outcome.verdict.out_of_scope, outcome.accepted, outcome.delegate) == (True, True, "host")
+    assert (outcome.record.exit, outcome.record.stages, rig.ran) == (0, (), [])
 
 
 def test_a_strange_text_is_out_of_scope(tiny: Unpacked) -> None:

@@ -183,35 +183,6 @@ def test_a_place_where_none_of_them_is_decides_nothing() -> None:
     assert [entry["id"] for entry in slots[1]["candidates"]] == ["1", "2"]
 
 
-@pytest.mark.parametrize(
-    ("said", "text", "name", "identity"),
-    [
-        ("name", "the kitchen", "area", "kitchen"),
-        ("name", "downstairs", "floor", "ground"),
-        ("area", "bob's fan", "name", "switch.bob"),
-    ],
-)
-def test_the_house_knows_what_kind_of_thing_a_name_is(
-    names: Names, said: str, text: str, name: str, identity: str
-) -> None:
-    slots = [slot(said, text)]
-    names.resolve(slots)
-    assert (slots[0]["name"], slots[0]["id"]) == (name, identity)
-
-
-def test_a_place_taken_for_a_device_still_decides_which_device(names: Names) -> None:
-    slots = [slot("name", "ceiling light"), slot("name", "bedroom")]
-    names.resolve(slots)
-    assert (slots[0]["id"], slots[1]["name"]) == ("light.bedroom_ceiling", "area")
-
-
-def test_a_name_of_two_other_kinds_stays_what_it_was_said_to_be() -> None:
-    data = {"floor": [{"id": "f", "name": "Basement"}], "area": [{"id": "a", "name": "Basement"}]}
-    slots = [slot("name", "basement"), slot("area", "basement")]
-    parse_names(data, "names").resolve(slots)
-    assert [(one["name"], one.get("id")) for one in slots] == [("name", None), ("area", "a")]
-
-
 def test_candidates_are_bounded() -> None:
     data = {"device": [{"id": str(number), "name": "lamp"} for number in range(50)]}
     slots = [slot("name", "lamp")]

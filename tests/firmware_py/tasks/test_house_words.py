@@ -1,0 +1,89 @@
+"""The house knows better than the model where a name ends and what kind of thing it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from firmware_py.tasks.house_words import correct
+from firmware_py.tasks.names import Names, parse_names
+
+HOUSE = parse_names(
+    {
+        "floor": [{"id": "up", "name": "Upper floor", "aliases": ["upstairs"]}],
+        "area": [{"id": "kitchen", "name": "Kitchen"}, {"id": "veranda", "name": "Veranda"}],
+        "device": [
+            {"id": "big", "name": "Big lamp", "aliases": ["floor lamp"], "area": "kitchen"},
+            {"id": "fan", "name": "Bob's fan"},
+            {"id": "cellar_light", "name": "Cellar"},
+        ],
+    },
+    "names",
+)  # fmt: skip
+
+
+def said(sentence: str, *slots: tuple[str, str]) -> list[dict[str, Any]]:
+    """What a model said: (slot, its words in the sentence)."""
+    return [
+        {"name": name, "value": text, "text": text, "start": sentence.index(text), "end": sentence.index(text) + len(text)}
+        for name, text in slots
+    ]  # fmt: skip
+
+
+def heard(sentence: str, *slots: tuple[str, str], house: Names = HOUSE) -> list[tuple[str, str]]:
+    found = said(sentence, *slots)
+    correct(house, found, sentence)
+    assert all(sentence[slot["start"] : slot["end"]] == slot["text"] for slot in found)
+    return [(slot["name"], slot["text"]) for slot in found]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "slots", "wanted"),
+    [
+        ("open the veranda", [("name", "veranda")], [("area", "veranda")]),
+        ("who is upstairs", [("name", "upstairs")], [("floor", "upstairs")]),
+        ("stop bob's fan", [("area", "bob's fan")], [("name", "bob's fan")]),
+        ("turn on the big lamp", [("name", "big")], [("name", "big lamp")]),
+        ("turn on big lamp please", [("name", "lamp")], [("name", "big lamp")]),
+        ("Big lamp on", [("area", "lamp")], [("name", "Big lamp")]),
+        ("turn on the floor lamp", [], [("name", "floor lamp")]),
+        ("dim the floor lamp to 20", [("brightness", "20")], [("name", "floor lamp"), ("brightness", "20")]),
+    ],
+)
+def test_names_of_the_house_decide(
+    sentence: str, slots: list[tuple[str, str]], wanted: list[tuple[str, str]]
+) -> None:
+    assert heard(sentence, *slots) == wanted
+
+
+@pytest.mark.parametrize(
+    ("sentence", "slots"),
+    [
+        ("turn on the kitchen", [("area", "kitchen")]),  # known as it is
+        ("turn on the zeppelin", [("name", "zeppelin")]),  # no such thing
+        ("turn on the big green lamp", [("name", "big green")]),  # no name of the file
+        ("big lamp red", [("name", "big"), ("color", "lamp red")]),  # the rest is another slot's
+        ("turn on the cellar", []),  # one word alone is not looked for: the model saw none
+        ("sing", []),
+    ],
+)
+def test_nothing_is_guessed(sentence: str, slots: list[tuple[str, str]]) -> None:
+    assert heard(sentence, *slots) == slots
+
+
+def test_a_name_of_two_other_kinds_stays_what_it_was_said_to_be() -> None:
+    house = parse_names(
+        {"floor": [{"id": "f", "name": "Basement"}], "area": [{"id": "a", "name": "Basement"}]}, "names"
+    )
+    assert heard("open the basement", ("name", "basement"), house=house) == [("name", "basement")]
+    assert heard("open the basement", ("area", "basement"), house=house) == [("area", "basement")]
+
+
+def test_offsets_are_code_points_of_the_sentence() -> None:
+    sentence = "😀 schalte die große Lampe ein"
+    house = parse_names({"device": [{"id": "g", "name": "Große Lampe"}]}, "names")
+    (slot,) = said(sentence, ("name", "große"))
+    found = [slot]
+    correct(house, found, sentence)
+    assert (found[0]["text"], found[0]["start"], found[0]["end"]) == ("große Lampe", 14, 25)

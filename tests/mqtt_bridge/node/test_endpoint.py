@@ -124,6 +124,13 @@ def test_an_unreadable_payload_without_response_topic_is_told_on_the_error_topic
         "$SYS/broker",
         "",
         "ciuic/v1/home/reply/dev/" + "x" * 1100,
+        "ciuic/v1/home/reply/dev/a" + "/a" * 16,
+        "ciuic/v1/home/reply/dev/a\x01",
+        "ciuic/v1/home/reply/dev/a\n",
+        "ciuic/v1/home/reply/dev/\x85",
+        "ciuic/v1/home/reply/dev/\ufffe",
+        "ciuic/v1/home/reply/dev/a b",
+        "ciuic/v1/home/reply/dev/ä",
     ],
 )
 @pytest.mark.parametrize("way", ["property", "payload"])

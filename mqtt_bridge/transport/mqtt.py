@@ -27,6 +27,8 @@ import socket
 import threading
 import time
 from collections import deque
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from paho.mqtt.client import (
@@ -38,15 +40,16 @@ from paho.mqtt.client import (
     MQTTv5,
     MQTTv311,
 )
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MessageState
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties, VariableByteIntegers
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from firmware_py.contracts.errors import BrokerUnreachableError
 from mqtt_bridge.transport.address import BrokerAddress, parse_broker
 from mqtt_bridge.transport.base import LinkOptions, Message, Subscription, Transport
+from mqtt_bridge.transport.outgoing import BrokerLimits, pack_properties, packet_bytes
 from mqtt_bridge.transport.preference import Preference
 from mqtt_bridge.transport.timers import Job, Timer, Timers
 
@@ -57,7 +60,7 @@ _MISC_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _SAFE_INFLIGHT = 20  # until the broker names its receive maximum; mosquitto's default
-_MOST_FIELD = 65_535  # bytes of a string or of binary data (MQTT 5, 1.5.4)
+_RETAIN_REFUSED, _QOS_REFUSED = 0x9A, 0x9B  # of the will (MQTT 5, 3.2.2.2)
 _DRAIN = 64  # packets read in one go before jobs and timers get their turn
 
 
@@ -86,6 +89,10 @@ class MqttTransport(Transport):
         self._awaited: set[int] = set()
         self._accepted = self._stopping = self._killed = False
         self._shared: bool | None = None
+        self._limits: dict[BrokerAddress, BrokerLimits] = {}
+        self._limit = BrokerLimits()
+        self._suspects: set[int] = set()
+        self._held: deque[Message] = deque()
         self._told = False
         self._misc_s = self._give_up_s = 0.0
         self._client = self._make_client()
@@ -301,13 +308,13 @@ class MqttTransport(Transport):
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        if options.will is not None:
-            will = options.will
-            properties = _new_properties(PacketTypes.WILLMESSAGE) if self._five else None
-            if properties is not None and will.content_type is not None:
-                properties.ContentType = will.content_type
-            client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
         return client
+
+    def _set_will(self, will: Message) -> None:
+        properties = _new_properties(PacketTypes.WILLMESSAGE) if self._five else None
+        if properties is not None and will.content_type is not None:
+            properties.ContentType = will.content_type
+        self._client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
 
     def _connect(self) -> None:
         """Try one broker of the list; failing, the next comes next turn, back-off after a full round."""
@@ -321,6 +328,8 @@ class MqttTransport(Transport):
         options = self.options
         self._client._max_inflight_messages = _SAFE_INFLIGHT  # noqa: SLF001 - see _on_connect
         self._client.username_pw_set(broker.username, broker.password)
+        if options.will is not None:
+            self._set_will(self._limits.get(broker, BrokerLimits()).lowered(options.will))
         if self._five:
             properties = _new_properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = options.session_expiry_s
@@ -359,7 +368,7 @@ class MqttTransport(Transport):
             self._poll.unregister(self._fd)
         self._fd = -1
         broker = self._next.broker
-        was_up, self._accepted = self._up.is_set(), False
+        was_up, was_accepted, self._accepted = self._up.is_set(), self._accepted, False
         self._up.clear()
         self._awaited.clear()
         self._inbox.clear()  # unacknowledged: the broker sends them again, or they are lost as QoS 0 is
@@ -367,15 +376,35 @@ class MqttTransport(Transport):
         if found is not None:
             with contextlib.suppress(OSError):
                 found.close()
+        held = was_up and self._next.lost(time.monotonic())
+        if was_accepted:
+            self._drop_poison(held)
         if not was_up:
             self._failed(broker, why)
             return
-        if self._next.lost(time.monotonic()):
+        if held:
             _log.warning("lost %s: %s", broker, why)
         else:  # a link that does not hold: two clients with one id would take it from each other for ever
             twin = f"does another client use the id {self.options.client_id}? (--node gives a node its own)"
             _log.warning("lost %s: %s; %s", broker, why, twin)
         self._jobs.append(lambda: self._tell("down"))  # behind an `up` that was not told yet
+
+    def _drop_poison(self, held: bool) -> None:
+        """Drop what was under way when two links in a row ended soon after their start.
+
+        A broker may answer a message with the end of the connection, and paho sends again what was not
+        acknowledged: one such message would end every link from then on.
+        """
+        out = self._client._out_messages  # noqa: SLF001 - paho can only drop all of them
+        waits = MessageState.MQTT_MS_WAIT_FOR_PUBACK
+        under_way = set() if held else {mid for mid, message in out.items() if message.state == waits}
+        poison = under_way & self._suspects
+        for mid in poison:
+            del out[mid]
+        if poison:
+            self._dropped += len(poison)
+            _log.warning("dropped %d messages that the broker answers with the end of the link", len(poison))
+        self._suspects = under_way - poison
 
     # --- paho's callbacks, all on this thread ----------------------------------------------------
 
@@ -389,6 +418,11 @@ class MqttTransport(Transport):
     ) -> None:
         if reason.is_failure:
             _log.warning("the broker refused the connection: %s", reason)
+            known = self._limits.get(self._next.broker, BrokerLimits())
+            if reason.value == _RETAIN_REFUSED:  # of the will: the next attempt asks for less
+                self._limits[self._next.broker] = replace(known, retain=False)
+            elif reason.value == _QOS_REFUSED:
+                self._limits[self._next.broker] = replace(known, qos=0)
             return  # paho closes the socket, or the broker does
         self._accepted = True
         if self._five:
@@ -398,10 +432,36 @@ class MqttTransport(Transport):
             # another the attribute is safe.
             allowed = getattr(properties, "ReceiveMaximum", 65_535)
             self._client._max_inflight_messages = min(allowed, self.options.receive_maximum)  # noqa: SLF001
+            self._limit = self._limits[self._next.broker] = BrokerLimits(
+                getattr(properties, "MaximumPacketSize", None),
+                getattr(properties, "MaximumQoS", 2),
+                getattr(properties, "RetainAvailable", 1) != 0,
+            )
+        self._fit_unacknowledged()
+        self._jobs.append(self._send_held)
         for subscription in tuple(self._subscriptions.values()):
             self._send_subscribe(subscription)
         if not self._awaited:
             self._confirmed()
+
+    def _fit_unacknowledged(self) -> None:
+        """What paho is about to send again may have been meant for another broker: fit it to this one.
+
+        paho would also send all of it at once, whatever the receive maximum.
+        """
+        out, most = self._client._out_messages, self._client._max_inflight_messages  # noqa: SLF001 - see above
+        for mid, found in tuple(out.items()):
+            properties = found.properties.pack() if isinstance(found.properties, _Packed) else b""
+            again = self._limit.lowered(Message(found.topic, bytes(found.payload), found.qos, found.retain))
+            if self._too_long(again, len(properties)):
+                del out[mid]
+            elif again.qos < found.qos:  # paho would wait for an acknowledgement
+                del out[mid]
+                self._jobs.append(partial(self._hand_over, again, found.properties))
+            else:
+                found.retain = again.retain
+        for found in tuple(out.values())[most:]:
+            found.state = MessageState.MQTT_MS_QUEUED
 
     def _on_subscribe(
         self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Properties | None
@@ -466,15 +526,43 @@ class MqttTransport(Transport):
         self._client.unsubscribe(topic_filter)
 
     def _publish(self, message: Message) -> None:
+        """Send, or hold until a broker has said what it takes: paho would send on before that."""
+        if self._accepted:
+            self._send_held()
+            self._send(message)
+        elif message.qos and len(self._held) + len(self._client._out_messages) < self.options.max_queued:  # noqa: SLF001
+            self._held.append(message)
+        else:
+            self._dropped += 1
+
+    def _send_held(self) -> None:
+        while self._held and self._accepted:
+            self._send(self._held.popleft())
+
+    def _send(self, message: Message) -> None:
+        message = self._limit.lowered(message)
         try:
-            properties = _properties(message) if self._five else None
-            info = self._client.publish(
-                message.topic, message.payload, message.qos, message.retain, properties
-            )
+            packed = pack_properties(message) if self._five else b""
+            if not self._too_long(message, len(packed)):
+                self._hand_over(message, _Packed(packed) if packed else None)
         except ValueError:
             _log.warning("a message was not sent: its topic or size is not allowed")
             self._dropped += 1
-            return
+
+    def _too_long(self, message: Message, property_bytes: int) -> bool:
+        """Whether the broker would end the connection for the message's length; said and counted."""
+        most = self._limit.packet_bytes
+        if most is None:
+            return False
+        length = packet_bytes(message.qos, len(message.topic.encode()), property_bytes, len(message.payload))
+        if length <= most:
+            return False
+        _log.warning("a message of %d bytes was not sent: the broker takes %d", length, most)
+        self._dropped += 1
+        return True
+
+    def _hand_over(self, message: Message, properties: Properties | None) -> None:
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
         if info.rc != MQTT_ERR_SUCCESS and (message.qos == 0 or info.rc == MQTT_ERR_QUEUE_SIZE):
             self._dropped += 1
 
@@ -530,38 +618,6 @@ class _Packed(Properties):
 
     def __str__(self) -> str:
         return f"{len(self.pack())} bytes"
-
-
-_EXPIRY, _CONTENT_TYPE, _RESPONSE_TOPIC, _CORRELATION = b"\x02", b"\x03", b"\x08", b"\x09"  # MQTT 5, 2.2.2.2
-
-
-def _properties(message: Message) -> Properties | None:
-    """The message's properties in the order of their identifiers.
-
-    Raises:
-        ValueError: one is longer than 65,535 bytes, or no UTF-8.
-    """
-    packed = b""
-    if message.expiry_s is not None:
-        packed = _EXPIRY + message.expiry_s.to_bytes(4, "big")
-    if message.content_type is not None:
-        packed += _CONTENT_TYPE + _field(message.content_type.encode("utf-8"))
-    if message.response_topic is not None:
-        packed += _RESPONSE_TOPIC + _field(message.response_topic.encode("utf-8"))
-    if message.correlation is not None:
-        packed += _CORRELATION + _field(message.correlation)
-    if not packed:
-        return None
-    length: bytes = VariableByteIntegers.encode(len(packed))  # type: ignore[no-untyped-call]
-    return _Packed(length + packed)
-
-
-def _field(data: bytes) -> bytes:
-    """Two bytes of length, then the data."""
-    if len(data) > _MOST_FIELD:
-        msg = "a property of the message is too long"
-        raise ValueError(msg)
-    return len(data).to_bytes(2, "big") + data
 
 
 def _tune_socket(_client: Client, _data: Any, sock: Any) -> None:

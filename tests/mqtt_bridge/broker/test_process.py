@@ -24,6 +24,7 @@ from mqtt_bridge.transport.base import LinkOptions, Message
 from mqtt_bridge.transport.mqtt import MqttTransport
 
 ROOT = Path(__file__).parents[3]
+needs_mosquitto = pytest.mark.skipif(mosquitto.executable() is None, reason="mosquitto is not installed")
 
 
 @pytest.fixture(params=list(KINDS))
@@ -197,6 +198,122 @@ def test_a_broker_that_takes_few_at_once_is_not_overrun(tmp_path: Path) -> None:
             assert [int(inbox.take().payload) for _ in range(200)] == list(range(200))
             assert events.take().topic == "up"
             assert events.nothing_more()
+
+
+def _restarted(broker: BrokerProcess, folder: Path, *more: str, without: str = "\0") -> None:
+    """Start mosquitto again with other lines."""
+    broker.stop()
+    config = folder / "mosquitto.conf"
+    lines = [line for line in mosquitto.config_lines(broker.ports.v5) if without not in line]
+    config.write_text("\n".join([*lines, *more]) + "\n")
+    broker._command = [mosquitto.executable() or "", "-c", str(config)]
+    broker.start()
+
+
+@needs_mosquitto
+def test_what_waits_for_the_first_link_does_not_overrun_the_broker_either(tmp_path: Path) -> None:
+    with start_broker("mosquitto") as broker:
+        _restarted(broker, tmp_path, "max_inflight_messages 3", without="max_inflight")
+        inbox, events, link = Inbox(), Inbox(), _link(broker, "eager")
+        link.subscribe("t", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        for number in range(200):
+            link.publish(Message("t", str(number).encode(), 1))
+        with link:
+            assert [int(inbox.take().payload) for _ in range(200)] == list(range(200))
+            assert events.take().topic == "up"
+            assert events.nothing_more()
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("early", [False, True])
+def test_what_is_longer_than_the_broker_takes_costs_itself_and_not_the_link(
+    tmp_path: Path, early: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """mosquitto ends the connection, and paho sends again what was not acknowledged: a loop without end."""
+    with start_broker("mosquitto") as broker:
+        _restarted(broker, tmp_path, "max_packet_size 60000", without="max_packet_size")
+        inbox, events, link = Inbox(), Inbox(), _link(broker, "big")
+        link.subscribe("t", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        if early:  # it waits in paho, and the limit is heard later
+            link.publish(Message("t", b"x" * 70_000, 1))
+        with link:
+            link.wait_up(WAIT_S)
+            if not early:
+                link.publish(Message("t", b"x" * 70_000, 1))
+            exact = 60_000 - 1 - 3 - (2 + 1) - 2 - 1  # fixed header, length, topic, packet id, no properties
+            link.publish(Message("t", b"y" * exact, 1))
+            link.publish(Message("t", b"z" * (exact + 1), 1))
+            link.publish(Message("t", b"last", 1))
+            assert [len(inbox.take().payload) for _ in range(2)] == [exact, 4]
+            assert (events.take().topic, events.nothing_more()) == ("up", True)
+            assert link.dropped == 2
+    assert "a message of 70010 bytes was not sent: the broker takes 60000" in caplog.text
+    assert "xxx" not in caplog.text
+
+
+@needs_mosquitto
+def test_a_broker_without_retention_or_quality_one_is_asked_for_neither(tmp_path: Path) -> None:
+    """It refuses such a will, and ends the connection for such a message."""
+    with start_broker("mosquitto") as broker:
+        _restarted(broker, tmp_path, "max_qos 0", "retain_available false")
+        inbox, events = Inbox(), Inbox()
+        link = MqttTransport(LinkOptions("humble", (broker.url,), will=Message("will", b"x", 1, retain=True)))
+        link.subscribe("t", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        link.publish(Message("t", b"early", 1, retain=True))
+        with link:
+            link.wait_up(WAIT_S)
+            link.publish(Message("t", b"late", 1, retain=True))
+            assert [inbox.take().payload for _ in range(2)] == [b"early", b"late"]
+            assert (events.take().topic, events.nothing_more()) == ("up", True)
+            assert not link._client._out_messages
+
+
+@needs_mosquitto
+def test_what_one_broker_did_not_acknowledge_is_fitted_to_the_next(tmp_path: Path) -> None:
+    with start_broker("mosquitto") as first, start_broker("mosquitto") as second:
+        _restarted(
+            second,
+            tmp_path,
+            "max_packet_size 60000",
+            "max_qos 0",
+            "retain_available false",
+            without="max_packet",
+        )
+        inbox, events = Inbox(), Inbox()
+        link = MqttTransport(LinkOptions("roamer", (first.url, second.url)))
+        link.subscribe("t", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        with link:
+            link.wait_up(WAIT_S)
+            assert first.pid is not None
+            os.kill(first.pid, signal.SIGSTOP)
+            link.publish(Message("t", b"x" * 70_000, 1))
+            link.publish(Message("t", b"kept", 1, retain=True))
+            until(lambda: len(link._client._out_messages) == 2)
+            first.kill()
+            assert [events.take().topic for _ in range(3)] == ["up", "down", "up"]
+            assert inbox.take().payload == b"kept"
+            assert (link.dropped, events.nothing_more()) == (1, True)
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("topic", ["t/\x01", "t" + "/t" * 250])
+def test_a_message_that_ends_the_link_is_not_sent_for_ever(topic: str) -> None:
+    with start_broker("mosquitto") as broker:
+        inbox, events, link = Inbox(), Inbox(), _link(broker, "poisoned")
+        link.subscribe("fine", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        with link:
+            link.wait_up(WAIT_S)
+            link.publish(Message(topic, b"x", 1))
+            assert [events.take().topic for _ in range(5)] == ["up", "down", "up", "down", "up"]
+            assert events.nothing_more()
+            assert link.dropped == 1
+            link.publish(Message("fine", b"after", 1))
+            assert inbox.take().payload == b"after"
 
 
 def test_two_clients_with_one_id_do_not_storm_the_broker(

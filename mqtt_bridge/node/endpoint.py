@@ -86,10 +86,10 @@ class Endpoint:
         self._transport.call_later(_EXPIRE_EVERY_S, self._expire)
 
     def stop(self) -> None:
-        """Take no more requests; those that wait are still answered."""
+        """Take no more requests; those that wait are still answered, those on their way are refused."""
         self._closing = True
         for topic_filter in self._filters:
-            self._transport.unsubscribe(topic_filter)
+            self._transport.leave(topic_filter)
 
     def _listen(self, topic_filter: str) -> None:
         self._filters.append(topic_filter)

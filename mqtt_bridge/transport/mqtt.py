@@ -87,6 +87,8 @@ class MqttTransport(Transport):
         self._writing = False
         self._up = threading.Event()
         self._awaited: set[int] = set()
+        self._ending: set[int] = set()
+        self._handled = 0
         self._accepted = self._stopping = self._killed = False
         self._shared: bool | None = None
         self._limits: dict[BrokerAddress, BrokerLimits] = {}
@@ -239,6 +241,7 @@ class MqttTransport(Transport):
         while self._inbox:
             message, mid, qos = self._inbox.popleft()
             self._deliver(message)
+            self._handled += 1
             if qos:
                 self._client.ack(mid, qos)
         for _ in range(len(self._jobs)):
@@ -307,6 +310,7 @@ class MqttTransport(Transport):
         client.on_socket_open = _tune_socket
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
         return client
 
@@ -371,6 +375,7 @@ class MqttTransport(Transport):
         was_up, was_accepted, self._accepted = self._up.is_set(), self._accepted, False
         self._up.clear()
         self._awaited.clear()
+        self._ending.clear()
         self._inbox.clear()  # unacknowledged: the broker sends them again, or they are lost as QoS 0 is
         found = self._client.socket()
         if found is not None:
@@ -474,6 +479,16 @@ class MqttTransport(Transport):
             if not self._awaited and not self._up.is_set():
                 self._confirmed()
 
+    def _on_unsubscribe(
+        self,
+        _client: Client,
+        _data: Any,
+        mid: int,
+        _reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        self._ending.discard(mid)
+
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
             topic = message.topic
@@ -523,7 +538,9 @@ class MqttTransport(Transport):
             self._awaited.add(mid)
 
     def _send_unsubscribe(self, topic_filter: str) -> None:
-        self._client.unsubscribe(topic_filter)
+        _rc, mid = self._client.unsubscribe(topic_filter)
+        if mid is not None:
+            self._ending.add(mid)
 
     def _publish(self, message: Message) -> None:
         """Send, or hold until a broker has said what it takes: paho would send on before that."""
@@ -570,17 +587,25 @@ class MqttTransport(Transport):
         self._stopping = True
 
     def _say_goodbye(self) -> None:
-        """Flush, wait for the acknowledgements of what is under way, then DISCONNECT (no will)."""
+        """Flush, wait for the acknowledgements of what is under way, then DISCONNECT (no will).
+
+        What was left may still be on its way, and a broker sends more as we acknowledge: the filters are
+        ended once more until nothing came before the confirmation. Everything on one connection is in order.
+        """
         deadline_s = time.monotonic() + _CLOSE_TIMEOUT_S
         self._work()
+        asked_at = -1 if self._left else self._handled
         while self._fd >= 0 and self._accepted and time.monotonic() < deadline_s:
-            if not self._client.want_write() and not self._unacknowledged():
-                break
+            if not self._client.want_write() and not self._unacknowledged() and not self._ending:
+                if asked_at == self._handled or not self._left:
+                    break
+                asked_at = self._handled
+                self._send_unsubscribe(next(iter(self._left)))
             if self._client.want_write():
                 self._client.loop_write()
             if self._socket_poll.poll(20):
                 self._read()
-                self._inbox.clear()
+            self._work()
         if self._fd >= 0 and self._accepted:
             self._client.disconnect()
             if self._client.want_write():

@@ -272,6 +272,36 @@ def test_a_broker_without_retention_or_quality_one_is_asked_for_neither(tmp_path
 
 
 @needs_mosquitto
+def test_a_goodbye_waits_for_what_the_broker_sends_as_it_is_acknowledged() -> None:
+    """mosquitto keeps to its 256 in flight and sends what it queued even when the filter has ended."""
+    with start_broker("mosquitto") as broker:
+        a, b, marks, handled = _link(broker, "a"), _link(broker, "b"), Inbox(), Inbox()
+        begun, go = threading.Event(), threading.Event()
+
+        def slow(message: Message) -> None:
+            begun.set()
+            go.wait(WAIT_S)
+            handled(message)
+
+        a.subscribe("mark", marks)
+        b.subscribe("t", slow)
+        with a, b:
+            for link in (a, b):
+                link.wait_up(WAIT_S)
+            for number in range(600):
+                a.publish(Message("t", str(number).encode(), 1))
+            a.publish(Message("mark", b"x", 1))
+            assert begun.wait(WAIT_S)
+            marks.take()
+            b.leave("t")
+            closing = threading.Thread(target=b.close)
+            closing.start()
+            go.set()
+            closing.join(WAIT_S)
+            assert handled.messages.qsize() == 600
+
+
+@needs_mosquitto
 def test_what_one_broker_did_not_acknowledge_is_fitted_to_the_next(tmp_path: Path) -> None:
     with start_broker("mosquitto") as first, start_broker("mosquitto") as second:
         _restarted(

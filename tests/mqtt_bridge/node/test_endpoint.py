@@ -202,6 +202,18 @@ def test_a_repeat_of_an_open_request_joins_it(desk: Any, request_data: Make) -> 
     assert desk.agent.answered == ["r1"]
 
 
+def test_a_repeat_with_another_correlation_is_answered_too(desk: Any, request_data: Make) -> None:
+    desk.agent.inline = False
+    desk.agent.hold.clear()
+    payload = json.dumps(request_data()).encode()
+    for correlation in (b"A", b"B", b"A"):
+        desk.send(payload, correlation=correlation)
+    assert desk.silent()
+    desk.agent.hold.set()
+    assert {desk.take()[1].correlation, desk.take()[1].correlation} == {b"A", b"B"}
+    assert desk.silent()
+
+
 def test_the_same_id_of_another_client_or_with_another_text_is_another_request(
     desk: Any, request_data: Make
 ) -> None:

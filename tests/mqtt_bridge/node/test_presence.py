@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,53 @@ def test_a_life_is_told_from_birth_to_goodbye() -> None:
     assert births.take().retain
     for each in (observer, beats_link, late):
         each.close()
+
+
+def test_a_heartbeat_that_cannot_be_said_is_not_the_last() -> None:
+    broker = MemoryBroker()
+    watching, beats = _watch(broker, "ciuic/v1/home/node/+/hb")
+    link = MemoryTransport(broker, LinkOptions("n1", ()))
+    counts = itertools.count()
+
+    def beat() -> Heartbeat:
+        power_w = float("nan") if next(counts) == 1 else 1.0
+        return Heartbeat("n1", 7, 0, 0, 0, 0, power_w, "x", True)
+
+    birth = Birth("n1", 7, "simulated", True, (), "2026-01-01T00:00:00+00:00")
+    presence = Presence(link, "home", birth, beat, period_s=0.05)
+    presence.start()
+    link.start()
+    for _ in range(3):
+        beats.take()
+    presence.stop()
+    for each in (link, watching):
+        each.close()
+
+
+def test_disconnected_is_the_last_word() -> None:
+    """Even where a beat is being made up on the transport's thread while another stops the node."""
+    broker = MemoryBroker()
+    watching, words = _watch(broker, "ciuic/v1/home/node/+/+")
+    link = MemoryTransport(broker, LinkOptions("n1", ()))
+    begun, go = threading.Event(), threading.Event()
+
+    def beat() -> Heartbeat:
+        begun.set()
+        go.wait(WAIT_S)
+        return Heartbeat("n1", 7, 0, 0, 0, 0, None, "none", True)
+
+    birth = Birth("n1", 7, "simulated", True, (), "2026-01-01T00:00:00+00:00")
+    presence = Presence(link, "home", birth, beat, period_s=0.05)
+    presence.start()
+    link.start()
+    assert begun.wait(WAIT_S)
+    presence.stop()
+    go.set()
+    link.close()
+    while b"disconnected" not in words.take().payload:
+        pass
+    assert words.nothing_more()
+    watching.close()
 
 
 def test_a_death_says_lost_with_the_epoch_of_its_birth() -> None:

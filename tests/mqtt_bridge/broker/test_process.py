@@ -161,7 +161,8 @@ def test_access_by_pattern_binds_the_client_level(tmp_path: Path) -> None:
         broker.start()
         url = broker.url.removeprefix("mqtt://")
         node = MqttTransport(LinkOptions("n", (f"mqtt://node:x@{url}",)))
-        mallory = MqttTransport(LinkOptions("mallory", (f"mqtt://mallory:x@{url}",)))
+        # Who a client is, its user name says; the client id is anybody's choice.
+        mallory = MqttTransport(LinkOptions("alice", (f"mqtt://mallory:x@{url}",)))
         asked, overheard = Inbox(), Inbox()
         node.subscribe("ciuic/v1/home/svc/home/infer/+", asked)
         mallory.subscribe("ciuic/v1/home/reply/#", overheard)
@@ -174,6 +175,12 @@ def test_access_by_pattern_binds_the_client_level(tmp_path: Path) -> None:
             node.publish(Message("ciuic/v1/home/reply/alice/1", b"for alice", 1))
             node.publish(Message("ciuic/v1/home/reply/mallory/1", b"for mallory", 1))
             assert overheard.take().payload == b"for mallory"
+
+
+def test_a_broker_that_binds_client_ids_may_be_given_them() -> None:
+    lines = "\n".join(mosquitto.acl_lines("home", ("node",), "%c"))
+    assert "infer/%c" in lines
+    assert "%u" not in lines
 
 
 def test_a_broker_that_takes_few_at_once_is_not_overrun(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,22 @@ def test_the_epoch_grows_even_where_the_clock_starts_in_the_past(tmp_path: Path)
     third = next_epoch(early, tmp_path)
     assert first < second < third
     assert next_epoch(early, None) < first
+
+
+def test_the_epoch_is_on_the_disk_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut an empty file would let an old will outlive a new birth."""
+    flushed: list[str] = []
+    honest = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        honest(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    epoch = next_epoch(VirtualClock(), tmp_path / "n1")
+    assert (tmp_path / "n1" / "epoch").read_text() == f"{epoch}\n"
+    assert any("epoch" in name for name in flushed)
+    assert str(tmp_path / "n1") in flushed
 
 
 def test_a_state_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import random
 import select
 import socket
@@ -52,6 +51,7 @@ from mqtt_bridge.transport.base import LinkOptions, Message, Subscription, Trans
 from mqtt_bridge.transport.outgoing import BrokerLimits, pack_properties, packet_bytes
 from mqtt_bridge.transport.preference import Preference
 from mqtt_bridge.transport.timers import Job, Timer, Timers
+from mqtt_bridge.transport.wake import WakePipe
 
 _log = logging.getLogger(__name__)
 
@@ -79,9 +79,9 @@ class MqttTransport(Transport):
         self._timers = Timers()
         self._jobs: deque[Job] = deque()
         self._inbox: deque[tuple[Message, int, int]] = deque()
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake = WakePipe()
         self._poll = select.poll()
-        self._poll.register(self._wake_read, select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
         self._socket_poll = select.poll()
         self._fd = -1
         self._writing = False
@@ -142,8 +142,7 @@ class MqttTransport(Transport):
         """Run a job on the transport's thread."""
         self._jobs.append(job)
         if threading.current_thread() is not self._thread:
-            with contextlib.suppress(BlockingIOError, OSError):  # a full pipe wakes as well; closed: too late
-                os.write(self._wake_write, b"\0")
+            self._wake.wake()
 
     def call_later(self, delay_s: float, job: Job) -> Timer:
         """Run a job on the transport's thread later."""
@@ -161,16 +160,21 @@ class MqttTransport(Transport):
 
     def close(self) -> None:
         """Send what waits, disconnect, end the thread."""
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self.call_soon(self._begin_stop)
-            self._thread.join(_CLOSE_TIMEOUT_S + _CONNECT_TIMEOUT_S)
+        if threading.current_thread() is not self._thread:
+            self._end_thread()
 
     def kill(self) -> None:
         """Close the socket without DISCONNECT and end the thread."""
+        self._killed = True
+        self._end_thread()
+
+    def _end_thread(self) -> None:
         if self._thread.is_alive():
-            self._killed = True
             self.call_soon(self._begin_stop)
             self._thread.join(_CLOSE_TIMEOUT_S + _CONNECT_TIMEOUT_S)
+        if not self._thread.is_alive():  # else its pipe stays: it still polls
+            self._stopping = True
+            self._wake.close()
 
     def _subscribed(self, subscription: Subscription) -> None:
         if self._accepted:
@@ -198,10 +202,6 @@ class MqttTransport(Transport):
             self._close_socket()
         finally:
             self._up.clear()
-            # A late `call_soon` must not write into whatever gets these numbers next.
-            wakes, self._wake_write = (self._wake_read, self._wake_write), -1
-            for wake in wakes:
-                os.close(wake)
 
     def _survive_turn(self) -> None:
         """One turn; what paho or we could not handle costs the connection, never the thread.
@@ -226,8 +226,8 @@ class MqttTransport(Transport):
             most_s = max(0.0, min(most_s, self._next.retry_s - now_s))
         wait_s = 0.0 if self._jobs else self._timers.wait_s(now_s, most_s)
         for fd, event in self._poll.poll(wait_s * 1000.0):
-            if fd == self._wake_read:
-                self._clear_wake()
+            if fd == self._wake.fileno():
+                self._wake.clear()
             elif fd == self._fd and event & ~select.POLLOUT:
                 self._read()
         self._work()
@@ -287,10 +287,6 @@ class MqttTransport(Transport):
             self._lost("the connection was closed")
         elif not self._up.is_set() and now_s > self._give_up_s:
             self._lost("the broker did not confirm in time")
-
-    def _clear_wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_read, 4096)
 
     # --- connecting --------------------------------------------------------------------------
 

@@ -411,6 +411,22 @@ def test_a_topic_that_is_no_text_is_acknowledged_and_dropped(broker: BrokerProce
         assert (acknowledged, link.dropped) == ([(7, 1)], 1)
 
 
+def test_a_link_gives_its_wake_pipe_back_when_it_is_closed_and_not_before() -> None:
+    with start_broker() as broker:
+        link = _link(broker, "ended")
+        with link:
+            link.wait_up(WAIT_S)
+            link.call_soon(link._begin_stop)
+            link._thread.join(WAIT_S)
+            os.fstat(link._wake.fileno())  # another thread may be in `call_soon`
+        never = _link(broker, "never")
+        never.close()
+        never.call_soon(lambda: None)
+        for gone in (link, never):
+            with pytest.raises(OSError, match="Bad file"):
+                os.fstat(gone._wake.fileno())
+
+
 def test_a_job_for_a_closed_link_writes_nowhere(broker: BrokerProcess) -> None:
     """The numbers of its wake pipe belong to somebody else by then."""
     link = _link(broker, "gone")

@@ -16,7 +16,8 @@ import pytest
 from paho.mqtt.client import MQTTMessage
 
 from firmware_py.contracts.errors import BrokerUnreachableError, ConfigError, ToolMissingError
-from mqtt_bridge.broker import mosquitto
+from mqtt_bridge.broker import mosquitto, process
+from mqtt_bridge.broker.kind import Ports
 from mqtt_bridge.broker.process import KINDS, BrokerProcess, choose, start_broker
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox, until
 from mqtt_bridge.transport.address import parse_broker
@@ -425,6 +426,36 @@ def test_a_link_gives_its_wake_pipe_back_when_it_is_closed_and_not_before() -> N
         for gone in (link, never):
             with pytest.raises(OSError, match="Bad file"):
                 os.fstat(gone._wake.fileno())
+
+
+def test_a_port_that_somebody_else_took_is_not_taken_for_the_brokers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        port = squatter.getsockname()[1]
+        broker = BrokerProcess(choose(), tmp_path, Ports(port, port))
+        with pytest.raises(BrokerUnreachableError, match=str(port)):
+            broker.start()
+        assert broker.pid is None
+
+
+def test_a_broker_that_ended_is_not_up_because_its_port_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may take the port between our look and the broker's bind."""
+    broker = BrokerProcess(choose(), tmp_path, Ports(1, 1))
+    broker._command = ["false"]
+    answers = iter([False])
+
+    def accepts(_port: int) -> bool:
+        if next(answers, True):
+            assert broker._process is not None
+            broker._process.wait(WAIT_S)
+            return True
+        return False
+
+    monkeypatch.setattr(process, "_accepts", accepts)
+    with pytest.raises(BrokerUnreachableError):
+        broker.start()
+    assert broker.pid is None
 
 
 def test_a_job_for_a_closed_link_writes_nowhere(broker: BrokerProcess) -> None:

@@ -21,7 +21,7 @@ from firmware_py.contracts.errors import (
     TooLargeError,
 )
 from firmware_py.contracts.reply import Reply, parse_reply
-from firmware_py.contracts.request import MAX_ID_CHARS, MAX_PAYLOAD_BYTES, Request, parse_request
+from firmware_py.contracts.request import MAX_ID_CHARS, MAX_PAYLOAD_BYTES, Request
 from mqtt_bridge.wire.reply_json import encode as _encode_json
 from mqtt_bridge.wire.reply_json import reply_json
 
@@ -79,17 +79,6 @@ def encode_payload(data: Mapping[str, Any], content_type: str | None = None) -> 
         packed: bytes = msgpack.packb(data, use_bin_type=True)
         return packed
     return _encode_json(data).encode("utf-8")
-
-
-def decode_request(
-    payload: bytes, content_type: str | None = None, client: str = "", arrived_s: float = 0.0
-) -> Request:
-    """A request out of a payload.
-
-    Raises:
-        RequestError: one of its leaves says what is wrong.
-    """
-    return parse_request(decode_payload(payload, content_type), client=client, arrived_s=arrived_s)
 
 
 def encode_request(request: Request, content_type: str | None = None) -> bytes:

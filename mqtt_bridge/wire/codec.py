@@ -28,6 +28,9 @@ from mqtt_bridge.wire.reply_json import reply_json
 JSON = "application/json"
 MSGPACK = "application/msgpack"
 MAX_DEPTH = 16
+MAX_REPLY_BYTES = (
+    4 * MAX_PAYLOAD_BYTES
+)  # a reply repeats the words of its request, in a slot's value and text
 _MSGPACK_NAMES = (MSGPACK, "application/x-msgpack", "application/vnd.msgpack")
 _SCAN = re.compile(rb'"(?:[^"\\]|\\.?)*(?:"|\Z)|[\[\]{}]', re.DOTALL)  # linear: a string always ends
 
@@ -57,15 +60,17 @@ def media_type(content_type: str | None) -> str:
     raise MalformedError(msg)
 
 
-def decode_payload(payload: bytes, content_type: str | None = None) -> Any:
+def decode_payload(
+    payload: bytes, content_type: str | None = None, most_bytes: int = MAX_PAYLOAD_BYTES
+) -> Any:
     """Plain values out of a payload.
 
     Raises:
-        TooLargeError: over 64 KiB.
+        TooLargeError: over `most_bytes`, 64 KiB for a request.
         EncodingError: not UTF-8, or a string with half a surrogate pair.
         MalformedError: not the JSON or msgpack that it claims to be, or nested over 16 levels.
     """
-    if len(payload) > MAX_PAYLOAD_BYTES:
+    if len(payload) > most_bytes:
         msg = f"the payload is {len(payload)} bytes"
         raise TooLargeError(msg)
     if content_type is None or media_type(content_type) == JSON:
@@ -92,7 +97,7 @@ def decode_reply(payload: bytes, content_type: str | None = None) -> Reply:
     Raises:
         RequestError: the payload is no reply.
     """
-    return parse_reply(decode_payload(payload, content_type))
+    return parse_reply(decode_payload(payload, content_type, MAX_REPLY_BYTES))
 
 
 def encode_reply(reply: Reply, content_type: str | None = None) -> bytes:

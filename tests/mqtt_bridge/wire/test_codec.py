@@ -69,6 +69,18 @@ def test_a_reply_comes_back(content_type: str | None) -> None:
     assert codec.decode_reply(codec.encode_reply(reply, content_type), content_type) == reply
 
 
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_a_reply_may_be_longer_than_its_request(content_type: str | None) -> None:
+    """The longest text may come back as a slot's value and text; a client must not take that for garbage."""
+    words = "x" * 60_000
+    slot = {"name": "name", "value": words, "text": words, "start": 0, "end": 60_000}
+    reply = Reply("r", "ok", Route("n"), {"label": "HassTurnOn", "confidence": 0.9, "slots": [slot]})
+    assert codec.decode_reply(codec.encode_reply(reply, content_type), content_type) == reply
+    endless = Reply("r", "ok", Route("n"), {"label": "x" * codec.MAX_REPLY_BYTES})
+    with pytest.raises(TooLargeError):
+        codec.decode_reply(codec.encode_reply(endless, content_type), content_type)
+
+
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
 def test_depth_is_bounded(opening: bytes) -> None:
     with pytest.raises(MalformedError):

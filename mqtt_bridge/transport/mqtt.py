@@ -7,7 +7,7 @@ request, and a closed socket is followed by the next broker of the list at once.
 Facts about paho 2.2 and TCP that shape this file:
 
 - paho does not set TCP_NODELAY; with Nagle and delayed acknowledgement a QoS 1 round trip takes
-  44 ms instead of 0.5 ms. It is set in `on_socket_open`, with TCP_USER_TIMEOUT (Linux), which ends
+  44 ms instead of 0.5 ms. `sockets.tune` sets it, with TCP_USER_TIMEOUT (Linux), which ends
   a connection whose sent bytes nobody acknowledges.
 - `loop_read` handles one packet; the socket is drained with poll(0) between, so that `backlog`
   can tell one request from a flood.
@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import select
 import socket
 import threading
 import time
@@ -50,15 +49,14 @@ from mqtt_bridge.transport.address import BrokerAddress, parse_broker
 from mqtt_bridge.transport.base import LinkOptions, Message, Subscription, Transport
 from mqtt_bridge.transport.outgoing import BrokerLimits, pack_properties, packet_bytes
 from mqtt_bridge.transport.preference import Preference
+from mqtt_bridge.transport.sockets import Poller, acknowledge_at_once, tune
 from mqtt_bridge.transport.timers import Job, Timer, Timers
-from mqtt_bridge.transport.wake import WakePipe
 
 _log = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_S = 2.0
 _MISC_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
-_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _SAFE_INFLIGHT = 20  # until the broker names its receive maximum; mosquitto's default
 _RETAIN_REFUSED, _QOS_REFUSED = 0x9A, 0x9B  # of the will (MQTT 5, 3.2.2.2)
 _DRAIN = 64  # packets read in one go before jobs and timers get their turn
@@ -79,12 +77,7 @@ class MqttTransport(Transport):
         self._timers = Timers()
         self._jobs: deque[Job] = deque()
         self._inbox: deque[tuple[Message, int, int]] = deque()
-        self._wake = WakePipe()
-        self._poll = select.poll()
-        self._poll.register(self._wake, select.POLLIN)
-        self._socket_poll = select.poll()
-        self._fd = -1
-        self._writing = False
+        self._poller = Poller()
         self._up = threading.Event()
         self._awaited: set[int] = set()
         self._ending: set[int] = set()
@@ -142,7 +135,7 @@ class MqttTransport(Transport):
         """Run a job on the transport's thread."""
         self._jobs.append(job)
         if threading.current_thread() is not self._thread:
-            self._wake.wake()
+            self._poller.wake()
 
     def call_later(self, delay_s: float, job: Job) -> Timer:
         """Run a job on the transport's thread later."""
@@ -156,7 +149,7 @@ class MqttTransport(Transport):
 
     def backlog(self) -> bool:
         """Whether more messages were read or lie in the socket."""
-        return bool(self._inbox) or self._readable()
+        return bool(self._inbox) or self._poller.readable()
 
     def close(self) -> None:
         """Send what waits, disconnect, end the thread."""
@@ -174,7 +167,7 @@ class MqttTransport(Transport):
             self._thread.join(_CLOSE_TIMEOUT_S + _CONNECT_TIMEOUT_S)
         if not self._thread.is_alive():  # else its pipe stays: it still polls
             self._stopping = True
-            self._wake.close()
+            self._poller.close()
 
     def _subscribed(self, subscription: Subscription) -> None:
         if self._accepted:
@@ -218,22 +211,19 @@ class MqttTransport(Transport):
 
     def _turn(self) -> None:
         now_s = time.monotonic()
-        if self._fd < 0 and now_s >= self._next.retry_s:
+        if not self._poller.attached and now_s >= self._next.retry_s:
             self._connect()
             now_s = time.monotonic()
         most_s = _MISC_EVERY_S
-        if self._fd < 0:
+        if not self._poller.attached:
             most_s = max(0.0, min(most_s, self._next.retry_s - now_s))
         wait_s = 0.0 if self._jobs else self._timers.wait_s(now_s, most_s)
-        for fd, event in self._poll.poll(wait_s * 1000.0):
-            if fd == self._wake.fileno():
-                self._wake.clear()
-            elif fd == self._fd and event & ~select.POLLOUT:
-                self._read()
+        if self._poller.sleep(wait_s):
+            self._read()
         self._work()
         for job in self._timers.due(time.monotonic()):
             self._guard(job)
-        if self._fd >= 0:
+        if self._poller.attached:
             self._watch_link()
 
     def _work(self) -> None:
@@ -248,37 +238,21 @@ class MqttTransport(Transport):
             self._guard(self._jobs.popleft())
 
     def _read(self) -> None:
-        self._acknowledge_at_once()
+        found = self.socket
+        if found is not None:
+            acknowledge_at_once(found)
         for _ in range(_DRAIN):
             if self._client.loop_read() != MQTT_ERR_SUCCESS or self._client.socket() is None:
                 self._lost("the connection was closed")
                 return
-            if not self._readable():
+            if not self._poller.readable():
                 return
-
-    def _acknowledge_at_once(self) -> None:
-        """Undo delayed acknowledgement for what is read now.
-
-        A broker without TCP_NODELAY (rumqttd) holds its next packet until the last is acknowledged;
-        the kernel forgets this option, so it is set at every read (tcp(7)).
-        """
-        found = self.socket
-        if found is not None and _QUICKACK is not None:
-            with contextlib.suppress(OSError):
-                found.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-
-    def _readable(self) -> bool:
-        return self._fd >= 0 and bool(self._socket_poll.poll(0))
 
     def _watch_link(self) -> None:
         """Write what is left over, keep alive, give up on a broker that accepts but does not answer."""
         if self._client.want_write():
             self._client.loop_write()
-        if self._client.want_write() != self._writing:
-            self._writing = not self._writing
-            events = select.POLLIN | select.POLLOUT if self._writing else select.POLLIN
-            with contextlib.suppress(FileNotFoundError):
-                self._poll.modify(self._fd, events)
+        self._poller.watch_writing(self._client.want_write())
         now_s = time.monotonic()
         if now_s - self._misc_s >= _MISC_EVERY_S:
             self._misc_s = now_s
@@ -303,7 +277,7 @@ class MqttTransport(Transport):
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.max_queued_messages_set(options.max_queued)
         client.max_inflight_messages_set(_SAFE_INFLIGHT)
-        client.on_socket_open = _tune_socket
+        client.on_socket_open = _on_socket_open
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_unsubscribe = self._on_unsubscribe
@@ -345,15 +319,11 @@ class MqttTransport(Transport):
             self._client.connect_async(broker.host, broker.port, options.keepalive_s)
         self._give_up_s = time.monotonic() + 2 * _CONNECT_TIMEOUT_S
         self._client.reconnect()
-        found = self._client.socket()
+        found = self.socket
         if found is None:
             msg = "closed at once"
             raise OSError(msg)
-        self._fd = found.fileno()
-        self._writing = False
-        self._poll.register(self._fd, select.POLLIN)
-        self._socket_poll = select.poll()
-        self._socket_poll.register(self._fd, select.POLLIN)
+        self._poller.attach(found)
 
     def _failed(self, broker: BrokerAddress, why: str) -> None:
         if self._next.failed(time.monotonic()) and not self._told:
@@ -362,11 +332,9 @@ class MqttTransport(Transport):
 
     def _lost(self, why: str) -> None:
         """The link is gone: forget the socket, tell the watchers, start again at the first broker."""
-        if self._fd < 0:
+        if not self._poller.attached:
             return
-        with contextlib.suppress(KeyError, OSError, ValueError):
-            self._poll.unregister(self._fd)
-        self._fd = -1
+        self._poller.detach()
         broker = self._next.broker
         was_up, was_accepted, self._accepted = self._up.is_set(), self._accepted, False
         self._up.clear()
@@ -590,8 +558,8 @@ class MqttTransport(Transport):
         """
         deadline_s = time.monotonic() + _CLOSE_TIMEOUT_S
         self._work()
-        asked_at = -1 if self._left else self._handled
-        while self._fd >= 0 and self._accepted and time.monotonic() < deadline_s:
+        asked_at = -1
+        while self._poller.attached and self._accepted and time.monotonic() < deadline_s:
             if not self._client.want_write() and not self._unacknowledged() and not self._ending:
                 if asked_at == self._handled or not self._left:
                     break
@@ -599,10 +567,10 @@ class MqttTransport(Transport):
                 self._send_unsubscribe(next(iter(self._left)))
             if self._client.want_write():
                 self._client.loop_write()
-            if self._socket_poll.poll(20):
+            if self._poller.readable(0.02):
                 self._read()
             self._work()
-        if self._fd >= 0 and self._accepted:
+        if self._poller.attached and self._accepted:
             self._client.disconnect()
             if self._client.want_write():
                 self._client.loop_write()
@@ -611,7 +579,7 @@ class MqttTransport(Transport):
         found = self._client.socket()
         if found is not None:
             found.close()
-        self._fd = -1
+        self._poller.detach()
 
     def _unacknowledged(self) -> bool:
         return bool(self._client._out_messages)  # noqa: SLF001 - paho has no public count
@@ -641,8 +609,5 @@ class _Packed(Properties):
         return f"{len(self.pack())} bytes"
 
 
-def _tune_socket(_client: Client, _data: Any, sock: Any) -> None:
-    """No Nagle; unacknowledged bytes end the connection after 10 s (Linux, tcp(7))."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000)
+def _on_socket_open(_client: Client, _data: Any, sock: Any) -> None:
+    tune(sock)

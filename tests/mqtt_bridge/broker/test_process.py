@@ -419,13 +419,13 @@ def test_a_link_gives_its_wake_pipe_back_when_it_is_closed_and_not_before() -> N
             link.wait_up(WAIT_S)
             link.call_soon(link._begin_stop)
             link._thread.join(WAIT_S)
-            os.fstat(link._wake.fileno())  # another thread may be in `call_soon`
+            os.fstat(link._poller._wake.fileno())  # another thread may be in `call_soon`
         never = _link(broker, "never")
         never.close()
         never.call_soon(lambda: None)
         for gone in (link, never):
             with pytest.raises(OSError, match="Bad file"):
-                os.fstat(gone._wake.fileno())
+                os.fstat(gone._poller._wake.fileno())
 
 
 def test_a_port_that_somebody_else_took_is_not_taken_for_the_brokers(tmp_path: Path) -> None:

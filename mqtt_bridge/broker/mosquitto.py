@@ -1,7 +1,7 @@
 """Eclipse mosquitto (>= 2.0.11), where it is on PATH.
 
 `set_tcp_nodelay true` is not its default; without it a QoS 1 round trip takes 44 ms. Access
-control: `acl_lines` binds the `<client>` level to the MQTT user name (or client id), which only
+control: `acl_lines` binds the `<client>` level to the MQTT user name, which only
 means something where users are authenticated, so the embedded broker on loopback goes without
 (docs/adr, "The embedded broker has no access control").
 """
@@ -12,6 +12,7 @@ import getpass
 import os
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from mqtt_bridge.broker.kind import HOST, MAX_PACKET_BYTES, BrokerKind, Ports
 from mqtt_bridge.wire import topics
@@ -53,21 +54,22 @@ def config_lines(port: int, *, acl_file: Path | None = None) -> list[str]:
     return lines
 
 
-def acl_lines(mesh: str, node_users: tuple[str, ...]) -> list[str]:
+def acl_lines(mesh: str, node_users: tuple[str, ...], identity: Literal["%u", "%c"] = "%u") -> list[str]:
     """Access by pattern: a client asks and reads only on its own level, nodes do the rest.
 
-    `%u` is the MQTT user name, `%c` the client id: either may stand in the `<client>` level.
+    `identity` stands in the `<client>` level: `%u` is the MQTT user name. `%c`, the client id, is only for
+    a broker that binds it to the user (`use_username_as_clientid`, certificates): anywhere else a
+    client chooses it freely, and with it whose questions it asks and whose answers it reads.
     """
     request = topics.build_filter("request", mesh)
     lines = []
     for user in node_users:
         lines += [f"user {user}", f"topic readwrite {topics.ROOT}/{topics.VERSION}/{mesh}/#"]
     own = request.rsplit("/", 1)[0]
-    for mark in ("%u", "%c"):
-        lines += [
-            f"pattern write {own}/{mark}",
-            f"pattern read {topics.ROOT}/{topics.VERSION}/{mesh}/reply/{mark}/#",
-        ]
+    lines += [
+        f"pattern write {own}/{identity}",
+        f"pattern read {topics.ROOT}/{topics.VERSION}/{mesh}/reply/{identity}/#",
+    ]
     for kind in ("birth", "state", "heartbeat"):
         lines.append(f"pattern read {topics.build_filter(kind, mesh)}")
     return lines

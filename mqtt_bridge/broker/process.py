@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from firmware_py.contracts.errors import BrokerUnreachableError, ToolMissingError
 from mqtt_bridge.broker import iotcore, mosquitto
@@ -72,8 +73,12 @@ class BrokerProcess:
         """Start and wait until every listener accepts a connection.
 
         Raises:
-            BrokerUnreachableError: it ended, or did not listen within 10 s.
+            BrokerUnreachableError: it ended, or did not listen within 10 s, or somebody else listens there.
         """
+        for port in {self.ports.v5, self.ports.v311}:
+            if _accepts(port):
+                msg = f"{self.kind.name} cannot listen on port {port}: another process does"
+                raise BrokerUnreachableError(msg)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -86,10 +91,15 @@ class BrokerProcess:
         for port in {self.ports.v5, self.ports.v311}:
             while not _accepts(port):
                 if self._process.poll() is not None or time.monotonic() > deadline_s:
-                    msg = f"{self.kind.name} did not come up: {self._last_words()}"
-                    self.stop()
-                    raise BrokerUnreachableError(msg)
+                    self._give_up()
                 time.sleep(0.01)
+        if self._process.poll() is not None:  # then it was another process that answered
+            self._give_up()
+
+    def _give_up(self) -> NoReturn:
+        msg = f"{self.kind.name} did not come up: {self._last_words()}"
+        self.stop()
+        raise BrokerUnreachableError(msg)
 
     def stop(self) -> None:
         """End it politely, then not; a second call does nothing."""

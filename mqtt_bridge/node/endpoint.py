@@ -76,32 +76,44 @@ class Endpoint:
 
     def start(self) -> None:
         """Subscribe; before the transport starts or after."""
-        SharingProbe(self._transport, self._identity.mesh, self._identity.node, self._serve_unshared)
+        SharingProbe(self._transport, self._identity.mesh, self._identity.node, self._share)
         for task in self._identity.tasks:
-            plain = topics.build_filter("request", self._identity.mesh, task=task)
-            self._listen(topics.share(task, plain))
+            self._listen(topics.share(task, self._plain(task)))
         self._listen(
             topics.build_filter("command", self._identity.mesh, node=self._identity.node, verb="infer")
         )
         self._transport.call_later(_EXPIRE_EVERY_S, self._expire)
 
     def stop(self) -> None:
-        """Take no more requests; those that wait are still answered."""
+        """Take no more requests; those that wait are still answered, those on their way are refused."""
         self._closing = True
         for topic_filter in self._filters:
-            self._transport.unsubscribe(topic_filter)
+            self._transport.leave(topic_filter)
 
     def _listen(self, topic_filter: str) -> None:
         self._filters.append(topic_filter)
         self._transport.subscribe(topic_filter, self._on_message, qos=1, retained=False)
 
-    def _serve_unshared(self) -> None:
-        """Without shared subscriptions every node of a task gets every request: say so and serve."""
-        _log.warning("this broker has no shared subscriptions: each node answers each request")
+    def _plain(self, task: str) -> str:
+        return topics.build_filter("request", self._identity.mesh, task=task)
+
+    def _share(self, shared: bool) -> None:
+        """Without shared subscriptions every node of a task gets every request: say so and serve.
+
+        The new filter goes before the old one ends: rather a request twice than none.
+        """
+        if self._closing:
+            return
+        if shared:
+            _log.warning("this broker has shared subscriptions: the nodes share the requests again")
+        else:
+            _log.warning("this broker has no shared subscriptions: each node answers each request")
         for task in self._identity.tasks:
-            plain = topics.build_filter("request", self._identity.mesh, task=task)
-            self._transport.unsubscribe(topics.share(task, plain))
-            self._listen(plain)
+            plain, group = self._plain(task), topics.share(task, self._plain(task))
+            wanted, former = (group, plain) if shared else (plain, group)
+            self._listen(wanted)
+            self._filters.remove(former)
+            self._transport.unsubscribe(former)
 
     def _expire(self) -> None:
         self.replies.expire(self._clock.now_s())

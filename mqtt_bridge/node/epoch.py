@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
+from firmware_py.bundles.write import write_atomic
 from firmware_py.contracts.clock import Clock
 from firmware_py.contracts.errors import ConfigError
 
@@ -27,11 +27,8 @@ def next_epoch(clock: Clock, folder: Path | None) -> int:
     with contextlib.suppress(OSError, ValueError):
         last = int(path.read_text(encoding="ascii"))
     epoch = max(now, last + 1)
-    draft = path.with_suffix(".new")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft.write_text(f"{epoch}\n", encoding="ascii")
-        os.replace(draft, path)  # noqa: PTH105 - atomic, and named so
+        write_atomic(path, f"{epoch}\n".encode("ascii"))
     except OSError as error:
         msg = f"the state folder {folder} cannot be written"
         raise ConfigError(msg, hint="Give a writable folder with --state.") from error

@@ -51,11 +51,15 @@ class Presence:
         self._timer = self._transport.call_later(self._period_s, self._beat)
 
     def stop(self) -> None:
-        """Stop beating and say `disconnected`; the transport's close sends it out."""
+        """Stop beating and say `disconnected`, its last word; the transport's close sends it out."""
+        self._transport.call_soon(self._end)
+
+    def _end(self) -> None:
+        """On the transport's thread, where no beat can be under way."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        self._say("disconnected")
+            self._say("disconnected")
 
     def _on_link(self, event: LinkEvent) -> None:
         if event == "up" and self._timer is not None:
@@ -72,10 +76,10 @@ class Presence:
     def _beat(self) -> None:
         if self._timer is None:
             return
+        self._timer = self._transport.call_later(self._period_s, self._beat)  # first: a figure may be wrong
         if self._transport.connected:
             payload = encode_payload(self._heartbeat().to_dict(), JSON)
             self._transport.publish(Message(self._beat_topic, payload, 0))
-        self._timer = self._transport.call_later(self._period_s, self._beat)
 
 
 def _retained(topic: str, data: Mapping[str, Any]) -> Message:

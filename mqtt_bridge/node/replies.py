@@ -17,6 +17,7 @@ from firmware_py.contracts.request import Request
 from mqtt_bridge.node.asker import Asker
 
 KEEP_AFTER_DUE_S = 2.0
+MOST_ASKERS = 8
 _BUSY = frozenset(code for code, cls in all_codes().items() if issubclass(cls, BusyError))
 
 Key = tuple[str, str, int]
@@ -24,9 +25,12 @@ Standing = Literal["new", "open"]
 
 
 @dataclass(slots=True)
-class _Open:
-    due_s: float
+class _Entry:
+    """A request: who waits for it while it is open, its reply once it is answered."""
+
+    until_s: float
     askers: list[Asker] = field(default_factory=list)
+    reply: Reply | None = None
 
 
 class ReplyBook:
@@ -34,53 +38,64 @@ class ReplyBook:
 
     def __init__(self, most: int = 4096) -> None:
         self._most = most
-        self._open: dict[Key, _Open] = {}
-        self._kept: OrderedDict[Key, tuple[Reply, float]] = OrderedDict()
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()  # answered ones in the order of their answers
+        self._kept = 0
         self.duplicates = 0
 
     def __len__(self) -> int:
         """Requests that are not answered yet."""
-        return len(self._open)
+        return len(self._entries) - self._kept
 
     def enter(self, key: Key, request: Request, asker: Asker) -> Reply | Standing:
         """Note a request: `new` is for the caller to run, `open` waits; a repeat gets its kept reply."""
-        kept = self._kept.get(key)
-        if kept is not None and kept[1] >= request.arrived_s:
-            self.duplicates += 1
-            return kept[0]
-        entry = self._open.get(key)
+        entry = self._entries.get(key)
+        if entry is not None and entry.until_s < request.arrived_s:
+            self._drop(key)
+            entry = None
         if entry is None:
-            self._open[key] = _Open(request.due_s, [asker])
+            self._entries[key] = _Entry(request.due_s + KEEP_AFTER_DUE_S, [asker])
             return "new"
         self.duplicates += 1
-        # A repeat on the same reply topic is answered by the first one's reply.
-        if all(asker.reply_topic != other.reply_topic for other in entry.askers):
+        if entry.reply is not None:
+            return entry.reply
+        # One reply answers a repeat with the same return address. Who makes up a new one each time is not
+        # put down for ever; a later repeat gets the kept reply.
+        known = any(_address(asker) == _address(other) for other in entry.askers)
+        if not known and len(entry.askers) < MOST_ASKERS:
             entry.askers.append(asker)
         return "open"
 
     def answer(self, key: Key, reply: Reply) -> list[Asker]:
         """Close a request and name those who wait for it; a busy reply is not kept."""
-        entry = self._open.pop(key, None)
-        if entry is None:
+        entry = self._entries.get(key)
+        if entry is None or entry.reply is not None:
             return []
-        if reply.error is None or reply.error.code not in _BUSY:
-            self._kept[key] = (reply, entry.due_s + KEEP_AFTER_DUE_S)
-            self._kept.move_to_end(key)
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        return entry.askers
+        askers, entry.askers = entry.askers, []
+        if reply.error is not None and reply.error.code in _BUSY:
+            self._drop(key)
+            return askers
+        entry.reply = reply
+        self._entries.move_to_end(key)
+        self._kept += 1
+        if self._kept > self._most:
+            self._drop(next(key for key, entry in self._entries.items() if entry.reply is not None))
+        return askers
 
     def expire(self, now_s: float) -> None:
-        """Drop kept replies whose time is over, from the oldest on, and requests that nobody answered."""
-        for key in [key for key, entry in self._open.items() if entry.due_s + KEEP_AFTER_DUE_S < now_s]:
-            del self._open[key]
-        while self._kept:
-            key, (_reply, until_s) = next(iter(self._kept.items()))
-            if until_s >= now_s:
-                return
-            del self._kept[key]
+        """Drop every entry whose time is over, answered or not: replies hold users' words."""
+        for key in [key for key, entry in self._entries.items() if entry.until_s < now_s]:
+            self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        if self._entries.pop(key).reply is not None:
+            self._kept -= 1
+
+
+def _address(asker: Asker) -> tuple[str, bytes | None]:
+    return asker.reply_topic, asker.correlation
 
 
 def key_of(request: Request) -> Key:
-    """Asker, id, and a fingerprint of the question."""
-    return (request.client, request.id, hash((request.task, *sorted(request.input.items()))))
+    """Asker, id, and a fingerprint of the question, to which belongs how well and how cheaply it is to be answered."""
+    question = (request.task, request.qos.accuracy, request.qos.energy_j, *sorted(request.input.items()))
+    return (request.client, request.id, hash(question))

@@ -2,7 +2,8 @@
 
 MQTT 3.1.1 has no word for it, and a broker that lacks it takes `$share/…` for a literal topic: the
 node would be subscribed to nothing and never know. So there it sends itself one message through a
-group of its own.
+group of its own, at each connection: after a fail-over it may be another broker. Until that is
+answered what was known last counts, and an answer that comes late counts too.
 """
 
 from __future__ import annotations
@@ -17,38 +18,57 @@ PROBE_S = 2.0
 
 
 class SharingProbe:
-    """Calls `on_absent` once, on the transport's thread, when the broker has no shared subscriptions."""
+    """Calls `on_change`, on the transport's thread, with whether the broker shares, when that is news.
 
-    def __init__(self, transport: Transport, mesh: str, node: str, on_absent: Callable[[], None]) -> None:
+    It begins with the belief that brokers do.
+    """
+
+    def __init__(self, transport: Transport, mesh: str, node: str, on_change: Callable[[bool], None]) -> None:
         self._transport = transport
-        self._on_absent = on_absent
+        self._on_change = on_change
         self._topic = topics.build("reply", mesh, client=node, rest="sharing")
-        self._filter = topics.share(node, self._topic)
         self._timer: Timer | None = None
-        self._known = False
+        self._link = 0  # which connection a probe belongs to
+        self._answered = False
+        self._shared = True
         if transport.options.protocol != "5":
-            transport.subscribe(self._filter, self._on_probe, qos=1, retained=False)
+            transport.subscribe(topics.share(node, self._topic), self._on_probe, qos=1, retained=False)
         transport.watch(self._on_link)
 
     def _on_link(self, event: LinkEvent) -> None:
+        self._link += 1
+        self._answered = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if event != "up" or self._known:
+        if event != "up":
             return
         says = self._transport.shared_subscriptions
-        if says is None:
-            self._timer = self._transport.call_later(PROBE_S, self._absent)
-            self._transport.publish(Message(self._topic, b"?", 1))
-        elif not says:
-            self._absent()
+        if says is not None:
+            self._found(says)
+            return
+        self._transport.publish(Message(self._topic, b"?", 1))
+        # Not before the other watchers are through: the time would run while nobody reads the answer.
+        link = self._link
+        self._transport.call_soon(lambda: self._wait(link))
+
+    def _wait(self, link: int) -> None:
+        if link == self._link and not self._answered:
+            self._timer = self._transport.call_later(PROBE_S, self._overdue)
+
+    def _overdue(self) -> None:
+        if self._transport.backlog():  # the answer may be among what was not read yet
+            self._wait(self._link)
+        else:
+            self._found(shared=False)
 
     def _on_probe(self, _message: Message) -> None:
-        self._known = True
+        self._answered = True
         if self._timer is not None:
             self._timer.cancel()
-        self._transport.unsubscribe(self._filter)
+        self._found(shared=True)
 
-    def _absent(self) -> None:
-        self._known = True
-        self._on_absent()
+    def _found(self, shared: bool) -> None:
+        if shared != self._shared:
+            self._shared = shared
+            self._on_change(shared)

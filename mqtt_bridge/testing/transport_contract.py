@@ -168,6 +168,43 @@ class TransportContract:
         a.publish(Message("t", b"2", 1))
         assert inbox.nothing_more()
 
+    def test_what_is_on_its_way_when_a_filter_is_left_is_handled_before_the_goodbye(self, bed: Bed) -> None:
+        a, b = bed.link("a"), bed.link("b")
+        begun, go = threading.Event(), threading.Event()
+
+        def slow(message: Message) -> None:
+            begun.set()
+            go.wait(WAIT_S)
+            b.publish(Message("re", message.payload, 1))
+
+        answers, marks = Inbox(), Inbox()
+        a.subscribe("re", answers)
+        a.subscribe("mark", marks)
+        b.subscribe("t", slow)
+        up(a, b)
+        for number in range(100):
+            a.publish(Message("t", str(number).encode(), 1))
+        a.publish(Message("mark", b"x", 1))
+        assert begun.wait(WAIT_S)
+        marks.take()
+        b.leave("t")
+        closing = threading.Thread(target=b.close)
+        closing.start()
+        go.set()
+        closing.join(WAIT_S)
+        assert [int(answers.take().payload) for _ in range(100)] == list(range(100))
+
+    def test_what_was_left_does_not_come_back(self, bed: Bed) -> None:
+        inbox, events, a = Inbox(), queue.Queue[str](), bed.link("a")
+        a.watch(events.put)
+        a.subscribe("t", inbox)
+        up(a)
+        a.leave("t")
+        bed.outage()
+        assert [events.get(timeout=WAIT_S) for _ in range(3)] == ["up", "down", "up"]
+        a.publish(Message("t", b"x", 1))
+        assert inbox.nothing_more()
+
     def test_retained_messages_come_first_and_an_empty_one_clears(self, bed: Bed) -> None:
         own, a = Inbox(), bed.link("a")
         a.subscribe("r/+", own)

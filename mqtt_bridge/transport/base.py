@@ -88,6 +88,7 @@ class Transport(ABC):
     def __init__(self, options: LinkOptions) -> None:
         self.options = options
         self._subscriptions: dict[str, Subscription] = {}
+        self._left: dict[str, Subscription] = {}
         self._watchers: list[Watcher] = []
         self._dropped = 0
 
@@ -136,7 +137,10 @@ class Transport(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Send what waits, disconnect cleanly (no will), end the thread; a second call does nothing."""
+        """Send what waits, disconnect cleanly (no will), end the thread; a second call does nothing.
+
+        What is on its way for filters that were left is handled before.
+        """
 
     @abstractmethod
     def kill(self) -> None:
@@ -153,6 +157,7 @@ class Transport(ABC):
     def subscribe(self, topic_filter: str, handler: Handler, *, qos: int = 1, retained: bool = True) -> None:
         """Deliver messages of a filter to `handler`, from now on and after every reconnect."""
         subscription = Subscription(topic_filter, handler, qos, retained)
+        self._left.pop(topic_filter, None)
         self._subscriptions[topic_filter] = subscription
         self._subscribed(subscription)
 
@@ -161,13 +166,23 @@ class Transport(ABC):
         if self._subscriptions.pop(topic_filter, None) is not None:
             self._unsubscribed(topic_filter)
 
+    def leave(self, topic_filter: str) -> None:
+        """End a subscription, but hand what is still on its way to its handler, until the link is closed.
+
+        A broker takes a message that we read for delivered; dropped, nobody would ever answer it.
+        """
+        subscription = self._subscriptions.pop(topic_filter, None)
+        if subscription is not None:
+            self._left[topic_filter] = subscription
+            self._unsubscribed(topic_filter)
+
     def watch(self, watcher: Watcher) -> None:
         """Be told of the link, on the transport's thread: `up` at each connection, `down` at each loss."""
         self._watchers.append(watcher)
 
     def _deliver(self, message: Message) -> None:
         """Run every handler whose filter fits."""
-        for subscription in tuple(self._subscriptions.values()):
+        for subscription in (*self._subscriptions.values(), *self._left.values()):
             if matches(subscription.topic_filter, message.topic):
                 self._guard(subscription.handler, message)
 

@@ -253,6 +253,8 @@ class MemoryTransport(Transport):
             self._broker.unsubscribe(self, topic_filter)
 
     def _stop(self) -> None:
+        while self._inbox:  # `deliver` may publish: still linked
+            self._deliver(self._inbox.popleft())
         self._stopping = True
         self._linked = False
         self._up.clear()

@@ -7,7 +7,7 @@ request, and a closed socket is followed by the next broker of the list at once.
 Facts about paho 2.2 and TCP that shape this file:
 
 - paho does not set TCP_NODELAY; with Nagle and delayed acknowledgement a QoS 1 round trip takes
-  44 ms instead of 0.5 ms. It is set in `on_socket_open`, with TCP_USER_TIMEOUT (Linux), which ends
+  44 ms instead of 0.5 ms. `sockets.tune` sets it, with TCP_USER_TIMEOUT (Linux), which ends
   a connection whose sent bytes nobody acknowledges.
 - `loop_read` handles one packet; the socket is drained with poll(0) between, so that `backlog`
   can tell one request from a flood.
@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import random
-import select
 import socket
 import threading
 import time
 from collections import deque
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from paho.mqtt.client import (
@@ -38,16 +38,18 @@ from paho.mqtt.client import (
     MQTTv5,
     MQTTv311,
 )
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MessageState
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties, VariableByteIntegers
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from firmware_py.contracts.errors import BrokerUnreachableError
 from mqtt_bridge.transport.address import BrokerAddress, parse_broker
 from mqtt_bridge.transport.base import LinkOptions, Message, Subscription, Transport
+from mqtt_bridge.transport.outgoing import BrokerLimits, pack_properties, packet_bytes
 from mqtt_bridge.transport.preference import Preference
+from mqtt_bridge.transport.sockets import Poller, acknowledge_at_once, tune
 from mqtt_bridge.transport.timers import Job, Timer, Timers
 
 _log = logging.getLogger(__name__)
@@ -55,9 +57,8 @@ _log = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_S = 2.0
 _MISC_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
-_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _SAFE_INFLIGHT = 20  # until the broker names its receive maximum; mosquitto's default
-_MOST_FIELD = 65_535  # bytes of a string or of binary data (MQTT 5, 1.5.4)
+_RETAIN_REFUSED, _QOS_REFUSED = 0x9A, 0x9B  # of the will (MQTT 5, 3.2.2.2)
 _DRAIN = 64  # packets read in one go before jobs and timers get their turn
 
 
@@ -76,16 +77,17 @@ class MqttTransport(Transport):
         self._timers = Timers()
         self._jobs: deque[Job] = deque()
         self._inbox: deque[tuple[Message, int, int]] = deque()
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._poll = select.poll()
-        self._poll.register(self._wake_read, select.POLLIN)
-        self._socket_poll = select.poll()
-        self._fd = -1
-        self._writing = False
+        self._poller = Poller()
         self._up = threading.Event()
         self._awaited: set[int] = set()
+        self._ending: set[int] = set()
+        self._handled = 0
         self._accepted = self._stopping = self._killed = False
         self._shared: bool | None = None
+        self._limits: dict[BrokerAddress, BrokerLimits] = {}
+        self._limit = BrokerLimits()
+        self._suspects: set[int] = set()
+        self._held: deque[Message] = deque()
         self._told = False
         self._misc_s = self._give_up_s = 0.0
         self._client = self._make_client()
@@ -133,8 +135,7 @@ class MqttTransport(Transport):
         """Run a job on the transport's thread."""
         self._jobs.append(job)
         if threading.current_thread() is not self._thread:
-            with contextlib.suppress(BlockingIOError, OSError):  # a full pipe wakes as well; closed: too late
-                os.write(self._wake_write, b"\0")
+            self._poller.wake()
 
     def call_later(self, delay_s: float, job: Job) -> Timer:
         """Run a job on the transport's thread later."""
@@ -148,20 +149,25 @@ class MqttTransport(Transport):
 
     def backlog(self) -> bool:
         """Whether more messages were read or lie in the socket."""
-        return bool(self._inbox) or self._readable()
+        return bool(self._inbox) or self._poller.readable()
 
     def close(self) -> None:
         """Send what waits, disconnect, end the thread."""
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self.call_soon(self._begin_stop)
-            self._thread.join(_CLOSE_TIMEOUT_S + _CONNECT_TIMEOUT_S)
+        if threading.current_thread() is not self._thread:
+            self._end_thread()
 
     def kill(self) -> None:
         """Close the socket without DISCONNECT and end the thread."""
+        self._killed = True
+        self._end_thread()
+
+    def _end_thread(self) -> None:
         if self._thread.is_alive():
-            self._killed = True
             self.call_soon(self._begin_stop)
             self._thread.join(_CLOSE_TIMEOUT_S + _CONNECT_TIMEOUT_S)
+        if not self._thread.is_alive():  # else its pipe stays: it still polls
+            self._stopping = True
+            self._poller.close()
 
     def _subscribed(self, subscription: Subscription) -> None:
         if self._accepted:
@@ -189,10 +195,6 @@ class MqttTransport(Transport):
             self._close_socket()
         finally:
             self._up.clear()
-            # A late `call_soon` must not write into whatever gets these numbers next.
-            wakes, self._wake_write = (self._wake_read, self._wake_write), -1
-            for wake in wakes:
-                os.close(wake)
 
     def _survive_turn(self) -> None:
         """One turn; what paho or we could not handle costs the connection, never the thread.
@@ -209,22 +211,19 @@ class MqttTransport(Transport):
 
     def _turn(self) -> None:
         now_s = time.monotonic()
-        if self._fd < 0 and now_s >= self._next.retry_s:
+        if not self._poller.attached and now_s >= self._next.retry_s:
             self._connect()
             now_s = time.monotonic()
         most_s = _MISC_EVERY_S
-        if self._fd < 0:
+        if not self._poller.attached:
             most_s = max(0.0, min(most_s, self._next.retry_s - now_s))
         wait_s = 0.0 if self._jobs else self._timers.wait_s(now_s, most_s)
-        for fd, event in self._poll.poll(wait_s * 1000.0):
-            if fd == self._wake_read:
-                self._clear_wake()
-            elif fd == self._fd and event & ~select.POLLOUT:
-                self._read()
+        if self._poller.sleep(wait_s):
+            self._read()
         self._work()
         for job in self._timers.due(time.monotonic()):
             self._guard(job)
-        if self._fd >= 0:
+        if self._poller.attached:
             self._watch_link()
 
     def _work(self) -> None:
@@ -232,43 +231,28 @@ class MqttTransport(Transport):
         while self._inbox:
             message, mid, qos = self._inbox.popleft()
             self._deliver(message)
+            self._handled += 1
             if qos:
                 self._client.ack(mid, qos)
         for _ in range(len(self._jobs)):
             self._guard(self._jobs.popleft())
 
     def _read(self) -> None:
-        self._acknowledge_at_once()
+        found = self.socket
+        if found is not None:
+            acknowledge_at_once(found)
         for _ in range(_DRAIN):
             if self._client.loop_read() != MQTT_ERR_SUCCESS or self._client.socket() is None:
                 self._lost("the connection was closed")
                 return
-            if not self._readable():
+            if not self._poller.readable():
                 return
-
-    def _acknowledge_at_once(self) -> None:
-        """Undo delayed acknowledgement for what is read now.
-
-        A broker without TCP_NODELAY (rumqttd) holds its next packet until the last is acknowledged;
-        the kernel forgets this option, so it is set at every read (tcp(7)).
-        """
-        found = self.socket
-        if found is not None and _QUICKACK is not None:
-            with contextlib.suppress(OSError):
-                found.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-
-    def _readable(self) -> bool:
-        return self._fd >= 0 and bool(self._socket_poll.poll(0))
 
     def _watch_link(self) -> None:
         """Write what is left over, keep alive, give up on a broker that accepts but does not answer."""
         if self._client.want_write():
             self._client.loop_write()
-        if self._client.want_write() != self._writing:
-            self._writing = not self._writing
-            events = select.POLLIN | select.POLLOUT if self._writing else select.POLLIN
-            with contextlib.suppress(FileNotFoundError):
-                self._poll.modify(self._fd, events)
+        self._poller.watch_writing(self._client.want_write())
         now_s = time.monotonic()
         if now_s - self._misc_s >= _MISC_EVERY_S:
             self._misc_s = now_s
@@ -277,10 +261,6 @@ class MqttTransport(Transport):
             self._lost("the connection was closed")
         elif not self._up.is_set() and now_s > self._give_up_s:
             self._lost("the broker did not confirm in time")
-
-    def _clear_wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_read, 4096)
 
     # --- connecting --------------------------------------------------------------------------
 
@@ -297,17 +277,18 @@ class MqttTransport(Transport):
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.max_queued_messages_set(options.max_queued)
         client.max_inflight_messages_set(_SAFE_INFLIGHT)
-        client.on_socket_open = _tune_socket
+        client.on_socket_open = _on_socket_open
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
-        if options.will is not None:
-            will = options.will
-            properties = _new_properties(PacketTypes.WILLMESSAGE) if self._five else None
-            if properties is not None and will.content_type is not None:
-                properties.ContentType = will.content_type
-            client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
         return client
+
+    def _set_will(self, will: Message) -> None:
+        properties = _new_properties(PacketTypes.WILLMESSAGE) if self._five else None
+        if properties is not None and will.content_type is not None:
+            properties.ContentType = will.content_type
+        self._client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
 
     def _connect(self) -> None:
         """Try one broker of the list; failing, the next comes next turn, back-off after a full round."""
@@ -321,6 +302,8 @@ class MqttTransport(Transport):
         options = self.options
         self._client._max_inflight_messages = _SAFE_INFLIGHT  # noqa: SLF001 - see _on_connect
         self._client.username_pw_set(broker.username, broker.password)
+        if options.will is not None:
+            self._set_will(self._limits.get(broker, BrokerLimits()).lowered(options.will))
         if self._five:
             properties = _new_properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = options.session_expiry_s
@@ -336,15 +319,11 @@ class MqttTransport(Transport):
             self._client.connect_async(broker.host, broker.port, options.keepalive_s)
         self._give_up_s = time.monotonic() + 2 * _CONNECT_TIMEOUT_S
         self._client.reconnect()
-        found = self._client.socket()
+        found = self.socket
         if found is None:
             msg = "closed at once"
             raise OSError(msg)
-        self._fd = found.fileno()
-        self._writing = False
-        self._poll.register(self._fd, select.POLLIN)
-        self._socket_poll = select.poll()
-        self._socket_poll.register(self._fd, select.POLLIN)
+        self._poller.attach(found)
 
     def _failed(self, broker: BrokerAddress, why: str) -> None:
         if self._next.failed(time.monotonic()) and not self._told:
@@ -353,29 +332,48 @@ class MqttTransport(Transport):
 
     def _lost(self, why: str) -> None:
         """The link is gone: forget the socket, tell the watchers, start again at the first broker."""
-        if self._fd < 0:
+        if not self._poller.attached:
             return
-        with contextlib.suppress(KeyError, OSError, ValueError):
-            self._poll.unregister(self._fd)
-        self._fd = -1
+        self._poller.detach()
         broker = self._next.broker
-        was_up, self._accepted = self._up.is_set(), False
+        was_up, was_accepted, self._accepted = self._up.is_set(), self._accepted, False
         self._up.clear()
         self._awaited.clear()
+        self._ending.clear()
         self._inbox.clear()  # unacknowledged: the broker sends them again, or they are lost as QoS 0 is
         found = self._client.socket()
         if found is not None:
             with contextlib.suppress(OSError):
                 found.close()
+        held = was_up and self._next.lost(time.monotonic())
+        if was_accepted:
+            self._drop_poison(held)
         if not was_up:
             self._failed(broker, why)
             return
-        if self._next.lost(time.monotonic()):
+        if held:
             _log.warning("lost %s: %s", broker, why)
         else:  # a link that does not hold: two clients with one id would take it from each other for ever
             twin = f"does another client use the id {self.options.client_id}? (--node gives a node its own)"
             _log.warning("lost %s: %s; %s", broker, why, twin)
         self._jobs.append(lambda: self._tell("down"))  # behind an `up` that was not told yet
+
+    def _drop_poison(self, held: bool) -> None:
+        """Drop what was under way when two links in a row ended soon after their start.
+
+        A broker may answer a message with the end of the connection, and paho sends again what was not
+        acknowledged: one such message would end every link from then on.
+        """
+        out = self._client._out_messages  # noqa: SLF001 - paho can only drop all of them
+        waits = MessageState.MQTT_MS_WAIT_FOR_PUBACK
+        under_way = set() if held else {mid for mid, message in out.items() if message.state == waits}
+        poison = under_way & self._suspects
+        for mid in poison:
+            del out[mid]
+        if poison:
+            self._dropped += len(poison)
+            _log.warning("dropped %d messages that the broker answers with the end of the link", len(poison))
+        self._suspects = under_way - poison
 
     # --- paho's callbacks, all on this thread ----------------------------------------------------
 
@@ -389,6 +387,11 @@ class MqttTransport(Transport):
     ) -> None:
         if reason.is_failure:
             _log.warning("the broker refused the connection: %s", reason)
+            known = self._limits.get(self._next.broker, BrokerLimits())
+            if reason.value == _RETAIN_REFUSED:  # of the will: the next attempt asks for less
+                self._limits[self._next.broker] = replace(known, retain=False)
+            elif reason.value == _QOS_REFUSED:
+                self._limits[self._next.broker] = replace(known, qos=0)
             return  # paho closes the socket, or the broker does
         self._accepted = True
         if self._five:
@@ -398,10 +401,36 @@ class MqttTransport(Transport):
             # another the attribute is safe.
             allowed = getattr(properties, "ReceiveMaximum", 65_535)
             self._client._max_inflight_messages = min(allowed, self.options.receive_maximum)  # noqa: SLF001
+            self._limit = self._limits[self._next.broker] = BrokerLimits(
+                getattr(properties, "MaximumPacketSize", None),
+                getattr(properties, "MaximumQoS", 2),
+                getattr(properties, "RetainAvailable", 1) != 0,
+            )
+        self._fit_unacknowledged()
+        self._jobs.append(self._send_held)
         for subscription in tuple(self._subscriptions.values()):
             self._send_subscribe(subscription)
         if not self._awaited:
             self._confirmed()
+
+    def _fit_unacknowledged(self) -> None:
+        """What paho is about to send again may have been meant for another broker: fit it to this one.
+
+        paho would also send all of it at once, whatever the receive maximum.
+        """
+        out, most = self._client._out_messages, self._client._max_inflight_messages  # noqa: SLF001 - see above
+        for mid, found in tuple(out.items()):
+            properties = found.properties.pack() if isinstance(found.properties, _Packed) else b""
+            again = self._limit.lowered(Message(found.topic, bytes(found.payload), found.qos, found.retain))
+            if self._too_long(again, len(properties)):
+                del out[mid]
+            elif again.qos < found.qos:  # paho would wait for an acknowledgement
+                del out[mid]
+                self._jobs.append(partial(self._hand_over, again, found.properties))
+            else:
+                found.retain = again.retain
+        for found in tuple(out.values())[most:]:
+            found.state = MessageState.MQTT_MS_QUEUED
 
     def _on_subscribe(
         self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Properties | None
@@ -413,6 +442,16 @@ class MqttTransport(Transport):
             self._awaited.discard(mid)
             if not self._awaited and not self._up.is_set():
                 self._confirmed()
+
+    def _on_unsubscribe(
+        self,
+        _client: Client,
+        _data: Any,
+        mid: int,
+        _reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        self._ending.discard(mid)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
@@ -463,18 +502,48 @@ class MqttTransport(Transport):
             self._awaited.add(mid)
 
     def _send_unsubscribe(self, topic_filter: str) -> None:
-        self._client.unsubscribe(topic_filter)
+        _rc, mid = self._client.unsubscribe(topic_filter)
+        if mid is not None:
+            self._ending.add(mid)
 
     def _publish(self, message: Message) -> None:
+        """Send, or hold until a broker has said what it takes: paho would send on before that."""
+        if self._accepted:
+            self._send_held()
+            self._send(message)
+        elif message.qos and len(self._held) + len(self._client._out_messages) < self.options.max_queued:  # noqa: SLF001
+            self._held.append(message)
+        else:
+            self._dropped += 1
+
+    def _send_held(self) -> None:
+        while self._held and self._accepted:
+            self._send(self._held.popleft())
+
+    def _send(self, message: Message) -> None:
+        message = self._limit.lowered(message)
         try:
-            properties = _properties(message) if self._five else None
-            info = self._client.publish(
-                message.topic, message.payload, message.qos, message.retain, properties
-            )
+            packed = pack_properties(message) if self._five else b""
+            if not self._too_long(message, len(packed)):
+                self._hand_over(message, _Packed(packed) if packed else None)
         except ValueError:
             _log.warning("a message was not sent: its topic or size is not allowed")
             self._dropped += 1
-            return
+
+    def _too_long(self, message: Message, property_bytes: int) -> bool:
+        """Whether the broker would end the connection for the message's length; said and counted."""
+        most = self._limit.packet_bytes
+        if most is None:
+            return False
+        length = packet_bytes(message.qos, len(message.topic.encode()), property_bytes, len(message.payload))
+        if length <= most:
+            return False
+        _log.warning("a message of %d bytes was not sent: the broker takes %d", length, most)
+        self._dropped += 1
+        return True
+
+    def _hand_over(self, message: Message, properties: Properties | None) -> None:
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
         if info.rc != MQTT_ERR_SUCCESS and (message.qos == 0 or info.rc == MQTT_ERR_QUEUE_SIZE):
             self._dropped += 1
 
@@ -482,18 +551,26 @@ class MqttTransport(Transport):
         self._stopping = True
 
     def _say_goodbye(self) -> None:
-        """Flush, wait for the acknowledgements of what is under way, then DISCONNECT (no will)."""
+        """Flush, wait for the acknowledgements of what is under way, then DISCONNECT (no will).
+
+        What was left may still be on its way, and a broker sends more as we acknowledge: the filters are
+        ended once more until nothing came before the confirmation. Everything on one connection is in order.
+        """
         deadline_s = time.monotonic() + _CLOSE_TIMEOUT_S
         self._work()
-        while self._fd >= 0 and self._accepted and time.monotonic() < deadline_s:
-            if not self._client.want_write() and not self._unacknowledged():
-                break
+        asked_at = -1
+        while self._poller.attached and self._accepted and time.monotonic() < deadline_s:
+            if not self._client.want_write() and not self._unacknowledged() and not self._ending:
+                if asked_at == self._handled or not self._left:
+                    break
+                asked_at = self._handled
+                self._send_unsubscribe(next(iter(self._left)))
             if self._client.want_write():
                 self._client.loop_write()
-            if self._socket_poll.poll(20):
+            if self._poller.readable(0.02):
                 self._read()
-                self._inbox.clear()
-        if self._fd >= 0 and self._accepted:
+            self._work()
+        if self._poller.attached and self._accepted:
             self._client.disconnect()
             if self._client.want_write():
                 self._client.loop_write()
@@ -502,7 +579,7 @@ class MqttTransport(Transport):
         found = self._client.socket()
         if found is not None:
             found.close()
-        self._fd = -1
+        self._poller.detach()
 
     def _unacknowledged(self) -> bool:
         return bool(self._client._out_messages)  # noqa: SLF001 - paho has no public count
@@ -532,40 +609,5 @@ class _Packed(Properties):
         return f"{len(self.pack())} bytes"
 
 
-_EXPIRY, _CONTENT_TYPE, _RESPONSE_TOPIC, _CORRELATION = b"\x02", b"\x03", b"\x08", b"\x09"  # MQTT 5, 2.2.2.2
-
-
-def _properties(message: Message) -> Properties | None:
-    """The message's properties in the order of their identifiers.
-
-    Raises:
-        ValueError: one is longer than 65,535 bytes, or no UTF-8.
-    """
-    packed = b""
-    if message.expiry_s is not None:
-        packed = _EXPIRY + message.expiry_s.to_bytes(4, "big")
-    if message.content_type is not None:
-        packed += _CONTENT_TYPE + _field(message.content_type.encode("utf-8"))
-    if message.response_topic is not None:
-        packed += _RESPONSE_TOPIC + _field(message.response_topic.encode("utf-8"))
-    if message.correlation is not None:
-        packed += _CORRELATION + _field(message.correlation)
-    if not packed:
-        return None
-    length: bytes = VariableByteIntegers.encode(len(packed))  # type: ignore[no-untyped-call]
-    return _Packed(length + packed)
-
-
-def _field(data: bytes) -> bytes:
-    """Two bytes of length, then the data."""
-    if len(data) > _MOST_FIELD:
-        msg = "a property of the message is too long"
-        raise ValueError(msg)
-    return len(data).to_bytes(2, "big") + data
-
-
-def _tune_socket(_client: Client, _data: Any, sock: Any) -> None:
-    """No Nagle; unacknowledged bytes end the connection after 10 s (Linux, tcp(7))."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000)
+def _on_socket_open(_client: Client, _data: Any, sock: Any) -> None:
+    tune(sock)

@@ -58,7 +58,10 @@ class Counts:
 
 
 @dataclass(slots=True)
-class _Pending:
+class Pending:
+    """An open request, as `Client.send` gives it back; `Client.forget` takes it."""
+
+    request_id: str
     message: Message
     done: Done
     give_up_s: float
@@ -70,7 +73,7 @@ class _Pending:
 class _Book:
     """Open requests by id, and the ids lately closed."""
 
-    open: dict[str, _Pending] = dataclass_field(default_factory=dict)
+    open: dict[str, Pending] = dataclass_field(default_factory=dict)
     closed: OrderedDict[str, None] = dataclass_field(default_factory=OrderedDict)
 
 
@@ -104,30 +107,37 @@ class Client:
         Raises:
             NoReplyError: no reply by deadline + 1 s, or by `timeout_s` if that is less.
         """
-        future = self.submit(request)
+        future, pending = self._submit(request, None)
         limit_s = request.deadline_s + LOST_AFTER_S
         try:
             return future.result(min(limit_s + 1.0, math.inf if timeout_s is None else timeout_s))
         except TimeoutError:
-            self.forget(request.id)
+            self.forget(pending)
             msg = f"no reply within {timeout_s or limit_s:g} s"
             raise NoReplyError(msg) from None
 
     def submit(self, request: Request, *, node: str | None = None) -> Future[Reply]:
-        """Ask without waiting; the future raises NoReplyError at deadline + 1 s."""
+        """Ask without waiting; the future raises NoReplyError at deadline + 1 s.
+
+        It does so at once when its id is asked again: an id stands for one question at a time.
+        """
+        return self._submit(request, node)[0]
+
+    def _submit(self, request: Request, node: str | None) -> tuple[Future[Reply], Pending]:
         future: Future[Reply] = Future()
 
         def done(reply: Reply | None) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             if reply is not None:
                 future.set_result(reply)
             else:
-                msg = f"no reply by deadline + {LOST_AFTER_S:g} s"
+                msg = f"no reply by deadline + {LOST_AFTER_S:g} s, or its id was asked again"
                 future.set_exception(NoReplyError(msg))
 
-        self.send(request, done, node=node)
-        return future
+        return future, self.send(request, done, node=node)
 
-    def send(self, request: Request, done: Done, *, node: str | None = None) -> None:
+    def send(self, request: Request, done: Done, *, node: str | None = None) -> Pending:
         """Ask; `done` gets the reply, or null when the request is lost. `node` asks that one only."""
         mesh = self.options.mesh
         if node is None:
@@ -146,60 +156,63 @@ class Client:
         )
         step_s = min(_MOST_RETRY_S, max(_LEAST_RETRY_S, request.deadline_s * _FIRST_RETRY_SHARE))
         give_up_s = self._clock.now_s() + request.deadline_s + LOST_AFTER_S
-        pending = _Pending(message, done, give_up_s, step_s)
-        self._transport.call_soon(lambda: self._open(request.id, pending))
+        pending = Pending(request.id, message, done, give_up_s, step_s)
+        self._transport.call_soon(lambda: self._open(pending))
+        return pending
 
-    def forget(self, request_id: str) -> None:
-        """Stop waiting for a request; a late reply counts as a stray."""
+    def forget(self, pending: Pending) -> None:
+        """Stop waiting for a request, but not for a later one of the same id; a late reply counts as a repeat."""
 
         def close() -> None:
-            self._close(request_id)
+            if self._book.open.get(pending.request_id) is pending:
+                self._close(pending.request_id)
 
         self._transport.call_soon(close)
 
     # --- on the transport's thread -------------------------------------------------------------
 
-    def _open(self, request_id: str, pending: _Pending) -> None:
-        former = self._book.open.pop(request_id, None)
-        if former is not None and former.timer is not None:
-            former.timer.cancel()
-        self._book.open[request_id] = pending
+    def _open(self, pending: Pending) -> None:
+        former = self._book.open.get(pending.request_id)
+        if former is not None:
+            self._lose(former)
+        self._book.open[pending.request_id] = pending
         self.counts.asked += 1
         self._transport.publish(pending.message)
-        self._wait(request_id, pending)
+        self._wait(pending)
 
-    def _wait(self, request_id: str, pending: _Pending) -> None:
+    def _lose(self, pending: Pending) -> None:
+        self._close(pending.request_id)
+        self.counts.lost += 1
+        pending.done(None)
+
+    def _wait(self, pending: Pending) -> None:
         left_s = pending.give_up_s - self._clock.now_s()
         delay_s = min(pending.step_s, left_s) if self.options.retry else left_s
         pending.step_s = min(_MOST_RETRY_S, pending.step_s * _GROWTH)
-        pending.timer = self._transport.call_later(
-            max(0.0, delay_s), lambda: self._overdue(request_id, pending)
-        )
+        pending.timer = self._transport.call_later(max(0.0, delay_s), lambda: self._overdue(pending))
 
-    def _overdue(self, request_id: str, pending: _Pending) -> None:
-        if self._book.open.get(request_id) is not pending:
+    def _overdue(self, pending: Pending) -> None:
+        if self._book.open.get(pending.request_id) is not pending:
             return
         if self._clock.now_s() >= pending.give_up_s:
-            self._close(request_id)
-            self.counts.lost += 1
-            pending.done(None)
+            self._lose(pending)
             return
         if self.options.retry and self._transport.connected:
             self.counts.retries += 1
             self._transport.publish(pending.message)
-        self._wait(request_id, pending)
+        self._wait(pending)
 
     def _on_link(self, event: LinkEvent) -> None:
         """What was open when the link went may never have reached a node; before the first link QoS 1 waits."""
         lost, self._link_lost = self._link_lost, event == "down"
         if event == "up" and self.options.retry and (lost or self.options.qos == 0):
-            for request_id, pending in tuple(self._book.open.items()):
+            for pending in tuple(self._book.open.values()):
                 self.counts.retries += 1
                 self._transport.publish(pending.message)
                 if pending.timer is not None:
                     pending.timer.cancel()
                 pending.step_s = _LEAST_RETRY_S  # the nodes may be back later than we are
-                self._wait(request_id, pending)
+                self._wait(pending)
 
     def _on_reply(self, message: Message) -> None:
         try:
@@ -220,7 +233,7 @@ class Client:
         self.counts.answered += 1
         pending.done(reply)
 
-    def _close(self, request_id: str) -> _Pending | None:
+    def _close(self, request_id: str) -> Pending | None:
         pending = self._book.open.pop(request_id, None)
         if pending is not None:
             if pending.timer is not None:

@@ -12,15 +12,25 @@ Job = Callable[[], None]
 class Timer:
     """One pending job; `cancel` may come from any thread."""
 
-    __slots__ = ("cancelled", "job")
+    __slots__ = ("_job",)
 
     def __init__(self, job: Job) -> None:
-        self.job = job
-        self.cancelled = False
+        self._job: Job | None = job
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it will not run, or has."""
+        return self._job is None
 
     def cancel(self) -> None:
-        """Do not run it; a second call does nothing."""
-        self.cancelled = True
+        """Do not run it, and let go of what it holds; a second call does nothing."""
+        self._job = None
+
+    def run(self) -> None:
+        """Run the job, unless it was cancelled meanwhile."""
+        job, self._job = self._job, None
+        if job is not None:
+            job()
 
 
 class Timers:
@@ -45,7 +55,7 @@ class Timers:
         while self._heap and self._heap[0][0] <= now_s:
             timer = heapq.heappop(self._heap)[2]
             if not timer.cancelled:
-                jobs.append(timer.job)
+                jobs.append(timer.run)
         return jobs
 
     def _drop_cancelled(self) -> None:

@@ -21,7 +21,7 @@ _LEVELS = {
     "client": "The asking client's own level, bound by the broker's access control where it has one.",
     "node": "A node's id.",
     "verb": "What the node is to do: `infer`.",
-    "rest": "Anything of the client's own below its level, without wildcards.",
+    "rest": "Up to 16 levels of the client's own below its level: letters, digits, `_ . : -`.",
 }
 _EXAMPLE = {"v": 1, "id": "1", "task": "home", "input": {"text": "turn on the kitchen lights"}}
 

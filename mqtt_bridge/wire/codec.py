@@ -21,13 +21,16 @@ from firmware_py.contracts.errors import (
     TooLargeError,
 )
 from firmware_py.contracts.reply import Reply, parse_reply
-from firmware_py.contracts.request import MAX_ID_CHARS, MAX_PAYLOAD_BYTES, Request, parse_request
+from firmware_py.contracts.request import MAX_ID_CHARS, MAX_PAYLOAD_BYTES, Request
 from mqtt_bridge.wire.reply_json import encode as _encode_json
 from mqtt_bridge.wire.reply_json import reply_json
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
 MAX_DEPTH = 16
+MAX_REPLY_BYTES = (
+    4 * MAX_PAYLOAD_BYTES
+)  # a reply repeats the words of its request, in a slot's value and text
 _MSGPACK_NAMES = (MSGPACK, "application/x-msgpack", "application/vnd.msgpack")
 _SCAN = re.compile(rb'"(?:[^"\\]|\\.?)*(?:"|\Z)|[\[\]{}]', re.DOTALL)  # linear: a string always ends
 
@@ -57,15 +60,17 @@ def media_type(content_type: str | None) -> str:
     raise MalformedError(msg)
 
 
-def decode_payload(payload: bytes, content_type: str | None = None) -> Any:
+def decode_payload(
+    payload: bytes, content_type: str | None = None, most_bytes: int = MAX_PAYLOAD_BYTES
+) -> Any:
     """Plain values out of a payload.
 
     Raises:
-        TooLargeError: over 64 KiB.
+        TooLargeError: over `most_bytes`, 64 KiB for a request.
         EncodingError: not UTF-8, or a string with half a surrogate pair.
         MalformedError: not the JSON or msgpack that it claims to be, or nested over 16 levels.
     """
-    if len(payload) > MAX_PAYLOAD_BYTES:
+    if len(payload) > most_bytes:
         msg = f"the payload is {len(payload)} bytes"
         raise TooLargeError(msg)
     if content_type is None or media_type(content_type) == JSON:
@@ -81,17 +86,6 @@ def encode_payload(data: Mapping[str, Any], content_type: str | None = None) -> 
     return _encode_json(data).encode("utf-8")
 
 
-def decode_request(
-    payload: bytes, content_type: str | None = None, client: str = "", arrived_s: float = 0.0
-) -> Request:
-    """A request out of a payload.
-
-    Raises:
-        RequestError: one of its leaves says what is wrong.
-    """
-    return parse_request(decode_payload(payload, content_type), client=client, arrived_s=arrived_s)
-
-
 def encode_request(request: Request, content_type: str | None = None) -> bytes:
     """A request as it goes on the wire."""
     return encode_payload(request.to_dict(), content_type)
@@ -103,7 +97,7 @@ def decode_reply(payload: bytes, content_type: str | None = None) -> Reply:
     Raises:
         RequestError: the payload is no reply.
     """
-    return parse_reply(decode_payload(payload, content_type))
+    return parse_reply(decode_payload(payload, content_type, MAX_REPLY_BYTES))
 
 
 def encode_reply(reply: Reply, content_type: str | None = None) -> bytes:

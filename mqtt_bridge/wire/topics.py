@@ -17,7 +17,9 @@ ROOT = "ciuic"
 VERSION = "v1"
 DEFAULT_MESH = "home"
 MAX_TOPIC_CHARS = 1024
+MAX_REST_LEVELS = 16
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_REST = re.compile(r"[A-Za-z0-9_.:/-]+")
 _PREFIX = f"{ROOT}/{VERSION}/"
 
 Kind = Literal["request", "command", "reply", "birth", "state", "heartbeat", "energy", "segment", "leader"]
@@ -227,8 +229,13 @@ def _reply_topic_fault(mesh: str, client: str, topic: str) -> str | None:
     prefix = f"{_PREFIX}{mesh}/reply/{client}/"
     if "+" in topic or "#" in topic:
         return "the reply topic holds a wildcard"
-    if not topic.startswith(prefix) or not _is_rest(topic[len(prefix) :]):
+    if not topic.startswith(prefix) or topic == prefix:
         return "the reply topic does not lie below the asking client's own level"
+    if not _is_rest(topic[len(prefix) :]):
+        return (
+            f"below the client's level the reply topic holds more than letters, digits, '_', '.', ':', '-' "
+            f"and '/', or over {MAX_REST_LEVELS} levels"
+        )
     return None
 
 
@@ -253,4 +260,10 @@ def _fit(pattern: list[str], levels: list[str]) -> dict[str, str] | None:
 
 
 def _is_rest(text: str) -> bool:
-    return 0 < len(text) <= MAX_TOPIC_CHARS and not any(mark in text for mark in "+#\0")
+    """Levels that every broker takes from a publisher.
+
+    A node publishes where an asker tells it to. mosquitto ends the connection of whoever publishes on a
+    topic with control characters, non-characters or over 200 levels, so nothing beyond the plain is let by.
+    """
+    plain = len(text) <= MAX_TOPIC_CHARS and _REST.fullmatch(text) is not None
+    return plain and text.count("/") < MAX_REST_LEVELS

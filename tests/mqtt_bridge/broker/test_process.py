@@ -16,7 +16,8 @@ import pytest
 from paho.mqtt.client import MQTTMessage
 
 from firmware_py.contracts.errors import BrokerUnreachableError, ConfigError, ToolMissingError
-from mqtt_bridge.broker import mosquitto
+from mqtt_bridge.broker import mosquitto, process
+from mqtt_bridge.broker.kind import Ports
 from mqtt_bridge.broker.process import KINDS, BrokerProcess, choose, start_broker
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox, until
 from mqtt_bridge.transport.address import parse_broker
@@ -24,6 +25,7 @@ from mqtt_bridge.transport.base import LinkOptions, Message
 from mqtt_bridge.transport.mqtt import MqttTransport
 
 ROOT = Path(__file__).parents[3]
+needs_mosquitto = pytest.mark.skipif(mosquitto.executable() is None, reason="mosquitto is not installed")
 
 
 @pytest.fixture(params=list(KINDS))
@@ -160,7 +162,8 @@ def test_access_by_pattern_binds_the_client_level(tmp_path: Path) -> None:
         broker.start()
         url = broker.url.removeprefix("mqtt://")
         node = MqttTransport(LinkOptions("n", (f"mqtt://node:x@{url}",)))
-        mallory = MqttTransport(LinkOptions("mallory", (f"mqtt://mallory:x@{url}",)))
+        # Who a client is, its user name says; the client id is anybody's choice.
+        mallory = MqttTransport(LinkOptions("alice", (f"mqtt://mallory:x@{url}",)))
         asked, overheard = Inbox(), Inbox()
         node.subscribe("ciuic/v1/home/svc/home/infer/+", asked)
         mallory.subscribe("ciuic/v1/home/reply/#", overheard)
@@ -173,6 +176,12 @@ def test_access_by_pattern_binds_the_client_level(tmp_path: Path) -> None:
             node.publish(Message("ciuic/v1/home/reply/alice/1", b"for alice", 1))
             node.publish(Message("ciuic/v1/home/reply/mallory/1", b"for mallory", 1))
             assert overheard.take().payload == b"for mallory"
+
+
+def test_a_broker_that_binds_client_ids_may_be_given_them() -> None:
+    lines = "\n".join(mosquitto.acl_lines("home", ("node",), "%c"))
+    assert "infer/%c" in lines
+    assert "%u" not in lines
 
 
 def test_a_broker_that_takes_few_at_once_is_not_overrun(tmp_path: Path) -> None:
@@ -197,6 +206,152 @@ def test_a_broker_that_takes_few_at_once_is_not_overrun(tmp_path: Path) -> None:
             assert [int(inbox.take().payload) for _ in range(200)] == list(range(200))
             assert events.take().topic == "up"
             assert events.nothing_more()
+
+
+def _restarted(broker: BrokerProcess, folder: Path, *more: str, without: str = "\0") -> None:
+    """Start mosquitto again with other lines."""
+    broker.stop()
+    config = folder / "mosquitto.conf"
+    lines = [line for line in mosquitto.config_lines(broker.ports.v5) if without not in line]
+    config.write_text("\n".join([*lines, *more]) + "\n")
+    broker._command = [mosquitto.executable() or "", "-c", str(config)]
+    broker.start()
+
+
+@needs_mosquitto
+def test_what_waits_for_the_first_link_does_not_overrun_the_broker_either(tmp_path: Path) -> None:
+    with start_broker("mosquitto") as broker:
+        _restarted(broker, tmp_path, "max_inflight_messages 3", without="max_inflight")
+        inbox, events, link = Inbox(), Inbox(), _link(broker, "eager")
+        link.subscribe("t", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        for number in range(200):
+            link.publish(Message("t", str(number).encode(), 1))
+        with link:
+            assert [int(inbox.take().payload) for _ in range(200)] == list(range(200))
+            assert events.take().topic == "up"
+            assert events.nothing_more()
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("early", [False, True])
+def test_what_is_longer_than_the_broker_takes_costs_itself_and_not_the_link(
+    tmp_path: Path, early: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """mosquitto ends the connection, and paho sends again what was not acknowledged: a loop without end."""
+    with start_broker("mosquitto") as broker:
+        _restarted(broker, tmp_path, "max_packet_size 60000", without="max_packet_size")
+        inbox, events, link = Inbox(), Inbox(), _link(broker, "big")
+        link.subscribe("t", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        if early:  # it waits in paho, and the limit is heard later
+            link.publish(Message("t", b"x" * 70_000, 1))
+        with link:
+            link.wait_up(WAIT_S)
+            if not early:
+                link.publish(Message("t", b"x" * 70_000, 1))
+            exact = 60_000 - 1 - 3 - (2 + 1) - 2 - 1  # fixed header, length, topic, packet id, no properties
+            link.publish(Message("t", b"y" * exact, 1))
+            link.publish(Message("t", b"z" * (exact + 1), 1))
+            link.publish(Message("t", b"last", 1))
+            assert [len(inbox.take().payload) for _ in range(2)] == [exact, 4]
+            assert (events.take().topic, events.nothing_more()) == ("up", True)
+            assert link.dropped == 2
+    assert "a message of 70010 bytes was not sent: the broker takes 60000" in caplog.text
+    assert "xxx" not in caplog.text
+
+
+@needs_mosquitto
+def test_a_broker_without_retention_or_quality_one_is_asked_for_neither(tmp_path: Path) -> None:
+    """It refuses such a will, and ends the connection for such a message."""
+    with start_broker("mosquitto") as broker:
+        _restarted(broker, tmp_path, "max_qos 0", "retain_available false")
+        inbox, events = Inbox(), Inbox()
+        link = MqttTransport(LinkOptions("humble", (broker.url,), will=Message("will", b"x", 1, retain=True)))
+        link.subscribe("t", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        link.publish(Message("t", b"early", 1, retain=True))
+        with link:
+            link.wait_up(WAIT_S)
+            link.publish(Message("t", b"late", 1, retain=True))
+            assert [inbox.take().payload for _ in range(2)] == [b"early", b"late"]
+            assert (events.take().topic, events.nothing_more()) == ("up", True)
+            assert not link._client._out_messages
+
+
+@needs_mosquitto
+def test_a_goodbye_waits_for_what_the_broker_sends_as_it_is_acknowledged() -> None:
+    """mosquitto keeps to its 256 in flight and sends what it queued even when the filter has ended."""
+    with start_broker("mosquitto") as broker:
+        a, b, marks, handled = _link(broker, "a"), _link(broker, "b"), Inbox(), Inbox()
+        begun, go = threading.Event(), threading.Event()
+
+        def slow(message: Message) -> None:
+            begun.set()
+            go.wait(WAIT_S)
+            handled(message)
+
+        a.subscribe("mark", marks)
+        b.subscribe("t", slow)
+        with a, b:
+            for link in (a, b):
+                link.wait_up(WAIT_S)
+            for number in range(600):
+                a.publish(Message("t", str(number).encode(), 1))
+            a.publish(Message("mark", b"x", 1))
+            assert begun.wait(WAIT_S)
+            marks.take()
+            b.leave("t")
+            closing = threading.Thread(target=b.close)
+            closing.start()
+            go.set()
+            closing.join(WAIT_S)
+            assert handled.messages.qsize() == 600
+
+
+@needs_mosquitto
+def test_what_one_broker_did_not_acknowledge_is_fitted_to_the_next(tmp_path: Path) -> None:
+    with start_broker("mosquitto") as first, start_broker("mosquitto") as second:
+        _restarted(
+            second,
+            tmp_path,
+            "max_packet_size 60000",
+            "max_qos 0",
+            "retain_available false",
+            without="max_packet",
+        )
+        inbox, events = Inbox(), Inbox()
+        link = MqttTransport(LinkOptions("roamer", (first.url, second.url)))
+        link.subscribe("t", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        with link:
+            link.wait_up(WAIT_S)
+            assert first.pid is not None
+            os.kill(first.pid, signal.SIGSTOP)
+            link.publish(Message("t", b"x" * 70_000, 1))
+            link.publish(Message("t", b"kept", 1, retain=True))
+            until(lambda: len(link._client._out_messages) == 2)
+            first.kill()
+            assert [events.take().topic for _ in range(3)] == ["up", "down", "up"]
+            assert inbox.take().payload == b"kept"
+            assert (link.dropped, events.nothing_more()) == (1, True)
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("topic", ["t/\x01", "t" + "/t" * 250])
+def test_a_message_that_ends_the_link_is_not_sent_for_ever(topic: str) -> None:
+    with start_broker("mosquitto") as broker:
+        inbox, events, link = Inbox(), Inbox(), _link(broker, "poisoned")
+        link.subscribe("fine", inbox)
+        link.watch(lambda event: events(Message(event, b"")))
+        with link:
+            link.wait_up(WAIT_S)
+            link.publish(Message(topic, b"x", 1))
+            assert [events.take().topic for _ in range(5)] == ["up", "down", "up", "down", "up"]
+            assert events.nothing_more()
+            assert link.dropped == 1
+            link.publish(Message("fine", b"after", 1))
+            assert inbox.take().payload == b"after"
 
 
 def test_two_clients_with_one_id_do_not_storm_the_broker(
@@ -255,6 +410,52 @@ def test_a_topic_that_is_no_text_is_acknowledged_and_dropped(broker: BrokerProce
         message.qos = 1
         link._on_message(link._client, None, message)
         assert (acknowledged, link.dropped) == ([(7, 1)], 1)
+
+
+def test_a_link_gives_its_wake_pipe_back_when_it_is_closed_and_not_before() -> None:
+    with start_broker() as broker:
+        link = _link(broker, "ended")
+        with link:
+            link.wait_up(WAIT_S)
+            link.call_soon(link._begin_stop)
+            link._thread.join(WAIT_S)
+            os.fstat(link._poller._wake.fileno())  # another thread may be in `call_soon`
+        never = _link(broker, "never")
+        never.close()
+        never.call_soon(lambda: None)
+        for gone in (link, never):
+            with pytest.raises(OSError, match="Bad file"):
+                os.fstat(gone._poller._wake.fileno())
+
+
+def test_a_port_that_somebody_else_took_is_not_taken_for_the_brokers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        port = squatter.getsockname()[1]
+        broker = BrokerProcess(choose(), tmp_path, Ports(port, port))
+        with pytest.raises(BrokerUnreachableError, match=str(port)):
+            broker.start()
+        assert broker.pid is None
+
+
+def test_a_broker_that_ended_is_not_up_because_its_port_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may take the port between our look and the broker's bind."""
+    broker = BrokerProcess(choose(), tmp_path, Ports(1, 1))
+    broker._command = ["false"]
+    answers = iter([False])
+
+    def accepts(_port: int) -> bool:
+        if next(answers, True):
+            assert broker._process is not None
+            broker._process.wait(WAIT_S)
+            return True
+        return False
+
+    monkeypatch.setattr(process, "_accepts", accepts)
+    with pytest.raises(BrokerUnreachableError):
+        broker.start()
+    assert broker.pid is None
 
 
 def test_a_job_for_a_closed_link_writes_nowhere(broker: BrokerProcess) -> None:

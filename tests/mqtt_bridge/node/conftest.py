@@ -42,11 +42,17 @@ class Desk:
         topic: str = "ciuic/v1/home/svc/home/infer/dev",
         response: str | None = "ciuic/v1/home/reply/dev/a",
         content_type: str | None = None,
+        correlation: bytes = b"c1",
         qos: int = 1,
     ) -> None:
         self.asker.publish(
             Message(
-                topic, payload, qos, response_topic=response, correlation=b"c1", content_type=content_type
+                topic,
+                payload,
+                qos,
+                response_topic=response,
+                correlation=correlation,
+                content_type=content_type,
             )
         )
 

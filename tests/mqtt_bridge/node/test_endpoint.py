@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import msgpack
 import pytest
 
 from firmware_py.contracts.reply import Energy
+from mqtt_bridge.testing.transport_contract import until
 from mqtt_bridge.transport.base import Message
 
 Make = Callable[..., dict[str, Any]]
@@ -124,6 +126,13 @@ def test_an_unreadable_payload_without_response_topic_is_told_on_the_error_topic
         "$SYS/broker",
         "",
         "ciuic/v1/home/reply/dev/" + "x" * 1100,
+        "ciuic/v1/home/reply/dev/a" + "/a" * 16,
+        "ciuic/v1/home/reply/dev/a\x01",
+        "ciuic/v1/home/reply/dev/a\n",
+        "ciuic/v1/home/reply/dev/\x85",
+        "ciuic/v1/home/reply/dev/\ufffe",
+        "ciuic/v1/home/reply/dev/a b",
+        "ciuic/v1/home/reply/dev/ä",
     ],
 )
 @pytest.mark.parametrize("way", ["property", "payload"])
@@ -193,6 +202,18 @@ def test_a_repeat_of_an_open_request_joins_it(desk: Any, request_data: Make) -> 
     assert desk.agent.answered == ["r1"]
 
 
+def test_a_repeat_with_another_correlation_is_answered_too(desk: Any, request_data: Make) -> None:
+    desk.agent.inline = False
+    desk.agent.hold.clear()
+    payload = json.dumps(request_data()).encode()
+    for correlation in (b"A", b"B", b"A"):
+        desk.send(payload, correlation=correlation)
+    assert desk.silent()
+    desk.agent.hold.set()
+    assert {desk.take()[1].correlation, desk.take()[1].correlation} == {b"A", b"B"}
+    assert desk.silent()
+
+
 def test_the_same_id_of_another_client_or_with_another_text_is_another_request(
     desk: Any, request_data: Make
 ) -> None:
@@ -241,9 +262,25 @@ def test_a_fresh_stamp_and_a_stamp_from_the_future_are_served(desk: Any, request
         assert desk.ask(request_data(id=f"s{number}", sent_at=stamp))[0]["status"] == "ok"
 
 
-def test_a_stopping_node_refuses(desk: Any, request_data: Make) -> None:
-    desk.endpoint._closing = True
-    assert desk.ask(request_data())[0]["error"]["code"] == "shutting_down"
+def test_a_stopping_node_refuses_what_was_on_its_way(desk: Any, request_data: Make) -> None:
+    """The broker has handed it over and counts it delivered: no other node will ever answer it."""
+    begun, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        go.wait(10)
+
+    desk.node.call_soon(hold)
+    assert begun.wait(10)
+    for number in range(5):
+        desk.send(json.dumps(request_data(id=f"s{number}")).encode())
+    until(lambda: len(desk.node._inbox) == 5)
+    desk.endpoint.stop()
+    go.set()
+    found = [desk.take()[0] for _ in range(5)]
+    assert [(data["id"], data["error"]["code"]) for data in found] == [
+        (f"s{number}", "shutting_down") for number in range(5)
+    ]
 
 
 def test_a_reply_that_cannot_be_encoded_is_still_one_answer(desk: Any, request_data: Make) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,53 @@ def test_a_life_is_told_from_birth_to_goodbye() -> None:
         each.close()
 
 
+def test_a_heartbeat_that_cannot_be_said_is_not_the_last() -> None:
+    broker = MemoryBroker()
+    watching, beats = _watch(broker, "ciuic/v1/home/node/+/hb")
+    link = MemoryTransport(broker, LinkOptions("n1", ()))
+    counts = itertools.count()
+
+    def beat() -> Heartbeat:
+        power_w = float("nan") if next(counts) == 1 else 1.0
+        return Heartbeat("n1", 7, 0, 0, 0, 0, power_w, "x", True)
+
+    birth = Birth("n1", 7, "simulated", True, (), "2026-01-01T00:00:00+00:00")
+    presence = Presence(link, "home", birth, beat, period_s=0.05)
+    presence.start()
+    link.start()
+    for _ in range(3):
+        beats.take()
+    presence.stop()
+    for each in (link, watching):
+        each.close()
+
+
+def test_disconnected_is_the_last_word() -> None:
+    """Even where a beat is being made up on the transport's thread while another stops the node."""
+    broker = MemoryBroker()
+    watching, words = _watch(broker, "ciuic/v1/home/node/+/+")
+    link = MemoryTransport(broker, LinkOptions("n1", ()))
+    begun, go = threading.Event(), threading.Event()
+
+    def beat() -> Heartbeat:
+        begun.set()
+        go.wait(WAIT_S)
+        return Heartbeat("n1", 7, 0, 0, 0, 0, None, "none", True)
+
+    birth = Birth("n1", 7, "simulated", True, (), "2026-01-01T00:00:00+00:00")
+    presence = Presence(link, "home", birth, beat, period_s=0.05)
+    presence.start()
+    link.start()
+    assert begun.wait(WAIT_S)
+    presence.stop()
+    go.set()
+    link.close()
+    while b"disconnected" not in words.take().payload:
+        pass
+    assert words.nothing_more()
+    watching.close()
+
+
 def test_a_death_says_lost_with_the_epoch_of_its_birth() -> None:
     broker = MemoryBroker()
     observer, states = _watch(broker, "ciuic/v1/home/node/+/state")
@@ -96,6 +146,22 @@ def test_the_epoch_grows_even_where_the_clock_starts_in_the_past(tmp_path: Path)
     third = next_epoch(early, tmp_path)
     assert first < second < third
     assert next_epoch(early, None) < first
+
+
+def test_the_epoch_is_on_the_disk_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut an empty file would let an old will outlive a new birth."""
+    flushed: list[str] = []
+    honest = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        honest(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    epoch = next_epoch(VirtualClock(), tmp_path / "n1")
+    assert (tmp_path / "n1" / "epoch").read_text() == f"{epoch}\n"
+    assert any("epoch" in name for name in flushed)
+    assert str(tmp_path / "n1") in flushed
 
 
 def test_a_state_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

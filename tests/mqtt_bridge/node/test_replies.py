@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from firmware_py.contracts.reply import Reply, Route
 from firmware_py.contracts.request import Qos, Request
 from mqtt_bridge.node.asker import Asker
-from mqtt_bridge.node.replies import ReplyBook, key_of
+from mqtt_bridge.node.replies import MOST_ASKERS, ReplyBook, key_of
 
 ASKER = Asker("dev", "re/1", None, None, 1, five=False)
 
@@ -39,6 +43,37 @@ def test_the_oldest_go_first_and_the_expired_all() -> None:
     assert book.enter(key_of(_request("2")), _request("2"), ASKER) == _reply("2")
     book.expire(10.0)
     assert book.enter(key_of(_request("2")), _request("2"), ASKER) == "new"
+
+
+@pytest.mark.parametrize("qos", [Qos(1.0, accuracy="careful"), Qos(1.0, energy_j=0.001)])
+def test_a_question_with_another_rule_or_budget_is_another_question(qos: Qos) -> None:
+    book, first = ReplyBook(), _request("a")
+    book.enter(key_of(first), first, ASKER)
+    book.answer(key_of(first), _reply("a"))
+    other = replace(first, qos=qos)
+    assert book.enter(key_of(other), other, ASKER) == "new"
+
+
+def test_each_return_address_of_a_question_is_answered_up_to_a_bound() -> None:
+    book, request = ReplyBook(), _request("a")
+    askers = [replace(ASKER, correlation=bytes([number])) for number in range(100)]
+    for asker in (askers[0], *askers):
+        book.enter(key_of(request), request, asker)
+    assert book.answer(key_of(request), _reply("a")) == askers[:MOST_ASKERS]
+    assert book.enter(key_of(request), request, askers[-1]) == _reply("a")
+
+
+def test_a_reply_that_is_kept_long_does_not_keep_the_others() -> None:
+    """Replies hold users' words, which are to be gone when their time is over."""
+    book = ReplyBook()
+    requests = [_request(str(number)) for number in range(4)]
+    requests[0] = replace(requests[0], qos=Qos(3600.0))
+    for request in requests:
+        book.enter(key_of(request), request, ASKER)
+        book.answer(key_of(request), _reply(request.id))
+    book.expire(10.0)
+    assert list(book._entries) == [key_of(requests[0])]
+    assert len(book) == 0
 
 
 def test_a_request_that_was_never_answered_is_not_joined_for_ever() -> None:

@@ -115,6 +115,41 @@ def test_lost_is_no_reply_by_deadline_and_a_second(bench: Bench) -> None:
     assert bench.client.counts.lost == 1
 
 
+def test_an_id_that_is_asked_again_ends_the_first_question_and_not_the_second(bench: Bench) -> None:
+    bench.oracle.behave = lambda message: int(b"two" in message.payload)
+    bench.start()
+    first = bench.client.submit(Request("same", "home", {"text": "one"}, Qos(30.0)))
+    second = bench.client.submit(Request("same", "home", {"text": "two"}, Qos(30.0)))
+    with pytest.raises(NoReplyError):
+        first.result(WAIT_S)
+    assert second.result(WAIT_S).result == {"label": "two"}
+    counts = bench.client.counts
+    assert (counts.asked, counts.answered, counts.lost) == (2, 1, 1)
+
+
+def test_who_gives_up_on_a_question_does_not_give_up_the_next_of_its_id(bench: Bench) -> None:
+    answers = queue.Queue[Reply | None]()
+    bench.oracle.behave = lambda message: int(b"two" in message.payload and len(bench.oracle.seen) > 2)
+    bench.start()
+    first = bench.client.send(Request("same", "home", {"text": "one"}, Qos(30.0)), lambda _reply: None)
+    bench.client.send(Request("same", "home", {"text": "two"}, Qos(2.0)), answers.put)
+    bench.client.forget(first)
+    found = answers.get(timeout=WAIT_S)
+    assert found is not None
+    assert found.result == {"label": "two"}
+
+
+def test_a_future_that_was_cancelled_takes_no_reply_amiss(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    future = bench.client.submit(_request())
+    assert future.cancel()
+    bench.start()
+    until(lambda: bench.client.counts.answered == 1)
+    assert bench.client.ask(_request()).status == "ok"
+    assert "a handler raised" not in caplog.text
+
+
 def test_a_question_survives_an_outage_of_the_broker(bench: Bench) -> None:
     answers = queue.Queue[Reply | None]()
     bench.oracle.behave = lambda _message: int(len(bench.oracle.seen) > 1)

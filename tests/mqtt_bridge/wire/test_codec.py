@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from firmware_py.contracts.errors import MalformedError, RequestError, TooLargeError
 from firmware_py.contracts.reply import Energy, ErrorInfo, ModelRef, Reply, Route, Timing
-from firmware_py.contracts.request import Qos, Request, Session
+from firmware_py.contracts.request import Qos, Request, Session, parse_request
 from mqtt_bridge.wire import codec
 
 CONTENT_TYPES = [None, "application/json", "application/msgpack", "text/plain; charset=utf-8"]
@@ -28,7 +28,7 @@ PLAIN = st.recursive(
 @given(st.binary(max_size=300), st.sampled_from([*CONTENT_TYPES, "application/cbor"]))
 def test_any_bytes_are_read_or_refused_with_our_error(payload: bytes, content_type: str | None) -> None:
     with contextlib.suppress(RequestError):
-        codec.decode_request(payload, content_type)
+        parse_request(codec.decode_payload(payload, content_type))
 
 
 @given(PLAIN, st.sampled_from(CONTENT_TYPES))
@@ -51,7 +51,8 @@ def test_a_request_comes_back(text: str, task: str, content_type: str | None) ->
         arrived_s=5.0,
     )
     payload = codec.encode_request(request, content_type)
-    assert codec.decode_request(payload, content_type, client="dev", arrived_s=5.0) == request
+    data = codec.decode_payload(payload, content_type)
+    assert parse_request(data, client="dev", arrived_s=5.0) == request
 
 
 @pytest.mark.parametrize("content_type", CONTENT_TYPES)
@@ -66,6 +67,18 @@ def test_a_reply_comes_back(content_type: str | None) -> None:
         Energy(0.001, 0.0001, method="predicted", source="ina219", simulated=True, rate_hz=500.0, samples=9),
     )
     assert codec.decode_reply(codec.encode_reply(reply, content_type), content_type) == reply
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_a_reply_may_be_longer_than_its_request(content_type: str | None) -> None:
+    """The longest text may come back as a slot's value and text; a client must not take that for garbage."""
+    words = "x" * 60_000
+    slot = {"name": "name", "value": words, "text": words, "start": 0, "end": 60_000}
+    reply = Reply("r", "ok", Route("n"), {"label": "HassTurnOn", "confidence": 0.9, "slots": [slot]})
+    assert codec.decode_reply(codec.encode_reply(reply, content_type), content_type) == reply
+    endless = Reply("r", "ok", Route("n"), {"label": "x" * codec.MAX_REPLY_BYTES})
+    with pytest.raises(TooLargeError):
+        codec.decode_reply(codec.encode_reply(endless, content_type), content_type)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
@@ -99,7 +112,7 @@ def test_msgpack_depth_and_size_are_bounded() -> None:
 def test_errors_do_not_quote_the_payload() -> None:
     for payload in (b"secret words", b'{"v":"secret"}', b'{"v":1,"id":"secret","task":5}'):
         with pytest.raises(RequestError) as caught:
-            codec.decode_request(payload)
+            parse_request(codec.decode_payload(payload))
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +39,19 @@ def test_a_name_that_is_no_level_is_refused(name: str) -> None:
     with pytest.raises(ConfigError):
         topics.build("state", "home", node=name)
     assert topics.parse(f"ciuic/v1/home/svc/home/infer/{name}") is None
+
+
+@given(st.text(max_size=80))
+def test_a_reply_topic_is_plain_or_refused(rest: str) -> None:
+    """Whatever an asker names, a node publishes only what no broker takes amiss."""
+    topic = f"ciuic/v1/home/reply/dev/{rest}"
+    taken = topics.reply_topic_fault("home", "dev", topic) is None
+    assert taken == (re.fullmatch(r"[A-Za-z0-9_.:/-]+", rest) is not None and rest.count("/") < 16)
+
+
+@pytest.mark.parametrize("rest", ["1", "a.b:c_d-e/0", "/".join("abcdefghijklmnop")])
+def test_a_plain_reply_topic_is_taken(rest: str) -> None:
+    assert topics.reply_topic_fault("home", "dev", f"ciuic/v1/home/reply/dev/{rest}") is None
 
 
 @pytest.mark.parametrize(

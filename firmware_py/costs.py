@@ -333,13 +333,14 @@ class CostModel:
         elif abs(far) > _OUTLIER_SD and self._windows >= _ENOUGH_WINDOWS:
             noise2 *= (far / _OUTLIER_SD) ** 2  # one outlier is believed less
         total2 = known2 + noise2
-        gain = [value / total2 for value in px]
         for at in range(size):
-            self._watts[at] += gain[at] * residual
-            row, weight = self._p[at], gain[at]
+            row, weight = self._p[at], px[at]
             if weight:
+                self._watts[at] += weight / total2 * residual
                 for other in range(size):
-                    row[other] -= weight * px[other]
+                    # This product, not a gain's: both halves of the covariance must round alike, since
+                    # forgetting doubles whatever they differ by every 350 windows.
+                    row[other] -= weight * px[other] / total2
         self._learn_spread(equation, residual, known2, noise2)
         shared_w = equation.shared_sd_j / x[0]
         self._shared_w += (shared_w - self._shared_w) * (_SHARED_RATE if self._windows else 1.0)

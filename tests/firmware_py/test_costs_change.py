@@ -123,3 +123,17 @@ def test_nothing_given_out_is_negative_where_the_state_is(board: Board) -> None:
     assert charge is not None
     assert charge.energy_j == 0.0
     assert not charge.reconciled
+
+
+def test_many_hours_without_a_change_leave_the_covariance_one() -> None:
+    """Forgetting multiplies what the covariance's halves differ by: after some hours it was negative."""
+    costs, rng = CostModel(WATTS), random.Random(4)
+    for _ in range(15_000):
+        seconds = {STAGES[0]: 0.2, STAGES[1]: rng.uniform(0.05, 0.11), HOST: 0.1}
+        net_j = WATTS * sum(seconds.values()) + rng.gauss(0.0, METER_SD_J)
+        costs.learn_window(Equation(seconds, 5e-3, net_j, METER_SD_J))
+    size = len(costs._p)
+    assert all(costs._p[at][other] == costs._p[other][at] for at in range(size) for other in range(at))
+    charge = costs.charge(run_of(2))
+    assert charge is not None
+    assert charge.energy_j == pytest.approx(WATTS * run_of(2).run_s, rel=0.05)

@@ -46,6 +46,9 @@ _OUTLIER_SD = 3.0
 # less the slack; past the alarm that is a change. One outlier is a quarter of it, five in a row are it, and
 # white noise gets there once in some 1e7 windows (CUSUM; Siegmund's approximation).
 _CHANGE_SLACK_SD, _CHANGE_ALARM_SD = 0.75, 10.0
+_CUT_SQUARE = (
+    0.973  # mean square of normal deviates within _OUTLIER_SD: outliers teach no spread, nor less of it
+)
 _ENOUGH_WINDOWS = 5
 _ENOUGH_SD = 0.15  # relative; a charge whose parameters are known no better stays an estimate
 
@@ -327,12 +330,13 @@ class CostModel:
         noise2 = equation.sd_j**2 + self._run_spread2 * equation.run_squares_j2 + 1e-18
         residual = equation.net_j - sum(self._watts[at] * x[at] for at in used)
         far = residual / math.sqrt(known2 + noise2)
+        damping = 1.0
         if self._changed(far):
             self._doubt_all()
             px, known2 = self._doubt(x, used)
-        elif abs(far) > _OUTLIER_SD and self._windows >= _ENOUGH_WINDOWS:
-            noise2 *= (far / _OUTLIER_SD) ** 2  # one outlier is believed less
-        total2 = known2 + noise2
+        elif self._windows >= _ENOUGH_WINDOWS:
+            damping = max(1.0, (far / _OUTLIER_SD) ** 2)  # one outlier is believed less
+        total2 = known2 + damping * noise2
         for at in range(size):
             row, weight = self._p[at], px[at]
             if weight:
@@ -385,11 +389,11 @@ class CostModel:
         noise or the parameters dominate, it says nothing about single runs and the prior stays.
         """
         squares_j2 = equation.run_squares_j2
-        if squares_j2 <= 0.0 or self._windows < _ENOUGH_WINDOWS:
+        total2 = known2 + noise2
+        if squares_j2 <= 0.0 or self._windows < _ENOUGH_WINDOWS or residual**2 > _OUTLIER_SD**2 * total2:
             return
         low, high = _RUN_SPREAD_RANGE
-        share = self._run_spread2 * squares_j2 / (known2 + noise2)
-        seen = (residual**2 - known2 - equation.sd_j**2) / squares_j2
-        seen = max(-(high**2), min(high**2, seen))
+        share = self._run_spread2 * squares_j2 / total2
+        seen = (residual**2 / _CUT_SQUARE - known2 - equation.sd_j**2) / squares_j2
         spread2 = self._run_spread2 + _RUN_SPREAD_RATE * min(1.0, share) ** 2 * (seen - self._run_spread2)
         self._run_spread2 = max(low**2, min(high**2, spread2))

@@ -137,3 +137,11 @@ def test_many_hours_without_a_change_leave_the_covariance_one() -> None:
     charge = costs.charge(run_of(2))
     assert charge is not None
     assert charge.energy_j == pytest.approx(WATTS * run_of(2).run_s, rel=0.05)
+
+
+def test_hours_of_metering_teach_no_smaller_scatter_than_runs_have() -> None:
+    """What a window says of single runs drowns in the meter's noise; in the mean it must still be right."""
+    board = Board(random.Random(6))
+    board.play(2000)
+    board.play(6000)
+    assert share(board.covered) >= 0.88

@@ -106,12 +106,11 @@ class Walk:
     def expected_j(self) -> float:
         """Joules that the work so far is expected to have cost; unknown ones count nothing.
 
-        Of stages; at exit 0 of the host's work, which is then all there was.
+        Of the stages and of the host's work around them, as it will be charged.
         """
         expected = self._engine.expected
-        if not self.runs:
-            return expected(*HOST)[1] or 0.0
-        return sum(expected(run.graph, run.delegate)[1] or 0.0 for run in self.runs)
+        stages_j = sum(expected(run.graph, run.delegate)[1] or 0.0 for run in self.runs)
+        return stages_j + (expected(*HOST)[1] or 0.0)
 
     def _allowed(self, done: int, depth: int) -> bool:
         limits, rung = self._limits, self._path.rungs[self._at]
@@ -127,9 +126,10 @@ class Walk:
         if end_s > limits.due_s:
             self.fallback = self.fallback or f"exit {done}: no time for the next stage"
             return False
-        if limits.energy_j is None or next_j is None:
+        if limits.energy_j is None or next_j is None or self.expected_j() + next_j <= limits.energy_j:
             return True
-        return (self.expected_j() if done else 0.0) + next_j <= limits.energy_j
+        self.fallback = self.fallback or f"exit {done}: no joules for the next stage"
+        return False
 
     def _hear(self, head: ExitHead, h: Any, temperature: float) -> Verdict:
         """What an exit says of its rows."""

@@ -19,6 +19,7 @@ from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.run import GraphKey
 from firmware_py.contracts.seams import Tensors
+from firmware_py.costs import HOST
 from firmware_py.inference.engine import Engine, Outcome, Weights
 from firmware_py.inference.graph import DynamicComputingGraph
 from firmware_py.tasks.intent import IntentTask
@@ -28,16 +29,18 @@ SURE, UNSURE, STRANGE = "turn on the kitchen light", "on", "sing a song"
 
 
 class Costs:
-    """A cost model that knows these figures for every stage."""
+    """A cost model that knows these figures for every stage, and the joules of the host's work."""
 
-    def __init__(self, run_s: float | None = None, energy_j: float | None = None) -> None:
-        self.run_s, self.energy_j = run_s, energy_j
+    def __init__(
+        self, run_s: float | None = None, energy_j: float | None = None, host_j: float = 0.0
+    ) -> None:
+        self.run_s, self.energy_j, self.host_j = run_s, energy_j, host_j
 
     def stage_s(self, graph: GraphKey, delegate: str) -> float | None:
         return self.run_s
 
     def stage_j(self, graph: GraphKey, delegate: str) -> float | None:
-        return self.energy_j
+        return self.host_j if (graph, delegate) == HOST else self.energy_j
 
 
 class Rig:
@@ -157,8 +160,19 @@ def test_the_energy_budget_bounds_the_depth(tiny: Unpacked) -> None:
     assert (full.record.exit, full.over_budget) == (2, False)
     short = Rig(tiny, costs=costs).run(UNSURE, energy_j=0.0015)
     assert (short.record.exit, short.over_budget, short.accepted) == (1, False, False)
+    assert short.record.fallback == "exit 1: no joules for the next stage"
+    assert full.record.fallback is None
     none = Rig(tiny, costs=costs).run(SURE, energy_j=0.0005)
     assert (none.record.exit, none.over_budget) == (1, True)
+
+
+def test_the_hosts_work_counts_against_the_energy_budget(tiny: Unpacked) -> None:
+    """What is charged contains it."""
+    costs = Costs(energy_j=0.001, host_j=0.0003)
+    assert Rig(tiny, costs=costs).run(UNSURE, energy_j=0.0024).record.exit == 2
+    short = Rig(tiny, costs=costs).run(UNSURE, energy_j=0.0022)
+    assert (short.record.exit, short.over_budget) == (1, False)
+    assert Rig(tiny, costs=costs).run(SURE, energy_j=0.0012).over_budget
 
 
 def test_unknown_joules_bound_nothing(tiny: Unpacked) -> None:

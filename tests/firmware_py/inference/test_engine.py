@@ -131,6 +131,13 @@ def test_every_exit_is_asked_whatever_it_says(tiny: Unpacked) -> None:
     assert verdicts[0].confidence < verdicts[1].confidence
 
 
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_asking_every_exit_fails_where_a_stage_fails_on_every_rung(tiny: Unpacked, stage: int) -> None:
+    rig = Rig(tiny, {"tpu": from_stage(stage, absent), "cpu": from_stage(stage, broken)})
+    with pytest.raises(GraphError, match=f"stage {stage} failed on every rung"):
+        rig.engine.every_exit(rig.task.encode({"text": SURE}))
+
+
 # --- limits ----------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from firmware_py.inference.engine import Engine
 
 
+_MOST_CHARS = 200  # of a reason in a reply: a library may write pages, and clients refuse over 1,024
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= _MOST_CHARS else f"{text[: _MOST_CHARS - 1]}…"
+
+
 class Walk:
     """The state of one run: what it cost, on which rung it stands.
 
@@ -99,7 +106,7 @@ class Walk:
         except GraphError as error:
             if not spoken:
                 raise
-            self.fallback = f"exit {done}: {error.message}"
+            self.fallback = _brief(f"exit {done}: {error.message}")
             return False
         return True
 
@@ -182,7 +189,7 @@ class Walk:
                 engine.health.failed(delegate, reason)
             else:
                 reason = "out"
-            self.fallback = f"{delegate}: {reason}"
+            self.fallback = _brief(f"{delegate}: {reason}")
             if self._at + 1 == len(rungs):
                 msg = f"stage {stage} failed on every rung, last on {self.fallback}"
                 raise GraphError(msg)

@@ -17,6 +17,7 @@ from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import DeadlinePassedError, DelegateError, GraphError, UnknownRuleError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
+from firmware_py.contracts.reply import Reply, Route, parse_reply
 from firmware_py.contracts.run import GraphKey
 from firmware_py.contracts.seams import Tensors
 from firmware_py.costs import HOST
@@ -220,6 +221,21 @@ def test_a_failed_rung_is_out_and_the_next_answers(tiny: Unpacked, script: Scrip
     second = rig.run(SURE)
     assert rig.ran == [("cpu", "8/s1w4")]
     assert second.record.fallback == "tpu: out"
+
+
+def test_a_librarys_pages_do_not_make_the_reply_unreadable(tiny: Unpacked) -> None:
+    def wordy(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+        msg = "driver trace " * 500
+        raise DelegateError(msg)
+
+    first = Rig(tiny, {"tpu": wordy, "cpu": pass_through}).run(SURE).record.fallback
+    ended = Rig(tiny, {"tpu": from_stage(2, wordy)}).run(UNSURE).record.fallback
+    for fallback, begin in ((first, "tpu: driver trace"), (ended, "exit 1: stage 2 failed on every rung")):
+        assert fallback is not None
+        assert fallback.startswith(begin)
+        assert len(fallback) == 200
+        reply = Reply("a1", "ok", Route("pi", fallback=fallback))
+        assert parse_reply(reply.to_dict()).route.fallback == fallback
 
 
 def test_a_run_changes_rungs_between_stages(tiny: Unpacked) -> None:

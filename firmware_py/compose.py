@@ -209,7 +209,7 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
         state = unknown if ground.simulated else reader.state()
         power_w = ground.energy.power_w() if metered else None
         if power_w is not None:
-            state = BoardState(state.temperature_c, state.memory_available_bytes, power_w)
+            state = BoardState(state.temperature_c, power_w)
         return decide(state, ask, policy, stages)
 
     slots = tuple(_slot(models, ground, stack) for _ in range(config.slots))

@@ -37,7 +37,7 @@ _SHARE_RATE = 0.02  # weight of the newest answer in exit shares
 # about this much between loads (the measured range of `estimated` is in docs/explanation-energy-accounting.md).
 _COMMON_SD, _SLOT_SD, _HOST_SD = 0.40, 0.20, 0.40
 _UNKNOWN_WATT, _UNKNOWN_SD = 1.0, 3.0  # no figure at all: nothing is reported until windows said enough
-_FORGET = 0.998  # per window
+_FORGET = 5e-5  # share of the prior covariance that comes back per window
 _RUN_SPREAD, _RUN_SPREAD_RANGE = 0.15, (0.03, 0.5)  # of one run's joules around its mean, relative
 _RUN_SPREAD_RATE = 0.1
 _SHARED_RATE = 0.2
@@ -325,7 +325,7 @@ class CostModel:
     def _update(self, x: list[float], equation: Equation) -> None:
         size = len(x)
         used = [at for at in range(size) if x[at] != 0.0]
-        self._forget(used)
+        self._forget()
         px, known2 = self._doubt(x, used)
         noise2 = equation.sd_j**2 + self._run_spread2 * equation.run_squares_j2 + 1e-18
         residual = equation.net_j - sum(self._watts[at] * x[at] for at in used)
@@ -342,8 +342,7 @@ class CostModel:
             if weight:
                 self._watts[at] += weight / total2 * residual
                 for other in range(size):
-                    # This product, not a gain's: both halves of the covariance must round alike, since
-                    # forgetting doubles whatever they differ by every 350 windows.
+                    # This product, not a gain's: so both halves of the covariance round alike.
                     row[other] -= weight * px[other] / total2
         self._learn_spread(equation, residual, known2, noise2)
         shared_w = equation.shared_sd_j / x[0]
@@ -370,20 +369,22 @@ class CostModel:
         self._p = [[self._caps[at] if at == other else 0.0 for other in range(size)] for at in range(size)]
         self._above = self._below = 0.0
 
-    def _forget(self, used: list[int]) -> None:
-        """Widen what this window speaks of, never beyond the prior."""
-        widen = 1.0 / math.sqrt(_FORGET)
-        for at in used:
-            factor = (
-                min(widen, math.sqrt(self._caps[at] / self._p[at][at])) if self._p[at][at] > 0.0 else widen
-            )
-            if factor > 1.0:
-                for other in range(len(self._p)):
-                    self._p[at][other] *= factor
-                    self._p[other][at] *= factor
+    def _forget(self) -> None:
+        """Go a little way back to what was known at the start, in every direction alike.
+
+        So what windows never told apart stays as far apart as the prior says. Widening graph by graph up to the
+        prior turned that into something told, and let a slow change move the common watts without bound.
+        """
+        for at, row in enumerate(self._p):
+            for other in range(len(row)):
+                row[other] *= 1.0 - _FORGET
+            row[at] += _FORGET * self._caps[at]
 
     def _learn_spread(self, equation: Equation, residual: float, known2: float, noise2: float) -> None:
-        """What windows scatter beyond meter and parameters is owed to single runs.
+        """What windows scatter beyond the meter's noise is owed to single runs.
+
+        The doubt of the watts is not taken off: while nothing drifts they are better than forgetting allows
+        for, and the difference would teach that runs scatter less than they do.
 
         A window counts by the share that runs have in its expected variance: where the meter's own
         noise or the parameters dominate, it says nothing about single runs and the prior stays.
@@ -394,6 +395,6 @@ class CostModel:
             return
         low, high = _RUN_SPREAD_RANGE
         share = self._run_spread2 * squares_j2 / total2
-        seen = (residual**2 / _CUT_SQUARE - known2 - equation.sd_j**2) / squares_j2
+        seen = (residual**2 / _CUT_SQUARE - equation.sd_j**2) / squares_j2
         spread2 = self._run_spread2 + _RUN_SPREAD_RATE * min(1.0, share) ** 2 * (seen - self._run_spread2)
         self._run_spread2 = max(low**2, min(high**2, spread2))

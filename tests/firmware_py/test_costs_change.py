@@ -80,7 +80,7 @@ def test_a_lasting_step_is_followed(board: Board, factor: float) -> None:
     ratios = board.play(900, lambda _: factor)
     assert ratios[0] == pytest.approx(1.0 / factor, rel=0.05)
     assert ratios[12:20] == pytest.approx([1.0] * 8, abs=0.1)
-    assert ratios[20:] == pytest.approx([1.0] * 880, abs=0.06)
+    assert ratios[20:] == pytest.approx([1.0] * 880, abs=0.1)
     assert share(board.covered[40:]) >= 0.9
     assert board.charge(1).reconciled
 
@@ -91,6 +91,15 @@ def test_a_slow_drift_is_followed(board: Board, end: float) -> None:
     assert ratios == pytest.approx([1.0] * 1800, abs=0.1)
     assert ratios[950:] == pytest.approx([1.0] * 850, abs=0.06)
     assert share(board.covered) >= 0.9
+
+
+@pytest.mark.parametrize("end", [0.8, 1.25])
+def test_after_a_drift_a_new_graph_is_charged_as_the_others(board: Board, end: float) -> None:
+    """What windows cannot tell apart, the common watts and each graph's own, must not move against each other."""
+    board.play(1800, lambda at: 1.0 + (end - 1.0) * min(1.0, at / 900))
+    assert board.costs.watt((GraphKey(32, 1, 4), "xnnpack")) == pytest.approx(end * WATTS, rel=0.15)
+    for slot in (*STAGES, HOST):
+        assert board.costs.watt(slot) == pytest.approx(end * WATTS, rel=0.15)
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.3])
@@ -126,7 +135,7 @@ def test_nothing_given_out_is_negative_where_the_state_is(board: Board) -> None:
 
 
 def test_many_hours_without_a_change_leave_the_covariance_one() -> None:
-    """Forgetting multiplies what the covariance's halves differ by: after some hours it was negative."""
+    """What rounding does to the covariance must not add up: after some hours a variance was negative."""
     costs, rng = CostModel(WATTS), random.Random(4)
     for _ in range(15_000):
         seconds = {STAGES[0]: 0.2, STAGES[1]: rng.uniform(0.05, 0.11), HOST: 0.1}
@@ -144,4 +153,4 @@ def test_hours_of_metering_teach_no_smaller_scatter_than_runs_have() -> None:
     board = Board(random.Random(6))
     board.play(2000)
     board.play(6000)
-    assert share(board.covered) >= 0.88
+    assert 0.92 <= share(board.covered) <= 0.99

@@ -46,9 +46,8 @@ _OUTLIER_SD = 3.0
 # less the slack; past the alarm that is a change. One outlier is a quarter of it, five in a row are it, and
 # white noise gets there once in some 1e7 windows (CUSUM; Siegmund's approximation).
 _CHANGE_SLACK_SD, _CHANGE_ALARM_SD = 0.75, 10.0
-_CUT_SQUARE = (
-    0.973  # mean square of normal deviates within _OUTLIER_SD: outliers teach no spread, nor less of it
-)
+# Mean square of normal deviates within _OUTLIER_SD: leaving outliers out must not teach a smaller spread.
+_CUT_SQUARE = 0.973
 _ENOUGH_WINDOWS = 5
 _ENOUGH_SD = 0.15  # relative; a charge whose parameters are known no better stays an estimate
 

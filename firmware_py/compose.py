@@ -28,7 +28,7 @@ from firmware_py.caches.models import ModelCache
 from firmware_py.caches.results import ResultCache
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import Clock, SystemClock
-from firmware_py.contracts.errors import CiuicError, ConfigError, GoldenTestError, SensorAbsentError
+from firmware_py.contracts.errors import CiuicError, ConfigError, GoldenTestError, HardwareError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.reply import ModelRef
 from firmware_py.contracts.request import Qos
@@ -209,7 +209,7 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
         state = unknown if ground.simulated else reader.state()
         power_w = ground.energy.power_w() if metered else None
         if power_w is not None:
-            state = BoardState(state.temperature_c, state.memory_available_bytes, power_w)
+            state = BoardState(state.temperature_c, power_w)
         return decide(state, ask, policy, stages)
 
     slots = tuple(_slot(models, ground, stack) for _ in range(config.slots))
@@ -259,7 +259,7 @@ def _metered(
         board = SimulatedBoard(plant, seed)
     try:
         meter = open_meter(rail, clock, board)
-    except SensorAbsentError as error:
+    except HardwareError as error:  # absent, or on a bus that is busy or hangs: the node answers all the same
         return _unmetered(error.message)
     if meter is None:
         return _unmetered(f"no sensor of rail {rail.name} that this version reads ({rail.sensor})")

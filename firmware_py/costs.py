@@ -4,7 +4,11 @@ Seconds: a robust running mean and variance of what ran. Joules: power above idl
 each delegate, learned from metered windows by recursive least squares with forgetting (a Kalman filter
 with a random-walk state): the net energy of a window is the sum of watt x seconds of what ran in it. A
 term common to all graphs carries what one graph's windows say to the next; the profile's `busy_w` is the
-prior; watts are never negative. What lies outside the stages (tokenizer, heads) is the `HOST` graph.
+prior. What lies outside the stages (tokenizer, heads) is the `HOST` graph.
+
+One graph's watts may pass below zero where windows cannot tell it from what always ran beside it: only
+sums that windows saw mean something, so only what is given out is cut at zero. Cutting the state itself, and
+not its covariance, would leave the next window less to correct with each time, and the sum would run away.
 
 Thread-safe. Predicting and charging allocate little and take constant time.
 """
@@ -14,7 +18,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from firmware_py.contracts.node_state import CostLine
 from firmware_py.contracts.records import record
@@ -33,11 +37,17 @@ _SHARE_RATE = 0.02  # weight of the newest answer in exit shares
 # about this much between loads (the measured range of `estimated` is in docs/explanation-energy-accounting.md).
 _COMMON_SD, _SLOT_SD, _HOST_SD = 0.40, 0.20, 0.40
 _UNKNOWN_WATT, _UNKNOWN_SD = 1.0, 3.0  # no figure at all: nothing is reported until windows said enough
-_FORGET = 0.998  # per window
+_FORGET = 5e-5  # share of the prior covariance that comes back per window
 _RUN_SPREAD, _RUN_SPREAD_RANGE = 0.15, (0.03, 0.5)  # of one run's joules around its mean, relative
 _RUN_SPREAD_RATE = 0.1
 _SHARED_RATE = 0.2
 _OUTLIER_SD = 3.0
+# Windows that miss on the same side add up what they miss by (in standard deviations, an outlier's at most)
+# less the slack; past the alarm that is a change. One outlier is a quarter of it, five in a row are it, and
+# white noise gets there once in some 1e7 windows (CUSUM; Siegmund's approximation).
+_CHANGE_SLACK_SD, _CHANGE_ALARM_SD = 0.75, 10.0
+# Mean square of normal deviates within _OUTLIER_SD: leaving outliers out must not teach a smaller spread.
+_CUT_SQUARE = 0.973
 _ENOUGH_WINDOWS = 5
 _ENOUGH_SD = 0.15  # relative; a charge whose parameters are known no better stays an estimate
 
@@ -136,6 +146,7 @@ class CostModel:
         self._p = [[self._caps[0]]]
         self._run_spread2 = _RUN_SPREAD**2
         self._shared_w = 0.0
+        self._above = self._below = 0.0  # how far windows in a row were above and below what was expected
         self._windows = 0
 
     # --- seconds ---------------------------------------------------------------------------------
@@ -166,7 +177,8 @@ class CostModel:
     def stage(self, graph: GraphKey, delegate: str) -> Cost:
         """Expected cost of one stage."""
         with self._lock:
-            return self._cost((graph, delegate))
+            cost = self._cost((graph, delegate))
+        return replace(cost, energy_j=0.0) if cost.energy_j is not None and cost.energy_j < 0.0 else cost
 
     def stage_s(self, graph: GraphKey, delegate: str) -> float | None:
         """Mean seconds of one stage, None before it first ran."""
@@ -185,6 +197,7 @@ class CostModel:
             )
 
     def _cost(self, slot: Slot) -> Cost:
+        """Of one slot as the filter has it: only a path's sum is cut at zero."""
         seconds = self._seconds.get(slot)
         if seconds is None:
             return Cost(None, None, None, None)
@@ -209,7 +222,7 @@ class CostModel:
         for path, weight in paths.weights.items():
             costs = [self._cost(slot) for slot in path]
             path_s = sum(cost.run_s or 0.0 for cost in costs)
-            path_j = sum(cost.energy_j or 0.0 for cost in costs)
+            path_j = max(0.0, sum(cost.energy_j or 0.0 for cost in costs))
             known = known and all(cost.energy_j is not None for cost in costs)
             share = weight / total
             run_s += share * path_s
@@ -233,7 +246,7 @@ class CostModel:
     def watt(self, slot: Slot) -> float:
         """Watts above idle of one slot, as known now."""
         with self._lock:
-            return self._watt(self._index.get(slot, 0))
+            return max(0.0, self._watt(self._index.get(slot, 0)))
 
     def charge(self, run: RunRecord) -> Charge | None:
         """Joules of a finished run, from its own seconds; None while nothing is known of this board."""
@@ -267,6 +280,7 @@ class CostModel:
                     for other, other_s in parts:
                         if other:
                             variance += row[other] * run_s * other_s
+            energy = max(0.0, energy)  # no run gives energy back
             parameter_sd = math.sqrt(variance) if variance > 0.0 else 0.0
             run_sd = math.sqrt(self._run_spread2) * energy
             reconciled = self._windows >= _ENOUGH_WINDOWS and parameter_sd <= _ENOUGH_SD * energy
@@ -308,56 +322,78 @@ class CostModel:
         return at
 
     def _update(self, x: list[float], equation: Equation) -> None:
-        p, size = self._p, len(x)
+        size = len(x)
         used = [at for at in range(size) if x[at] != 0.0]
-        self._forget(used)
-        px = [sum(row[at] * x[at] for at in used) for row in p]
-        known2 = sum(px[at] * x[at] for at in used)
+        self._forget()
+        px, known2 = self._doubt(x, used)
         noise2 = equation.sd_j**2 + self._run_spread2 * equation.run_squares_j2 + 1e-18
         residual = equation.net_j - sum(self._watts[at] * x[at] for at in used)
-        far = abs(residual) / math.sqrt(known2 + noise2)
-        if far > _OUTLIER_SD and self._windows >= _ENOUGH_WINDOWS:
-            noise2 *= (far / _OUTLIER_SD) ** 2  # an outlier is believed less, a lasting change still wins
-        total2 = known2 + noise2
-        gain = [value / total2 for value in px]
+        far = residual / math.sqrt(known2 + noise2)
+        damping = 1.0
+        if self._changed(far):
+            self._doubt_all()
+            px, known2 = self._doubt(x, used)
+        elif self._windows >= _ENOUGH_WINDOWS:
+            damping = max(1.0, (far / _OUTLIER_SD) ** 2)  # one outlier is believed less
+        total2 = known2 + damping * noise2
         for at in range(size):
-            self._watts[at] += gain[at] * residual
-            row, weight = p[at], gain[at]
+            row, weight = self._p[at], px[at]
             if weight:
+                self._watts[at] += weight / total2 * residual
                 for other in range(size):
-                    row[other] -= weight * px[other]
-        self._watts[0] = max(0.0, self._watts[0])
-        for at in used[1:]:
-            self._watts[at] = max(-self._watts[0], self._watts[at])  # no graph gives energy back
+                    # This product, not a gain's: so both halves of the covariance round alike.
+                    row[other] -= weight * px[other] / total2
         self._learn_spread(equation, residual, known2, noise2)
         shared_w = equation.shared_sd_j / x[0]
         self._shared_w += (shared_w - self._shared_w) * (_SHARED_RATE if self._windows else 1.0)
         self._windows += 1
 
-    def _forget(self, used: list[int]) -> None:
-        """Widen what this window speaks of, never beyond the prior."""
-        widen = 1.0 / math.sqrt(_FORGET)
-        for at in used:
-            factor = (
-                min(widen, math.sqrt(self._caps[at] / self._p[at][at])) if self._p[at][at] > 0.0 else widen
-            )
-            if factor > 1.0:
-                for other in range(len(self._p)):
-                    self._p[at][other] *= factor
-                    self._p[other][at] *= factor
+    def _doubt(self, x: list[float], used: list[int]) -> tuple[list[float], float]:
+        """What the watts' covariance makes of a window: its product with the seconds, and the joules²."""
+        px = [sum(row[at] * x[at] for at in used) for row in self._p]
+        return px, sum(px[at] * x[at] for at in used)
+
+    def _changed(self, far: float) -> bool:
+        """Whether windows keep missing on one side: the board draws other power than it did."""
+        if self._windows < _ENOUGH_WINDOWS:
+            return False
+        step = max(-_OUTLIER_SD, min(_OUTLIER_SD, far))
+        self._above = max(0.0, self._above + step - _CHANGE_SLACK_SD)
+        self._below = max(0.0, self._below - step - _CHANGE_SLACK_SD)
+        return max(self._above, self._below) > _CHANGE_ALARM_SD
+
+    def _doubt_all(self) -> None:
+        """Know the watts no better than at the start, so that the coming windows are believed."""
+        size = len(self._p)
+        self._p = [[self._caps[at] if at == other else 0.0 for other in range(size)] for at in range(size)]
+        self._above = self._below = 0.0
+
+    def _forget(self) -> None:
+        """Go a little way back to what was known at the start, in every direction alike.
+
+        So what windows never told apart stays as far apart as the prior says. Widening graph by graph up to the
+        prior turned that into something told, and let a slow change move the common watts without bound.
+        """
+        for at, row in enumerate(self._p):
+            for other in range(len(row)):
+                row[other] *= 1.0 - _FORGET
+            row[at] += _FORGET * self._caps[at]
 
     def _learn_spread(self, equation: Equation, residual: float, known2: float, noise2: float) -> None:
-        """What windows scatter beyond meter and parameters is owed to single runs.
+        """What windows scatter beyond the meter's noise is owed to single runs.
+
+        The doubt of the watts is not taken off: while nothing drifts they are better than forgetting allows
+        for, and the difference would teach that runs scatter less than they do.
 
         A window counts by the share that runs have in its expected variance: where the meter's own
         noise or the parameters dominate, it says nothing about single runs and the prior stays.
         """
         squares_j2 = equation.run_squares_j2
-        if squares_j2 <= 0.0 or self._windows < _ENOUGH_WINDOWS:
+        total2 = known2 + noise2
+        if squares_j2 <= 0.0 or self._windows < _ENOUGH_WINDOWS or residual**2 > _OUTLIER_SD**2 * total2:
             return
         low, high = _RUN_SPREAD_RANGE
-        share = self._run_spread2 * squares_j2 / (known2 + noise2)
-        seen = (residual**2 - known2 - equation.sd_j**2) / squares_j2
-        seen = max(-(high**2), min(high**2, seen))
+        share = self._run_spread2 * squares_j2 / total2
+        seen = (residual**2 / _CUT_SQUARE - equation.sd_j**2) / squares_j2
         spread2 = self._run_spread2 + _RUN_SPREAD_RATE * min(1.0, share) ** 2 * (seen - self._run_spread2)
         self._run_spread2 = max(low**2, min(high**2, spread2))

@@ -24,6 +24,7 @@ RUNTIMES: Mapping[str, str] = {
 }
 CPU = "xnnpack"  # both runtimes apply it by themselves; conversion notes: 1.7 times fp32 with int8
 _SIGNATURE = "serving_default"
+_MOST_CHARS = 200  # of what a delegate's library says: it goes into logs and replies
 _FOREIGN = (RuntimeError, ValueError, TypeError, OSError, MemoryError)
 # Private dirty memory of a 358 KB stage was 1.0 MB: its packed weights, its arena, its tables.
 _FIXED_BYTES = 512 * 1024
@@ -95,10 +96,9 @@ class LiteRtDelegate:
             msg = f"{name}: {library} is not a TFLite delegate"
             raise DelegateError(msg) from error
         except (ValueError, RuntimeError) as error:
-            # The plug-in's own message comes as the ValueError's text: no user text is in it.
-            msg = (
-                f"{name}: the delegate refused to start: {' '.join(str(error).split()) or 'no reason given'}"
-            )
+            # The plug-in's own message comes as the ValueError's text: no user text is in it, but maybe pages.
+            said = " ".join(str(error).split())[:_MOST_CHARS] or "no reason given"
+            msg = f"{name}: the delegate refused to start: {said}"
             raise DelegateError(msg) from error
 
 

@@ -51,11 +51,6 @@ class Line:
     total_metered_j: float
     total_charged_j: float
 
-    @property
-    def discrepancy_j(self) -> float:
-        """Charged minus metered since the start."""
-        return self.total_charged_j - self.total_metered_j
-
 
 @record(frozen=True, slots=True)
 class _Run:

@@ -54,6 +54,7 @@ def open_meter(rail: PowerRail, clock: Clock, simulated: SimulatedBoard | None =
     Raises:
         ConfigError: the rail's shunt cannot carry the board's maximum current, or figures are missing.
         SensorAbsentError: the real bus is not there (smbus2 missing, no such device, no permission).
+        SensorBusError: it is there, and busy or stuck.
     """
     wiring = wiring_of(rail)
     if wiring is None:

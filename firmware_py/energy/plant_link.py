@@ -121,16 +121,6 @@ class PlantClient:
             )
         return cls(ours, process)
 
-    @property
-    def alive(self) -> bool:
-        """False once the plant was found gone."""
-        return self._alive
-
-    @property
-    def process_id(self) -> int | None:
-        """The plant's process, for whoever watches its cost."""
-        return None if self._process is None else self._process.pid
-
     def busy(self, at_s: float, key: object = "") -> None:
         """A stage began at a monotonic second; `key` names what runs (its graph)."""
         code = self._codes.get(key)

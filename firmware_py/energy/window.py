@@ -33,7 +33,7 @@ class Window:
 
 
 class WindowBuilder:
-    """One window at a time; the next begins where the last ended."""
+    """One window at a time; the next begins where the last ended, or after a stop where samples go on."""
 
     def __init__(self, capabilities: Capabilities) -> None:
         self._capabilities = capabilities
@@ -53,7 +53,7 @@ class WindowBuilder:
         return sample.at_s >= self._begin_s + WINDOW_S
 
     def close(self) -> Window:
-        """The finished window; the next one begins at its end.
+        """The finished window; the next one begins at its end, or at the newest sample if that is far past it.
 
         Raises:
             SensorRangeError: a sample was at full scale.
@@ -70,8 +70,11 @@ class WindowBuilder:
 
     def _close(self, end_s: float) -> Window:
         samples, span = self._samples, Span(self._begin_s, end_s)
-        self._begin_s = end_s
-        self._samples = samples[-_OVERLAP:]
+        newest_s = samples[-1].at_s
+        if newest_s > end_s + WINDOW_S:  # the process stood still: windows without a sample are not owed
+            self._begin_s, self._samples = newest_s, []
+        else:
+            self._begin_s, self._samples = end_s, samples[-_OVERLAP:]
         accuracy = self._capabilities.accuracy
         cycles = align(samples, self._cadence)
         return Window(integrate(cycles, [span], self._cadence, accuracy), cycles, self._cadence, accuracy)

@@ -21,6 +21,7 @@ from firmware_py.contracts.clock import Clock
 from firmware_py.contracts.errors import (
     BundleFormatError,
     DeadlinePassedError,
+    GraphError,
     UnknownRuleError,
 )
 from firmware_py.contracts.limits import Limits
@@ -265,6 +266,9 @@ class Engine:
         verdicts: list[Verdict] = []
         while len(verdicts) < self.graph.stages and walk.goes_on(self.graph.stages):
             verdicts.append(walk.verdict)
+        if len(verdicts) < self.graph.stages:  # without limits only a failure ends the walk
+            msg = f"not every exit could be asked: {walk.fallback}"
+            raise GraphError(msg)
         return tuple(verdicts)
 
     def close(self) -> None:

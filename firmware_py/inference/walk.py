@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from firmware_py.inference.engine import Engine
 
 
+_MOST_CHARS = 200  # of a reason in a reply: a library may write pages, and clients refuse over 1,024
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= _MOST_CHARS else f"{text[: _MOST_CHARS - 1]}…"
+
+
 class Walk:
     """The state of one run: what it cost, on which rung it stands.
 
@@ -99,19 +106,18 @@ class Walk:
         except GraphError as error:
             if not spoken:
                 raise
-            self.fallback = f"exit {done}: {error.message}"
+            self.fallback = _brief(f"exit {done}: {error.message}")
             return False
         return True
 
     def expected_j(self) -> float:
         """Joules that the work so far is expected to have cost; unknown ones count nothing.
 
-        Of stages; at exit 0 of the host's work, which is then all there was.
+        Of the stages and of the host's work around them, as it will be charged.
         """
         expected = self._engine.expected
-        if not self.runs:
-            return expected(*HOST)[1] or 0.0
-        return sum(expected(run.graph, run.delegate)[1] or 0.0 for run in self.runs)
+        stages_j = sum(expected(run.graph, run.delegate)[1] or 0.0 for run in self.runs)
+        return stages_j + (expected(*HOST)[1] or 0.0)
 
     def _allowed(self, done: int, depth: int) -> bool:
         limits, rung = self._limits, self._path.rungs[self._at]
@@ -127,9 +133,10 @@ class Walk:
         if end_s > limits.due_s:
             self.fallback = self.fallback or f"exit {done}: no time for the next stage"
             return False
-        if limits.energy_j is None or next_j is None:
+        if limits.energy_j is None or next_j is None or self.expected_j() + next_j <= limits.energy_j:
             return True
-        return (self.expected_j() if done else 0.0) + next_j <= limits.energy_j
+        self.fallback = self.fallback or f"exit {done}: no joules for the next stage"
+        return False
 
     def _hear(self, head: ExitHead, h: Any, temperature: float) -> Verdict:
         """What an exit says of its rows."""
@@ -182,7 +189,7 @@ class Walk:
                 engine.health.failed(delegate, reason)
             else:
                 reason = "out"
-            self.fallback = f"{delegate}: {reason}"
+            self.fallback = _brief(f"{delegate}: {reason}")
             if self._at + 1 == len(rungs):
                 msg = f"stage {stage} failed on every rung, last on {self.fallback}"
                 raise GraphError(msg)

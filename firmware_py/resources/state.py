@@ -1,4 +1,4 @@
-"""The board's state as Linux tells it: temperature and available memory. The root path is an argument."""
+"""The board's state as Linux tells it: its temperature. The root path is an argument."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ REFRESH_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class BoardState:
-    """What is known now; None is unknown. Celsius, bytes, watts."""
+    """What is known now; None is unknown. Celsius, watts."""
 
     temperature_c: float | None = None
-    memory_available_bytes: int | None = None
     power_w: float | None = None
 
 
 def read_state(root: Path, zones: Sequence[str] = ()) -> BoardState:
-    """Read the hottest of the named thermal zones (all when none is named) and the free memory.
+    """Read the hottest of the named thermal zones (all when none is named).
 
-    Sources: Linux Documentation/ABI/testing/sysfs-class-thermal (`temp` in thousandths of a degree),
-    proc(5) (`MemAvailable` in KiB).
+    Source: Linux Documentation/ABI/testing/sysfs-class-thermal (`temp` in thousandths of a degree).
     """
     hottest: float | None = None
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
@@ -35,18 +33,7 @@ def read_state(root: Path, zones: Sequence[str] = ()) -> BoardState:
         except (OSError, ValueError):
             continue  # a zone may refuse to be read while its device sleeps
         hottest = celsius if hottest is None else max(hottest, celsius)
-    return BoardState(hottest, _memory_available_bytes(root / "proc/meminfo"))
-
-
-def _memory_available_bytes(path: Path) -> int | None:
-    try:
-        for line in path.read_text(encoding="ascii").splitlines():
-            name, _, value = line.partition(":")
-            if name == "MemAvailable":
-                return int(value.split()[0]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
+    return BoardState(hottest)
 
 
 class StateReader:

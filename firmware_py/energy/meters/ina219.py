@@ -1,8 +1,10 @@
 """The INA219, register by register, from its datasheet (TI SBOS448G; see `ina219_registers`).
 
-Power is computed on the host from registers 01 and 02. Calibration, current and power registers are
-never used as values (coarser, and they overflow); register 03 is only *read*, because that is what
-clears the conversion-ready flag (section 8.6.3.2).
+Power is computed on the host from registers 01 and 02. Current and power registers are never used as
+values (coarser, and they overflow); register 03 is only *read*, because that is what clears the
+conversion-ready flag (section 8.6.3.2). The calibration register is set to its power-on value, 0, with
+which current and power stay 0 (section 8.6.1, note 2): what another program left there would raise the math
+overflow flag, and with it void samples that are good.
 """
 
 from __future__ import annotations
@@ -134,7 +136,10 @@ class Ina219(Meter):
         return self._due_s
 
     def start(self, pace: Pace) -> None:
-        """See `Meter.start`; writing the mode also clears a stale conversion-ready flag."""
+        """See `Meter.start`; writing the mode also clears a stale conversion-ready flag.
+
+        The calibration goes first, so that no conversion after the mode is written still overflows.
+        """
         self._config = self._configs[pace]
         self._period_s = self._nominal_s = self._capabilities.cadence(pace).period_s
         self._write_config()
@@ -157,13 +162,14 @@ class Ina219(Meter):
         return self._sample(now_s, bus, reg.signed(shunt))
 
     def check(self) -> None:
-        """See `Meter.check`: compares register 00; a chip that restarted stands at 0x399F."""
-        (word,) = self._bus.read(self._address, (reg.CONFIG,))
-        if word == self._config.encode():
+        """See `Meter.check`: compares what was written; a chip that restarted stands at 0x399F."""
+        word, calibration = self._bus.read(self._address, (reg.CONFIG, reg.CALIBRATION))
+        if word == self._config.encode() and not calibration:
             return
         self._write_config()
         why = "it restarted by itself" if word == reg.POR_CONFIG else "somebody else configured it"
-        msg = f"INA219 at 0x{self._address:02x} had configuration 0x{word:04x}: {why}"
+        had = f"configuration 0x{word:04x}, calibration 0x{calibration:04x}"
+        msg = f"INA219 at 0x{self._address:02x} had {had}: {why}"
         raise SensorBusError(msg, hint="Check its supply; no other program may use this address.")
 
     def close(self) -> None:
@@ -178,6 +184,7 @@ class Ina219(Meter):
         self._bus.close()
 
     def _write_config(self) -> None:
+        self._bus.write(self._address, reg.CALIBRATION, 0)
         self._bus.write(self._address, reg.CONFIG, self._config.encode())
         now_s = self._clock.now_s()
         self._early = 0

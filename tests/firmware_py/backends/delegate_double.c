@@ -1,6 +1,7 @@
 /* A TFLite delegate that takes no nodes: it tests loading and falling back, not acceleration.
  * The layout is that of TfLiteDelegate in tensorflow/lite/core/c/common.h; no header is needed.
- * Option "act": ok, fail (the device is absent), fail_prepare (the graph is refused).
+ * Option "act": ok, fail (the device is absent), fail_at_length (and the library says pages about it),
+ * fail_prepare (the graph is refused).
  * Option "device": a path; while nothing is there, the device is absent. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -24,6 +25,11 @@ Delegate* tflite_plugin_create_delegate(char** keys, char** values, size_t n, vo
   for (size_t i = 0; i < n; i++) {
     int absent = !strcmp(keys[i], "device") && access(values[i], F_OK);
     if (absent || !strcmp(values[i], "fail")) { free(made); report("no device on the bus"); return NULL; }
+    if (!strcmp(values[i], "fail_at_length")) {
+      static char pages[4000];
+      memset(pages, '!', sizeof(pages) - 1);
+      free(made); report(pages); return NULL;
+    }
     if (!strcmp(values[i], "fail_prepare")) made->prepare = refuse;
   }
   return made;

@@ -172,6 +172,14 @@ def test_a_delegate_that_fails_is_a_delegate_error(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_librarys_pages_are_cut(shipped: Unpacked, double: Path) -> None:
+    graph = shipped.manifest.graphs[0]
+    with pytest.raises(DelegateError, match=r"refused to start: .*!!!!") as caught:
+        delegate_runner(shipped, double, "fail_at_length").run(graph.key, feeds(graph), PATIENT_S)
+    assert len(caught.value.message) < 250
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_absent_and_a_foreign_library_are_delegate_errors(shipped: Unpacked, tmp_path: Path) -> None:
     graph = shipped.manifest.graphs[0]
     foreign = next(Path("/").glob("lib*/*/libm.so.6"), None) or next(Path("/usr").glob("lib*/*/libm.so.6"))

@@ -192,7 +192,7 @@ def test_over_the_power_limit_only_the_first_exit_runs(config: AgentConfig) -> N
         assert assembly.limits(ask_, 3).max_stages is None
 
 
-@pytest.mark.parametrize("fault", ["absent at the start", "I2C error", "stuck bus"])
+@pytest.mark.parametrize("fault", ["absent at the start", "busy at the start", "I2C error", "stuck bus"])
 def test_answers_go_on_whatever_the_sensor_does(
     config: AgentConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
@@ -202,6 +202,8 @@ def test_answers_go_on_whatever_the_sensor_does(
     def opened(rail: PowerRail, clock: Clock, board: SimulatedBoard | None) -> Meter | None:
         if fault == "absent at the start":
             raise SensorAbsentError(fault)
+        if fault == "busy at the start":
+            raise SensorBusError(fault)
         meter = open_meter(rail, clock, board)
         assert meter is not None
 
@@ -217,7 +219,7 @@ def test_answers_go_on_whatever_the_sensor_does(
 
     monkeypatch.setattr("firmware_py.compose.open_meter", opened)
     with build_node(replace(config, meter="auto")) as node:
-        assert fault == "absent at the start" or said.wait(10.0)
+        assert fault.endswith("at the start") or said.wait(10.0)
         reply = node.answer(ask())
         assert (reply.status, reply.energy.method, reply.energy.source) == ("ok", "estimated", "none")
         assert node.board.power_w() is None

@@ -146,6 +146,22 @@ def test_math_overflow_is_flagged(rig: Rig) -> None:
     assert rig.collect(0.05)[-1].over_range
 
 
+@pytest.mark.parametrize("calibration", [0x1000, 0x5000, 0xFFFE])
+def test_what_another_program_left_in_the_chip_voids_nothing(rig: Rig, calibration: int) -> None:
+    """A service that read current and power before ours sets register 05 and leaves it."""
+    rig.bus.write(0x40, reg.CALIBRATION, calibration)
+    rig.supply.amperes = 3.0
+    for pace in Pace:
+        rig.meter.start(pace)
+        samples = rig.collect(0.5)
+        assert samples
+        assert not any(sample.over_range for sample in samples)
+    rig.bus.write(0x40, reg.CALIBRATION, calibration)  # now it does while ours runs
+    with pytest.raises(SensorBusError, match="somebody else"):
+        rig.meter.check()
+    assert not any(sample.over_range for sample in rig.collect(0.1))
+
+
 def test_a_chip_that_restarted_is_found_and_set_up_again(rig: Rig) -> None:
     rig.meter.start(Pace.BUSY)
     rig.collect(0.05)

@@ -101,7 +101,6 @@ def test_the_log_sets_charged_beside_metered(board: Any) -> None:
     last = lines[-1]
     assert last.total_metered_j == pytest.approx(sum(line.metered_j for line in lines))
     assert last.total_charged_j == pytest.approx(sum(line.charged_j for line in lines))
-    assert last.discrepancy_j == pytest.approx(last.total_charged_j - last.total_metered_j)
     inside = sum(abs(line.metered_j - line.charged_j) <= line.u95_j + 0.3 * line.charged_j for line in lines)
     assert inside >= 0.9 * len(lines)
 

@@ -115,7 +115,6 @@ def test_a_plant_in_its_own_process() -> None:
         ((gross_j, net_j),) = client.truth([(begin_s, begin_s + 0.05)])
         assert volts * amperes * 0.05 == pytest.approx(gross_j, rel=0.01)
         assert 0.0 < net_j < gross_j
-    assert not client.alive
 
 
 def test_a_plant_that_dies_is_an_absent_sensor_and_no_more() -> None:
@@ -123,15 +122,14 @@ def test_a_plant_that_dies_is_an_absent_sensor_and_no_more() -> None:
     with PlantClient.start(PlantSetup(3.0, 1.0, 5.0), clock) as client:
         now_s = clock.now_s()
         client.means([(now_s, now_s + 0.01)])
-        assert client.process_id is not None
-        os.kill(client.process_id, signal.SIGKILL)
+        assert client._process is not None
+        os.kill(client._process.pid, signal.SIGKILL)
         time.sleep(0.05)
         for _ in range(3):
             client.busy(clock.now_s(), "g")
             client.idle(clock.now_s())
         with pytest.raises(SensorAbsentError, match="gone"):
             client.means([(now_s, now_s + 0.01)])
-        assert not client.alive
 
 
 def test_the_plant_ends_with_its_node() -> None:
@@ -146,5 +144,5 @@ def test_the_plant_ends_with_its_node() -> None:
 def test_ctrl_c_at_a_terminal_reaches_the_node_only() -> None:
     """A terminal interrupts the whole process group; a plant that ended first would be a lost sensor."""
     with PlantClient.start(PlantSetup(3.0, 1.0, 5.0), SystemClock()) as client:
-        assert client.process_id is not None
-        assert os.getpgid(client.process_id) != os.getpgrp()
+        assert client._process is not None
+        assert os.getpgid(client._process.pid) != os.getpgrp()

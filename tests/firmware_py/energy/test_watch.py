@@ -123,6 +123,19 @@ def test_a_host_that_sleeps_loses_windows_and_says_so_only_when_it_lasts(
     assert board.watch.power_w() is not None
 
 
+@pytest.mark.parametrize("stop_s", [2.5, 60.0, 3600.0])
+def test_after_a_stop_metering_goes_on_at_once(board: Any, stop_s: float) -> None:
+    """A suspended process owes no windows for the time in which it read nothing."""
+    board.play(3.5)
+    board.clock.advance(stop_s)
+    board.play(board.clock.now_s() + 3.2)
+    assert board.watch.dropped <= 2
+    power_w = board.watch.power_w()
+    assert power_w == pytest.approx(
+        board.plant.energy_j(board.clock.now_s() - 2.0, board.clock.now_s()) / 2, rel=0.1
+    )
+
+
 def test_answers_go_on_without_a_sensor(new_board: Callable[..., Any]) -> None:
     board = new_board(3)
     board.bus.absent = True

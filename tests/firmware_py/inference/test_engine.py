@@ -17,8 +17,10 @@ from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import DeadlinePassedError, DelegateError, GraphError, UnknownRuleError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
+from firmware_py.contracts.reply import Reply, Route, parse_reply
 from firmware_py.contracts.run import GraphKey
 from firmware_py.contracts.seams import Tensors
+from firmware_py.costs import HOST
 from firmware_py.inference.engine import Engine, Outcome, Weights
 from firmware_py.inference.graph import DynamicComputingGraph
 from firmware_py.tasks.intent import IntentTask
@@ -28,16 +30,18 @@ SURE, UNSURE, STRANGE = "turn on the kitchen light", "on", "sing the song"
 
 
 class Costs:
-    """A cost model that knows these figures for every stage."""
+    """A cost model that knows these figures for every stage, and the joules of the host's work."""
 
-    def __init__(self, run_s: float | None = None, energy_j: float | None = None) -> None:
-        self.run_s, self.energy_j = run_s, energy_j
+    def __init__(
+        self, run_s: float | None = None, energy_j: float | None = None, host_j: float = 0.0
+    ) -> None:
+        self.run_s, self.energy_j, self.host_j = run_s, energy_j, host_j
 
     def stage_s(self, graph: GraphKey, delegate: str) -> float | None:
         return self.run_s
 
     def stage_j(self, graph: GraphKey, delegate: str) -> float | None:
-        return self.energy_j
+        return self.host_j if (graph, delegate) == HOST else self.energy_j
 
 
 class Rig:
@@ -136,6 +140,13 @@ def test_every_exit_is_asked_whatever_it_says(tiny: Unpacked) -> None:
     assert verdicts[0].confidence < verdicts[1].confidence
 
 
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_asking_every_exit_fails_where_a_stage_fails_on_every_rung(tiny: Unpacked, stage: int) -> None:
+    rig = Rig(tiny, {"tpu": from_stage(stage, absent), "cpu": from_stage(stage, broken)})
+    with pytest.raises(GraphError, match=f"stage {stage} failed on every rung"):
+        rig.engine.every_exit(rig.task.encode({"text": SURE}))
+
+
 # --- limits ----------------------------------------------------------------------------------------
 
 
@@ -165,8 +176,19 @@ def test_the_energy_budget_bounds_the_depth(tiny: Unpacked) -> None:
     assert (full.record.exit, full.over_budget) == (2, False)
     short = Rig(tiny, costs=costs).run(UNSURE, energy_j=0.0015)
     assert (short.record.exit, short.over_budget, short.accepted) == (1, False, False)
+    assert short.record.fallback == "exit 1: no joules for the next stage"
+    assert full.record.fallback is None
     none = Rig(tiny, costs=costs).run(SURE, energy_j=0.0005)
     assert (none.record.exit, none.over_budget) == (1, True)
+
+
+def test_the_hosts_work_counts_against_the_energy_budget(tiny: Unpacked) -> None:
+    """What is charged contains it."""
+    costs = Costs(energy_j=0.001, host_j=0.0003)
+    assert Rig(tiny, costs=costs).run(UNSURE, energy_j=0.0024).record.exit == 2
+    short = Rig(tiny, costs=costs).run(UNSURE, energy_j=0.0022)
+    assert (short.record.exit, short.over_budget) == (1, False)
+    assert Rig(tiny, costs=costs).run(SURE, energy_j=0.0012).over_budget
 
 
 def test_unknown_joules_bound_nothing(tiny: Unpacked) -> None:
@@ -207,6 +229,21 @@ def test_a_failed_rung_is_out_and_the_next_answers(tiny: Unpacked, script: Scrip
     second = rig.run(SURE)
     assert rig.ran == [("cpu", "8/s1w4")]
     assert second.record.fallback == "tpu: out"
+
+
+def test_a_librarys_pages_do_not_make_the_reply_unreadable(tiny: Unpacked) -> None:
+    def wordy(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+        msg = "driver trace " * 500
+        raise DelegateError(msg)
+
+    first = Rig(tiny, {"tpu": wordy, "cpu": pass_through}).run(SURE).record.fallback
+    ended = Rig(tiny, {"tpu": from_stage(2, wordy)}).run(UNSURE).record.fallback
+    for fallback, begin in ((first, "tpu: driver trace"), (ended, "exit 1: stage 2 failed on every rung")):
+        assert fallback is not None
+        assert fallback.startswith(begin)
+        assert len(fallback) == 200
+        reply = Reply("a1", "ok", Route("pi", fallback=fallback))
+        assert parse_reply(reply.to_dict()).route.fallback == fallback
 
 
 def test_a_run_changes_rungs_between_stages(tiny: Unpacked) -> None:

@@ -111,6 +111,7 @@ def test_where_limits_end_the_run_exit_0_answers_unaccepted(rich: Unpacked) -> N
     costs = Costs(energy_j=0.001, host_j=0.0002)
     cheap = Rig(rich, costs=costs).run(UNSURE, "thrifty", energy_j=0.0005)
     assert (cheap.record.exit, cheap.accepted, cheap.over_budget) == (0, False, False)
+    assert cheap.record.fallback == "exit 0: no joules for the next stage"
     nothing = Rig(rich, costs=costs).run(UNSURE, "thrifty", energy_j=0.0001)
     assert (nothing.record.exit, nothing.over_budget) == (0, True)
     with pytest.raises(GraphError):

@@ -15,25 +15,23 @@ ASK = Ask(Qos(energy_j=0.003), due_s=12.5, rule="balanced")
 
 
 def board(root: Path, zones: dict[str, str]) -> None:
-    """A /sys and /proc with these thermal zones."""
+    """A /sys with these thermal zones."""
     for number, (kind, temp) in enumerate(zones.items()):
         zone = root / f"sys/class/thermal/thermal_zone{number}"
         zone.mkdir(parents=True, exist_ok=True)
         (zone / "type").write_text(f"{kind}\n", encoding="ascii")
         (zone / "temp").write_text(temp, encoding="ascii")
-    (root / "proc").mkdir(exist_ok=True)
-    (root / "proc/meminfo").write_text("MemTotal: 500000 kB\nMemAvailable:  123456 kB\n", encoding="ascii")
 
 
 def test_the_hottest_named_zone_counts(tmp_path: Path) -> None:
     board(tmp_path, {"cpu-thermal": "71234\n", "gpu-thermal": "60000", "pmic": "99000"})
     state = read_state(tmp_path, ("cpu-thermal", "gpu-thermal"))
-    assert state == BoardState(71.234, 123456 * 1024)
+    assert state == BoardState(71.234)
     assert read_state(tmp_path).temperature_c == 99.0
 
 
 def test_what_cannot_be_read_is_unknown(tmp_path: Path) -> None:
-    assert read_state(tmp_path) == BoardState(None, None)
+    assert read_state(tmp_path) == BoardState()
     board(tmp_path, {"cpu-thermal": "not a number"})
     assert read_state(tmp_path).temperature_c is None
 

@@ -14,6 +14,8 @@ from ciuic import findings
 from ciuic.findings import Finding, guarded
 from ciuic.mesh_findings import brokers_reachable
 
+_MODELS = Path(__file__).resolve().parents[1] / "models"
+
 
 def configure_doctor(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
@@ -27,7 +29,7 @@ def configure_doctor(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         metavar="BUNDLE",
-        help="bundles to check (default: models/*.bundle)",
+        help="bundles to check (default: those that ship)",
     )
     parser.add_argument(
         "--root", type=Path, default=Path("/"), help="where proc/, sys/ and dev/ lie (default: /)"
@@ -41,7 +43,7 @@ def run_doctor(args: argparse.Namespace) -> int:
         ConfigError: `--mesh` or `--broker` has a form that is not allowed.
         ProfileError: a shipped profile is broken.
     """
-    models = args.model if args.model is not None else sorted(Path("models").glob("*.bundle"))
+    models = args.model if args.model is not None else sorted(_MODELS.glob("*.bundle"))
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("python", findings.python),
         ("runtime", findings.runtime),

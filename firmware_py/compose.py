@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ from firmware_py.tasks.names_file import NamesFile
 _log = logging.getLogger(__name__)
 
 ROOT = Path("/")
-SHIPPED_TRUST = Path(__file__).resolve().parent.parent / "models" / "trust"
+CHECKOUT = Path(__file__).resolve().parent.parent
+SHIPPED_TRUST = CHECKOUT / "models" / "trust"
 _SMALL_BOARD_BYTES = 768 * 2**20
 _COMMAND_TOKENS = 16
 _SMALL_BUDGET_BYTES = 24 * 2**20
@@ -83,6 +85,12 @@ def trust_of(config: AgentConfig) -> Trust:
         msg = f"the trust folder {folder} does not exist"
         raise ConfigError(msg)
     return Trust(folder, config.allow_unsigned, () if config.trust else (SHIPPED_TRUST,))
+
+
+def shipped(path: str) -> Path:
+    """The bundle at a path; a relative one that is not here is looked for where this code lies."""
+    here, there = Path(path), CHECKOUT / path
+    return there if not here.exists() and there.is_file() else here
 
 
 def node_name(config: AgentConfig) -> str:
@@ -192,13 +200,14 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
 
 def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
     ground = _ground(config, clock, stack)
-    models = [_model(Path(path), ground) for path in config.model]
+    models = [_model(shipped(path), ground) for path in config.model]
     if not models:
         msg = "no bundle to serve"
         raise ConfigError(msg, hint="Name one with --model.")
     served = {model.served.manifest.task.name: model.served for model in models}
     if len(served) != len(models):
-        msg = "two bundles serve the same task"
+        twice = Counter(model.served.manifest.task.name for model in models).most_common(1)[0][0]
+        msg = f"two bundles serve the task {twice}"
         raise ConfigError(msg, hint="Give one bundle per task.")
     reader = StateReader(ROOT, ground.profile.thermal_zones, ground.clock)
     policy = Policy(power_limit_w=config.power_limit_w or None)

@@ -29,7 +29,7 @@ from firmware_py.backends.loaded import LoadedGraph
 from firmware_py.backends.opening import DelegateSpec, open_loader
 from firmware_py.bundles.read import Unpacked, unpack
 from firmware_py.caches.models import ModelCache
-from firmware_py.compose import build_node, trust_of
+from firmware_py.compose import build_node, shipped, trust_of
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.errors import ConfigError
@@ -80,7 +80,7 @@ with build_node(AgentConfig(**config)) as node:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Flags."""
-    parser.add_argument("--bundle", type=Path, default=Path("models/home-en.bundle"), help="model to run")
+    parser.add_argument("--bundle", type=Path, default=shipped("models/home-en.bundle"), help="model to run")
     parser.add_argument("-n", type=int, default=1200, help="distinct sentences (default: %(default)s)")
     parser.add_argument(
         "--allow-unsigned", action="store_true", help="run a bundle without trusted signature"

@@ -25,7 +25,7 @@ from ciuic.bench.request_floor import BARE_TASK, BareStages, asked
 from ciuic.bench.request_peers import NodeSpec, cpu_s, resident_bytes, running, wait_ready
 from ciuic.bench.request_probe import Probe
 from firmware_py.bundles.verify import Trust
-from firmware_py.compose import SHIPPED_TRUST
+from firmware_py.compose import SHIPPED_TRUST, shipped
 from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.measurement import Check, Measurement, Row
@@ -66,7 +66,9 @@ _OTHERS = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Flags."""
-    parser.add_argument("--bundle", type=Path, default=Path("models/home-en.bundle"), help="model to serve")
+    parser.add_argument(
+        "--bundle", type=Path, default=shipped("models/home-en.bundle"), help="model to serve"
+    )
     parser.add_argument(
         "-n", type=int, default=1200, help="distinct sentences per QoS (default: %(default)s)"
     )

@@ -85,7 +85,8 @@ class BrokerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent(),  # noqa: PLW1509 - one prepared system call
+                start_new_session=True,  # Ctrl-C is for who started it, and who then ends it in order
+                preexec_fn=end_with_parent(),  # noqa: PLW1509 - one prepared system call
             )
         deadline_s = time.monotonic() + _READY_TIMEOUT_S
         for port in {self.ports.v5, self.ports.v311}:
@@ -169,8 +170,8 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _end_with_parent() -> Callable[[], None] | None:
-    """A child that dies with the thread that started it (prctl(2)), so no broker outlives a SIGKILL."""
+def end_with_parent() -> Callable[[], None] | None:
+    """A child that dies with the thread that started it (prctl(2)), so that none outlives a SIGKILL."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl

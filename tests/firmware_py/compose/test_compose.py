@@ -15,7 +15,7 @@ import pytest
 from device_profiles.profile import PowerRail, ProfileError
 from firmware_py.bundles import sign
 from firmware_py.bundles.write import member, write_bundle
-from firmware_py.compose import assembled, board_of, build_node, node_name, profile_values
+from firmware_py.compose import CHECKOUT, assembled, board_of, build_node, node_name, profile_values, shipped
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import Clock, SystemClock
 from firmware_py.contracts.errors import (
@@ -136,7 +136,7 @@ def test_a_bundle_that_answers_wrongly_is_refused_at_start(config: AgentConfig, 
 
 
 def test_two_bundles_of_one_task_are_refused(config: AgentConfig) -> None:
-    with pytest.raises(ConfigError, match="same task"):
+    with pytest.raises(ConfigError, match="serve the task"):
         build_node(replace(config, model=config.model * 2))
 
 
@@ -269,3 +269,12 @@ def test_a_damaged_bundle_is_refused_at_start(config: AgentConfig, tmp_path: Pat
 def test_no_bundle_is_a_setting_at_fault(config: AgentConfig) -> None:
     with pytest.raises(ConfigError, match="no bundle"):
         build_node(replace(config, model=()))
+
+
+def test_a_shipped_bundle_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shipped("models/home-en.bundle") == CHECKOUT / "models" / "home-en.bundle"
+    assert shipped("models/none.bundle") == Path("models/none.bundle")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "home-en.bundle").write_bytes(b"mine")
+    assert shipped("models/home-en.bundle") == Path("models/home-en.bundle")

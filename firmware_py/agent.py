@@ -348,10 +348,7 @@ class CiuicNode:
                 energy,
             )
             wanted = None
-            # What narrower graphs said in an outage must not outlive it.
-            asked = limits.widths or served.manifest.full_widths
-            as_asked = outcome.widths == asked[: len(outcome.widths)]
-            if parts.results is not None and outcome.accepted and as_asked:
+            if parts.results is not None and outcome.accepted and _as_asked(outcome, limits, served.manifest):
                 wanted = key(request.task, encoded.text, job.rule, served.model.sha256, names)
             return _Lived(self._count(reply), record, wanted)
         except CiuicError as error:
@@ -501,6 +498,14 @@ def _taken(queued: SimpleQueue[Reply], timeout_s: float) -> Reply | None:
         return queued.get(timeout=timeout_s)
     except Empty:
         return None
+
+
+def _as_asked(outcome: Outcome, limits: Limits, manifest: Manifest) -> bool:
+    """Whether no narrower graph answered: what one said in an outage must not outlive it."""
+    if outcome.record.fallback is None:
+        return True
+    asked = limits.widths or manifest.full_widths
+    return outcome.widths == asked[: len(outcome.widths)]
 
 
 def _stopping() -> ShuttingDownError:

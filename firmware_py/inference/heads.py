@@ -51,6 +51,7 @@ _UNREADABLE = (
 )  # fmt: skip
 # OpenBLAS wakes a second thread from m n k > 2^18 on, which costs ten times such a product.
 _MOST_PRODUCTS = 2**18
+_TILE = 4  # rows and columns that its kernels compute at once
 
 
 class ExitHead:
@@ -93,12 +94,15 @@ class ExitHead:
         self._second = np.vstack((found["intent_w2"], found["intent_b2"]))
         self._tag_first = self._tag_mix = self._tag_second = self._second[:0]
         if self.tag_count:
-            pooled.append(_of_pool(found["tag_pool"], found["tag_b1"]))
+            m = len(found["tag_b1"])
+            beyond = -(m + 1) % _TILE  # columns of zeros behind the one that meets the biases
+            pooled.append(np.pad(_of_pool(found["tag_pool"], found["tag_b1"]), ((0, 0), (0, beyond))))
             windows = found["tag_w1"].reshape(BLOCKS * self.width, -1) * np.float32(self.width**0.5)
-            self._tag_first = np.ascontiguousarray(np.pad(windows, ((0, 0), (0, 1))))
-            self._tag_second = np.vstack((found["tag_w2"], found["tag_b2"]))
-            mix = np.pad(found["tag_mix"], ((0, 0), (0, 1), (0, 1)))
-            mix[1, -1, :-1] = found["tag_bm"]  # the row's own one meets the bias
+            self._tag_first = np.ascontiguousarray(np.pad(windows, ((0, 0), (0, 1 + beyond))))
+            second = np.vstack((found["tag_w2"], found["tag_b2"]))
+            self._tag_second = np.ascontiguousarray(np.pad(second, ((0, beyond), (0, 0))))
+            mix = np.pad(found["tag_mix"], ((0, 0), (0, 1 + beyond), (0, 1 + beyond)))
+            mix[1, m, :m] = found["tag_bm"]  # the row's own one meets the bias
             self._tag_mix = np.ascontiguousarray(mix.reshape(-1, mix.shape[-1]))
         self._first = np.ascontiguousarray(np.hstack(pooled))
 
@@ -142,25 +146,29 @@ class ExitHead:
         return tags
 
     def _tag_logits(self, said: Read, pooled: Array) -> Array:
-        n, size = said.n, len(pooled)
-        room = np.zeros((n + 2, size), np.float32)  # a row of zeros beyond both ends
+        n, rows, size = said.n, said.padded, len(pooled)
+        room = np.zeros((rows + 2, size), np.float32)  # a row of zeros beyond both ends
         hidden = room[1:-1]
         _product(said.wide(), self._tag_first, hidden)
         np.add(hidden, pooled, out=hidden)
         np.maximum(hidden, _ZERO, out=hidden)
+        if n < rows:
+            room[n + 1 :] = _ZERO
         step = room.itemsize
-        beside = np.ndarray((n, 3 * size), np.float32, room, strides=(size * step, step))
-        mixed = np.empty((n, size), np.float32)
+        beside = np.ndarray((rows, 3 * size), np.float32, room, strides=(size * step, step))
+        mixed = np.empty((rows, size), np.float32)
         _product(beside, self._tag_mix, mixed)
         np.maximum(mixed, _ZERO, out=mixed)
         np.add(mixed, hidden, out=mixed)
         logits: Array = mixed.dot(self._tag_second)
-        return logits
+        return logits[:n]
 
 
 def _product(rows: Array, matrix: Array, out: Array) -> None:
-    """rows @ matrix, in parts that OpenBLAS computes on this thread."""
-    step = max(1, _MOST_PRODUCTS // matrix.size)
+    """rows @ matrix, in parts that OpenBLAS computes on this thread: whole tiles where one part is not enough."""
+    step = _MOST_PRODUCTS // matrix.size
+    if step < len(rows):
+        step = max(_TILE, step // _TILE * _TILE)
     for at in range(0, len(rows), step):
         np.dot(rows[at : at + step], matrix, out=out[at : at + step])
 

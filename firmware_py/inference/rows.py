@@ -28,14 +28,16 @@ _FLOAT = np.dtype(np.float32)
 class Read:
     """What was read last of rows of one length; valid until the same reader reads again.
 
-    `pool` float32 [3d + 1]; `wide()` float32 [n, 6d]. `n` rows were real tokens.
+    `pool` float32 [3d + 1]; `wide()` float32 [padded, 6d]. `n` rows were real tokens, `padded` is n or, where
+    that is odd, one more: OpenBLAS takes longer for 7 rows than for 8. What stands in the row behind n means nothing.
     """
 
-    __slots__ = ("_backward", "_behind", "_beside", "_column", "_ends", "_mix", "_most", "_onward", "_rows", "_sizes", "_square", "_squares", "_wide", "_windows", "n", "pool")  # fmt: skip
+    __slots__ = ("_backward", "_behind", "_beside", "_column", "_ends", "_mix", "_most", "_onward", "_rows", "_sizes", "_square", "_squares", "_wide", "_windows", "n", "padded", "pool")  # fmt: skip
 
     def __init__(self, n: int, buffers: _Buffers) -> None:
         size = buffers.width
         self.n = n
+        self.padded = n + n % 2
         self._rows = buffers.rows[_BEFORE : _BEFORE + n]
         self._behind = buffers.rows[_BEFORE + n : _BEFORE + n + _BEHIND]
         self._sizes = buffers.sizes[:n]
@@ -51,8 +53,8 @@ class Read:
         step = _FLOAT.itemsize * size
         beside = len(WINDOW) * size
         self._windows = np.ndarray((n, beside), _FLOAT, buffers.rows, strides=(step, _FLOAT.itemsize))
-        self._wide = buffers.wide[: n * BLOCKS * size].reshape(n, BLOCKS * size)
-        self._beside, self._onward = self._wide[:, :beside], self._wide[::-1, beside:]
+        self._wide = buffers.wide[: self.padded * BLOCKS * size].reshape(self.padded, BLOCKS * size)
+        self._beside, self._onward = self._wide[:n, :beside], self._wide[:n][::-1, beside:]
         self._backward = self._rows[::-1]
 
     def take(self, h: Array, ones: Array, before: int) -> None:
@@ -86,7 +88,7 @@ class _Buffers:
         self.sizes = np.zeros(room, _FLOAT)
         self.squares = np.full((room, width + 1), width * EPSILON, _FLOAT)
         self.pool = np.ones(3 * width + 1, _FLOAT)
-        self.wide = np.empty(room * BLOCKS * width, _FLOAT)
+        self.wide = np.zeros((room + 1) * BLOCKS * width, _FLOAT)
 
 
 class Reader:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from firmware_py.contracts.errors import ConfigError
+from firmware_py.contracts.written import plain
 
 Kind = Literal["text", "integer", "number", "flag", "list"]
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -55,7 +56,7 @@ class Setting:
             msg = f"{where}: {self.key} is not {wanted}"
             raise ConfigError(msg)
         if self.low is not None and parsed < self.low:
-            msg = f"{where}: {self.key} is below {self.low:g}"
+            msg = f"{where}: {self.key} is below {plain(self.low)}"
             raise ConfigError(msg)
         return parsed
 
@@ -145,7 +146,7 @@ def add_flags(parser: argparse.ArgumentParser, table: Sequence[Setting]) -> None
                 action="append",
                 default=None,
                 metavar=_METAVARS.get(setting.key, "VALUE"),
-                help=text,
+                help=f"{text}; may be repeated",
             )
         else:
             choices = setting.choices or None

@@ -24,7 +24,7 @@ def configure_node(parser: argparse.ArgumentParser) -> None:
     from firmware_py.config import AGENT, add_flags
     from mqtt_bridge.compose import BRIDGE
 
-    verbs = parser.add_subparsers(dest="node_verb", required=True, metavar="run")
+    verbs = parser.add_subparsers(dest="node_verb", required=True, metavar="VERB")
     run = verbs.add_parser("run", help="serve until SIGTERM or Ctrl-C", conflict_handler="resolve")
     add_flags(run, (*AGENT, *BRIDGE))
     run.add_argument("--id", dest="node", metavar="TEXT", help="another spelling of --node")
@@ -138,6 +138,7 @@ def run_ask(args: argparse.Namespace) -> int:
     """
     from firmware_py.config import AGENT, from_args
     from firmware_py.contracts.clock import SystemClock
+    from firmware_py.contracts.errors import SchemaError
     from firmware_py.contracts.request import Qos, Request, parse_request
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_link, fresh_client
     from mqtt_bridge.transport.rpc import Client, ClientOptions, new_id
@@ -147,7 +148,11 @@ def run_ask(args: argparse.Namespace) -> int:
     inputs = {"text": _utf8(" ".join(args.text))} | ({"lang": args.lang} if args.lang else {})
     qos = Qos(deadline_s=args.deadline, energy_j=args.energy, accuracy=args.accuracy)
     request = Request(new_id(), args.task, inputs, qos)
-    parse_request(request.to_dict())  # what no node takes is told here: it may not even fit MQTT's fields
+    try:
+        parse_request(request.to_dict())  # what no node takes is told here: it may not even fit MQTT's fields
+    except SchemaError as error:
+        hint = "`ciuic ask --help` lists what --task, --deadline, --energy and --accuracy take."
+        raise SchemaError(error.message, hint=hint) from None
     clock = SystemClock()
     link = build_link(config, name)
     client = Client(link, ClientOptions(name, config.mesh))

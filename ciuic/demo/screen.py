@@ -84,7 +84,7 @@ def answer_line(answer: Answered, width: int = WIDE) -> str:
 
 def summary_lines(figures: dict[str, Any], verdicts: Iterable[Check]) -> list[str]:
     """The closing summary."""
-    share = {k: f"{v:.0%}" for k, v in figures["exit_share"].items()}
+    share = {k: f"{v:.1%}" for k, v in figures["exit_share"].items()}
     p50, p99 = figures["latency_s"]["p50"], figures["latency_s"]["p99"]
     lines = [
         "",

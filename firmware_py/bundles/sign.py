@@ -27,7 +27,9 @@ def new_key(folder: Path, name: str) -> Path:
     """
     if not _NAME.fullmatch(name):
         msg = f"{name!r} is not a plain file name"
-        raise KeyFileError(msg)
+        raise KeyFileError(
+            msg, hint="A key's name has letters, digits, '_', '.' and '-'; --folder says where it lies."
+        )
     private_path, public_path = folder / f"{name}.key", folder / f"{name}.pub"
     if private_path.exists() or public_path.exists():
         msg = f"a key named {name} is already in {folder}"
@@ -48,7 +50,7 @@ def new_key(folder: Path, name: str) -> Path:
         write_atomic(public_path, public)
     except OSError as error:
         msg = f"the key pair cannot be written to {folder}: {error.strerror}"
-        raise KeyFileError(msg) from error
+        raise KeyFileError(msg, hint="Name a folder that you may write to with --folder.") from error
     return private_path
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from firmware_py.contracts.errors import CiuicError, SchemaError
+from firmware_py.contracts.written import plain
 
 _LARGEST = sys.float_info.max  # an integer above it has no float; NaN compares with nothing
 
@@ -64,7 +65,13 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.fail(f"{self._where}.{key} is not a number")
         if not low <= value <= high or not abs(value) < _LARGEST:
-            self.fail(f"{self._where}.{key} is not between {low:g} and {high:g}")
+            bounds = [
+                f"{word} {plain(bound)}"
+                for word, bound in (("at least", low), ("at most", high))
+                if abs(bound) < _LARGEST
+            ]
+            of = f" of {' and '.join(bounds)}" if bounds else ""
+            self.fail(f"{self._where}.{key} is not a finite number{of}")
         return float(value)
 
     def flag(self, key: str, default: Any = ...) -> Any:

@@ -5,6 +5,11 @@ from __future__ import annotations
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
 
+def plain(value: float) -> str:
+    """A bound as it was meant: whole numbers in full, others with six digits."""
+    return str(int(value)) if value == int(value) else f"{value:g}"
+
+
 def si(value: float, unit: str) -> str:
     """Three significant digits with an SI prefix: `1.23 mJ`."""
     factor, prefix = _prefix(value)

@@ -37,7 +37,13 @@ def parse_broker(url: str) -> BrokerAddress:
         raise ConfigError(msg, hint="Write --broker mqtt://host:port.") from None
     if parts.scheme not in ("mqtt", "tcp") or not parts.hostname:
         msg = "a broker address is not of the form mqtt://host:port"
-        raise ConfigError(msg, hint="TLS listeners (mqtts://) are not supported yet; use mqtt://host:port.")
+        tls = parts.scheme in ("mqtts", "ssl", "tls")
+        hint = (
+            "TLS listeners are not supported yet; use mqtt://host:port."
+            if tls
+            else "Write --broker mqtt://host:port."
+        )
+        raise ConfigError(msg, hint=hint)
     return BrokerAddress(
         parts.hostname,
         DEFAULT_PORT if port is None else port,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_py.contracts.written import si, spread
+from firmware_py.contracts.written import plain, si, spread
 
 
 def test_three_digits_with_an_si_prefix() -> None:
@@ -16,3 +16,7 @@ def test_a_figure_and_its_bound_share_unit_and_digits() -> None:
     assert spread(0.000674, 0.000337, "J") == "674 ± 337 µJ"
     assert spread(0.0123, 0.0045, "J") == "12.3 ± 4.5 mJ"
     assert spread(1.5, None, "J") == "1.5 J"
+
+
+def test_a_bound_is_written_as_it_was_meant() -> None:
+    assert (plain(2.0**20), plain(0.001), plain(-5)) == ("1048576", "0.001", "-5")

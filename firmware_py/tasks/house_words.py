@@ -16,6 +16,7 @@ from firmware_py.tasks.names import ARTICLES, KINDS, Names
 _WORD = re.compile(r"[\w'’]+")
 _REACH = ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0))  # words more before and behind, the nearest first
 _LONGEST = 5  # words of an overlooked name
+_DEVICE = "name"  # the slot of a device
 
 Slot = dict[str, Any]
 Span = tuple[int, int]
@@ -38,11 +39,12 @@ def correct(names: Names, slots: list[Slot], sentence: str) -> None:
             if name is not None:
                 slot |= {"name": name, "text": sentence[start:end], "start": start, "end": end}
                 break
-    if not things:
-        overlooked = _overlooked(names, sentence, words, [(one["start"], one["end"]) for one in slots])
-        if overlooked is not None:
-            slots.append(overlooked)
-            slots.sort(key=lambda slot: int(slot["start"]))
+    if any(slot["name"] == _DEVICE for slot in things):
+        return
+    missed = _overlooked(names, sentence, words, [(one["start"], one["end"]) for one in slots])
+    if missed is not None and (not things or missed["name"] == _DEVICE):  # a place is said already
+        slots.append(missed)
+        slots.sort(key=lambda slot: int(slot["start"]))
 
 
 def _reaches(slot: Slot, words: list[Span], taken: list[Span]) -> list[Span]:

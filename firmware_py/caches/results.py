@@ -1,7 +1,7 @@
 """Answers by content: the exact text under the same task, rule and model. In memory only.
 
-Texts are the keys and are never written anywhere. A stored answer is handed out without its joules:
-what a hit costs is not measured, and the first answer's joules were spent once. Nor does it say that they were
+Texts are the keys and are never written anywhere. A stored answer is handed out without its joules: they were
+spent once, and what a hit costs is priced by who looks it up. Nor does it say that they were
 over the first asker's bound: who asks next may have none.
 """
 

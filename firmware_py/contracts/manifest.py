@@ -78,12 +78,17 @@ class Task:
     def speaks(self, language: str) -> bool:
         """Whether a language tag (`en`, `en-GB`, `zh_Hans`) is of one of the languages; regions do not count."""
         wanted = _primary(language)
-        return any(_primary(known) == wanted for known in self.languages)
+        return wanted in _NO_LANGUAGE or any(_primary(known) == wanted for known in self.languages)
+
+
+_SUBTAG_END = re.compile(r"[-_.@]")
+# What says that no language is known (ISO 639-2; RFC 4647, 2.1; POSIX) and is therefore no reason to refuse.
+_NO_LANGUAGE = frozenset({"", "und", "mul", "mis", "zxx", "*", "auto", "c", "posix"})
 
 
 def _primary(language: str) -> str:
-    """A tag's primary subtag (RFC 5646, 2.2.1); an underscore is what POSIX locales write."""
-    return language.replace("_", "-").partition("-")[0].strip().lower()
+    """A tag's primary subtag (RFC 5646, 2.2.1), or that of a POSIX locale's name (`en_US.UTF-8`)."""
+    return _SUBTAG_END.split(language.strip(), maxsplit=1)[0].lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,14 +117,15 @@ class Ledger:
         `predicted` once this board's windows taught the model enough, `estimated` before; unknown
         is null.
         """
-        energy = self._price(run)
+        energy = self.price(run)
+        self._runs.append(_Run(run, energy.energy_j or 0.0))
+        self._last_charge_s = max(self._last_charge_s, run.end_s)
         self._method = energy.method
         return energy
 
-    def _price(self, run: RunRecord) -> Energy:
+    def price(self, run: RunRecord) -> Energy:
+        """As `charge`, for work that is too short for a meter to say anything of it: no window hears of it."""
         charge = self._costs.charge(run)
-        self._runs.append(_Run(run, 0.0 if charge is None else charge.energy_j))
-        self._last_charge_s = max(self._last_charge_s, run.end_s)
         simulated = self._simulated or run.simulated
         if charge is None:
             return Energy(source=self._source, simulated=simulated)

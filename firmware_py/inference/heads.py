@@ -166,9 +166,9 @@ class ExitHead:
 
 def _product(rows: Array, matrix: Array, out: Array) -> None:
     """rows @ matrix, in parts that OpenBLAS computes on this thread: whole tiles where one part is not enough."""
-    step = _MOST_PRODUCTS // matrix.size
-    if step < len(rows):
-        step = max(_TILE, step // _TILE * _TILE)
+    step = max(1, _MOST_PRODUCTS // matrix.size)
+    if _TILE < step < len(rows):
+        step -= step % _TILE
     for at in range(0, len(rows), step):
         np.dot(rows[at : at + step], matrix, out=out[at : at + step])
 

@@ -57,15 +57,15 @@ class Read:
         self._beside, self._onward = self._wide[:n, :beside], self._wide[:n][::-1, beside:]
         self._backward = self._rows[::-1]
 
-    def take(self, h: Array, ones: Array, before: int) -> None:
-        """Norm and pool the first n rows of h; `before` is n of the reading before this one."""
+    def take(self, h: Array, ones: Array, longest: int) -> None:
+        """Norm and pool the first n rows of h; `longest` is the largest n that was read into these buffers."""
         rows, sizes = self._rows, self._sizes
         kept = h[: self.n]
         np.multiply(kept, kept, out=self._square)
         self._squares.dot(ones, sizes)
         np.sqrt(sizes, out=sizes)
         np.divide(kept, self._column, out=rows)
-        if before > self.n:  # a longer text left its rows there
+        if longest > self.n:  # a longer text left its rows there, whatever was read since
             self._behind.fill(0.0)
         self._mix.dot(rows, self._ends)
         np.maximum.reduce(rows, axis=0, out=self._most)
@@ -94,12 +94,12 @@ class _Buffers:
 class Reader:
     """Reads rows of one width, one thread at a time; holds buffers for the longest text so far."""
 
-    __slots__ = ("_before", "_buffers", "_ones", "_reads", "_room", "width")
+    __slots__ = ("_buffers", "_longest", "_ones", "_reads", "_room", "width")
 
     def __init__(self, width: int, room: int = 16) -> None:
         self.width = width
         self._room = room
-        self._before = 0
+        self._longest = 0  # text that left its rows in the buffers
         self._ones = np.ones(width + 1, _FLOAT)
         self._buffers = _Buffers(room, width)
         self._reads: dict[int, Read] = {}
@@ -107,14 +107,15 @@ class Reader:
     def read(self, h: Array, n: int) -> Read:
         """Norm and pool the n real rows of h float32 [T, d]; both heads of an exit start from it."""
         said = self._reads.get(n) or self._make(n)
-        said.take(h, self._ones, self._before)
-        self._before = n
+        said.take(h, self._ones, self._longest)
+        self._longest = max(self._longest, n)
         return said
 
     def _make(self, n: int) -> Read:
         if n > self._room:
             self._room = max(n, 2 * self._room)
             self._buffers = _Buffers(self._room, self.width)
+            self._longest = 0
             self._reads.clear()
         said = self._reads[n] = Read(n, self._buffers)
         return said

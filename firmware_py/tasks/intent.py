@@ -20,7 +20,7 @@ from firmware_py.contracts.records import record
 from firmware_py.tasks import values
 from firmware_py.tasks.house_words import correct
 from firmware_py.tasks.names import Names
-from firmware_py.tasks.text import Tokens, WordPiece
+from firmware_py.tasks.text import WordPiece
 
 MAX_TOKENS = 512
 # A word without a piece is one token however long it is, and a slot repeats it twice: its reply must fit the
@@ -34,7 +34,7 @@ class Encoded:
     """A text ready for the engine.
 
     `ids` and `spans` are of the kept tokens, `tokens` counts them, `truncated` those cut off. `known`: the
-    vocabulary has at least one of them.
+    vocabulary has more of the text's words than it lacks.
     """
 
     text: str
@@ -137,20 +137,13 @@ class IntentTask:
             msg = "the text has no letter and no digit"
             raise EmptyInputError(msg)
         kept = min(count, self._bucket)
-        if self._frame:
-            return self._framed(text, tokens, kept)
-        ids, spans = tokens.ids, tokens.spans
-        if kept < count:
-            ids, spans = ids[:kept], spans[:kept]
-        known = ids.count(self._tokenizer.unknown) < kept
-        return Encoded(text, tuple(ids), tuple(spans), kept, count - kept, known)
-
-    def _framed(self, text: str, tokens: Tokens, kept: int) -> Encoded:
-        """Set the frame's ids around the kept ones; their spans are empty."""
-        begin, end = self._frame
-        ids = (begin, *tokens.ids[:kept], end)
-        spans = ((0, 0), *tokens.spans[:kept], (len(text), len(text)))
-        return Encoded(text, ids, spans, kept + 2, len(tokens.ids) - kept)
+        ids, spans = tuple(tokens.ids[:kept]), tuple(tokens.spans[:kept])
+        known = self._tokenizer.mostly_knows(ids)
+        if not self._frame:
+            return Encoded(text, ids, spans, kept, count - kept, known)
+        begin, end = self._frame  # around the kept ones; their spans are empty
+        spans = ((0, 0), *spans, (len(text), len(text)))
+        return Encoded(text, (begin, *ids, end), spans, kept + 2, count - kept, known)
 
     def decode(self, encoded: Encoded, verdict: LabelVerdict, tags: Sequence[int]) -> dict[str, Any]:
         """The reply's `result`; `tags` has at least one tag per kept token."""
@@ -170,7 +163,8 @@ class IntentTask:
         if self._names is not None:
             house = self._names.current
             if house.entries:
-                correct(house, slots, text)
+                read = text[: encoded.spans[-1][1]] if encoded.truncated else text
+                correct(house, slots, read, self._labels[verdict.label_index])
                 house.resolve(slots)
         return {
             "label": self._labels[verdict.label_index],

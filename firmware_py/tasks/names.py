@@ -96,9 +96,12 @@ class Entry:
 
 
 class Names:
-    """All names of one house; `version` tells two states of the file apart."""
+    """All names of one house; `version` tells two states of the file apart.
 
-    __slots__ = ("_floors", "_steps", "entries", "version")
+    `first_words` are those that names and aliases begin with, as they are compared.
+    """
+
+    __slots__ = ("_floors", "_steps", "entries", "first_words", "version")
 
     def __init__(self, entries: Iterable[Entry] = (), version: int = 0) -> None:
         self.entries = tuple(entries)
@@ -113,6 +116,8 @@ class Names:
             plain.setdefault(_plain(entry.name), []).append(entry)
             for key in {_plain(text) for text in entry.aliases}:
                 alias.setdefault(key, []).append(entry)
+        steps = (step for kinds in self._steps.values() for step in kinds[1:])
+        self.first_words = frozenset(key.partition(" ")[0] for step in steps for key in step)
 
     def find(self, kind: Kind, text: str) -> Sequence[Entry]:
         """What a text may mean: none, one, or several that it does not tell apart."""

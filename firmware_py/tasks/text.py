@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from firmware_py.contracts.errors import BundleFormatError
 from firmware_py.contracts.records import record
@@ -50,7 +51,7 @@ class WordPiece:
     `continues` holds the ids that carry on the word of the piece before them, `unknown` is the id of `[UNK]`.
     """
 
-    __slots__ = ("_cache", "_index", "_longest", "continues", "unknown")
+    __slots__ = ("_cache", "_index", "_longest", "_wordless", "continues", "unknown")
 
     def __init__(self, vocabulary: list[str]) -> None:
         """Take the pieces in id order; continuation pieces begin with `##`.
@@ -66,6 +67,9 @@ class WordPiece:
         self.continues = frozenset(
             number for piece, number in self._index.items() if piece.startswith("##") and len(piece) > 2
         )
+        self._wordless = frozenset(
+            number for piece, number in self._index.items() if not any(map(str.isalpha, piece))
+        ) | {self.unknown}
         self._longest = max(len(piece) for piece in vocabulary)
         self._cache: dict[str, tuple[_Piece, ...]] = {}
 
@@ -86,6 +90,11 @@ class WordPiece:
     def __len__(self) -> int:
         """Pieces in the vocabulary."""
         return len(self._index)
+
+    def mostly_knows(self, ids: Sequence[int]) -> bool:
+        """Whether there are more known pieces with a letter than unknown words, where there are any of those."""
+        strange = ids.count(self.unknown)
+        return not strange or sum(number not in self._wordless for number in ids) > strange
 
     def encode(self, text: str) -> Tokens:
         """Cut a text. Any string is accepted; what has no piece becomes `[UNK]`."""

@@ -199,7 +199,7 @@ def _answer(assembly: Assembly, how: How, row: Labelled) -> _Answered:
 
 def _asked_alone(manifest: Manifest, engine: Engine, how: How, done: _Answered) -> Scored:
     """The row with what every exit says of it; a text that is not run is rejected by all."""
-    if done.encoded is None:
+    if done.encoded is None or not done.encoded.known:
         return replace(
             done.scored,
             exit_labels=(OUT_OF_SCOPE,) * manifest.stages,

@@ -37,4 +37,7 @@ class StopSignals:
 
     def wait(self) -> int:
         """The signal's number; at once if it came before."""
-        return os.read(self._read, 1)[0]
+        while True:  # the pipe hears of every signal that has a handler
+            number = os.read(self._read, 1)[0]
+            if number in NUMBERS:
+                return number

@@ -171,9 +171,11 @@ class Transport(ABC):
 
         A broker takes a message that we read for delivered; dropped, nobody would ever answer it.
         """
-        subscription = self._subscriptions.pop(topic_filter, None)
+        subscription = self._subscriptions.get(topic_filter)
         if subscription is not None:
+            # In both for a moment rather than in neither: the link's thread may be delivering.
             self._left[topic_filter] = subscription
+            self._subscriptions.pop(topic_filter, None)
             self._unsubscribed(topic_filter)
 
     def watch(self, watcher: Watcher) -> None:
@@ -182,7 +184,7 @@ class Transport(ABC):
 
     def _deliver(self, message: Message) -> None:
         """Run every handler whose filter fits."""
-        for subscription in (*self._subscriptions.values(), *self._left.values()):
+        for subscription in dict.fromkeys((*self._subscriptions.values(), *self._left.values())):
             if matches(subscription.topic_filter, message.topic):
                 self._guard(subscription.handler, message)
 

@@ -430,14 +430,15 @@ def test_the_same_text_is_answered_from_the_cache(make: Make) -> None:
         runs.append(str(graph.key))
         return pass_through(graph, tensors)
 
-    def charge(record: RunRecord) -> Energy:
+    def price(record: RunRecord) -> Energy:
         charged.append(record)
         return Energy(0.002 * len(record.stages), 0.001, method="estimated")
 
     node = make(
         script,
         results=ResultCache(10, 10**6),
-        charge=charge,
+        charge=price,
+        price=price,
     )
     first, inbox = node.answer(ask(number=1)), Inbox()
     node.submit(ask(number=2), inbox)
@@ -486,9 +487,12 @@ def test_what_narrower_graphs_said_is_not_cached(make: Make, tiny: Unpacked) -> 
         assert (route.cache, set(route.widths)) == ("miss", {2})
 
 
+SPOKEN = ("en", "en-GB", "EN_us", "en_US.UTF-8", "", " ", "und", "*", "auto", "C")
+UNSPOKEN = ("de", "pt-BR", "zh-Hans-CN")
+
+
 @pytest.mark.parametrize(
-    ("lang", "found"),
-    [("en", None), ("en-GB", None), ("EN_us", None), ("", None), ("de", "unknown_language")],
+    ("lang", "found"), [(tag, None) for tag in SPOKEN] + [(tag, "unknown_language") for tag in UNSPOKEN]
 )
 def test_a_text_of_another_language_is_refused(make: Make, lang: str, found: str | None) -> None:
     node = make(results=ResultCache(10, 10**6))

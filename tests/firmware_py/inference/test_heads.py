@@ -280,3 +280,18 @@ def test_a_bundle_without_slots_is_loaded(tmp_path: Path) -> None:
     write_bundle(tmp_path / "x.bundle", replace(manifest, heads=tuple(heads), slots=()), files)
     unpacked = unpack(tmp_path / "x.bundle", Trust(None, allow_unsigned=True), tmp_path / "store")
     assert all(head.tag_count == 0 for head in Weights.load(unpacked).heads)
+
+
+@pytest.mark.parametrize("before", [(16, 3), (16, 3, 1), (40, 5, 2)])
+def test_what_was_read_before_says_nothing_of_this_text(before: tuple[int, ...]) -> None:
+    """The buffers are kept: a long text, then a short one, then one in between must not see the long one's rows."""
+    head = ExitHead(arrays(), 1.0)
+    random = np.random.default_rng(3)
+    kept = Reader(head.width)
+    for n in before:
+        kept.read(random.normal(size=(n, head.width)).astype(np.float32), n)
+    for n in (3, 6, 9):
+        rows = random.normal(size=(16, head.width)).astype(np.float32)
+        said = kept.read(rows, n)
+        again = head._tag_logits(said, head.answer(said)[1])
+        np.testing.assert_allclose(again, head.tag_logits(rows, n), rtol=1e-4, atol=1e-5)

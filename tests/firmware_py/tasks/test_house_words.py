@@ -31,9 +31,11 @@ def said(sentence: str, *slots: tuple[str, str]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def heard(sentence: str, *slots: tuple[str, str], house: Names = HOUSE) -> list[tuple[str, str]]:
+def heard(
+    sentence: str, *slots: tuple[str, str], house: Names = HOUSE, label: str = "HassTurnOn"
+) -> list[tuple[str, str]]:
     found = said(sentence, *slots)
-    correct(house, found, sentence)
+    correct(house, found, sentence, label)
     assert all(sentence[slot["start"] : slot["end"]] == slot["text"] for slot in found)
     return [(slot["name"], slot["text"]) for slot in found]
 
@@ -69,6 +71,8 @@ def test_names_of_the_house_decide(
         ("sing", []),
         ("big lamp and the zeppelin off", [("name", "zeppelin")]),  # the model saw its device
         ("is the upper floor warm in the kitchen", [("area", "kitchen")]),  # and its place
+        ("it is big. lamp off", []),  # no name goes over the end of a clause
+        ("make it big, lamp off", [("name", "lamp")]),
     ],
 )
 def test_nothing_is_guessed(sentence: str, slots: list[tuple[str, str]]) -> None:
@@ -88,5 +92,41 @@ def test_offsets_are_code_points_of_the_sentence() -> None:
     house = parse_names({"device": [{"id": "g", "name": "Große Lampe"}]}, "names")
     (slot,) = said(sentence, ("name", "große"))
     found = [slot]
-    correct(house, found, sentence)
+    correct(house, found, sentence, "HassTurnOn")
     assert (found[0]["text"], found[0]["start"], found[0]["end"]) == ("große Lampe", 14, 25)
+
+
+def test_a_wider_name_is_also_the_value() -> None:
+    """Two things of that name: the value stays what was said, all of it."""
+    house = parse_names(
+        {"device": [{"id": "1", "name": "Dining light"}, {"id": "2", "name": "dining lights"}]}, "names"
+    )
+    found = said("turn on the dining light", ("name", "dining"))
+    correct(house, found, "turn on the dining light", "HassTurnOn")
+    assert found[0]["value"] == "dining light"
+    untouched = said("dim to 50 in the kitchen", ("area", "kitchen"))
+    untouched[0]["value"] = "its value"
+    correct(HOUSE, untouched, "dim to 50 in the kitchen", "HassLightSet")
+    assert untouched[0]["value"] == "its value"
+
+
+@pytest.mark.parametrize("name", ["petit cafe\u0301", "लाइटी बड़ी"])
+def test_marks_belong_to_their_word(name: str) -> None:
+    house = parse_names({"device": [{"id": "x", "name": name}]}, "names")
+    assert heard(f"on {name} now", ("name", name.split(maxsplit=1)[0]), house=house) == [("name", name)]
+    assert heard(f"on {name} now", house=house) == [("name", name)]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "label"),
+    [
+        ("set a timer, good night", "HassStartTimer"),
+        ("add popcorn for movie time", "HassShoppingListAddItem"),
+    ],
+)
+def test_an_intent_without_things_gets_none(sentence: str, label: str) -> None:
+    house = parse_names(
+        {"device": [{"id": "n", "name": "Good night"}, {"id": "m", "name": "Movie time"}]}, "names"
+    )
+    assert heard(sentence, house=house, label=label) == []
+    assert len(heard(sentence, house=house, label="HassTurnOn")) == 1

@@ -29,6 +29,13 @@ with StopSignals() as stop:
     threading.Thread(target=other, daemon=True).start()
     print(stop.wait())
 """
+OTHERS = """
+signal.signal(signal.SIGUSR1, lambda *_: None)
+with StopSignals() as stop:
+    os.kill(os.getpid(), signal.SIGUSR1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(stop.wait())
+"""
 BOTH = """
 def other():
     for number in (signal.SIGINT, signal.SIGTERM) * 50:
@@ -44,8 +51,13 @@ with StopSignals() as stop:
 
 @pytest.mark.parametrize(
     ("code", "number"),
-    [(BEFORE, signal.SIGTERM), (ANOTHER_THREAD, signal.SIGINT), (BOTH, signal.SIGINT)],
-    ids=["before the wait", "on another thread", "many at once"],
+    [
+        (BEFORE, signal.SIGTERM),
+        (ANOTHER_THREAD, signal.SIGINT),
+        (BOTH, signal.SIGINT),
+        (OTHERS, signal.SIGTERM),
+    ],
+    ids=["before the wait", "on another thread", "many at once", "behind another signal"],
 )
 def test_the_first_signal_is_never_lost(code: str, number: signal.Signals) -> None:
     done = subprocess.run(

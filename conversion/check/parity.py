@@ -188,13 +188,13 @@ def faults(parity: Parity, bounds: Bounds) -> list[str]:
     return out
 
 
-def gate(parity: Parity) -> None:
-    """Let a recipe pass or refuse it.
+def gate(parity: Parity, bounds: Bounds | None = None) -> None:
+    """Let a recipe pass or refuse it; `bounds` are the recipe's own unless given.
 
     Raises:
         ConversionError: a figure is beyond its bound.
     """
-    found = faults(parity, bounds_of(parity.recipe))
+    found = faults(parity, bounds or bounds_of(parity.recipe))
     if found:
         msg = f"{parity.recipe} in {parity.runtime} is not what torch says: {'; '.join(found)}"
         raise ConversionError(msg)

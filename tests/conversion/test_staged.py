@@ -13,11 +13,12 @@ torch = pytest.importorskip(
     "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
 )
 
+from conversion.check.parity import Parity
 from conversion.checkpoint.data import read_files
 from conversion.data.task import TaskData
 from conversion.export.make import Place
 from conversion.export.to_tflite import find_tool
-from conversion.staged.build import Target, build_staged
+from conversion.staged.build import Target, build_staged, gate_staged
 from conversion.staged.graph import LayerGraph
 from conversion.staged.teacher import Staged, embedding_bytes, read_layers, says, torch_says, train_heads
 from conversion.train.teacher import Run, Teacher, model_folder, tune
@@ -28,7 +29,7 @@ from firmware_py.bundles.sign import new_key
 from firmware_py.bundles.verify import Trust
 from firmware_py.caches.models import ModelCache
 from firmware_py.contracts.clock import SystemClock
-from firmware_py.contracts.errors import ToolMissingError
+from firmware_py.contracts.errors import ConversionError, ToolMissingError
 from firmware_py.contracts.limits import Limits
 from firmware_py.inference.engine import Engine, Weights
 from firmware_py.inference.golden import self_test
@@ -178,3 +179,21 @@ def test_six_layers_become_a_signed_bundle_that_answers(
             assert said.verdict.label_index == int(np.argmax(reference))
     finally:
         engine.close()
+
+
+@pytest.mark.parametrize(
+    ("early", "last", "error", "passes"),
+    [(0.978, 0.987, 0.04, True), (0.95, 0.987, 0.04, False), (0.978, 0.98, 0.04, False), (0.978, 0.987, 0.3, False)],
+)  # fmt: skip
+def test_early_exits_may_be_less_sure_the_last_may_not(
+    early: float, last: float, error: float, passes: bool
+) -> None:
+    by_prefix = {(4,): (early, error), (4, 4): (last, error)}
+    parity = Parity(
+        "dyn8", "here", 232, min(early, last), 1.0, 0.97, error, 1.0, 1.0, 1.0, 1.0, 0.0, by_prefix, {}
+    )
+    if passes:
+        gate_staged(parity, (4, 4))
+        return
+    with pytest.raises(ConversionError):
+        gate_staged(parity, (4, 4))

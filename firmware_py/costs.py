@@ -346,9 +346,7 @@ class CostModel:
                     row[other] -= weight * px[other] / total2
         self._learn_spread(equation, residual, known2, noise2)
         shared_w = equation.shared_sd_j / x[0]
-        told = (
-            min(1.0, x[0] / _WELL_BUSY_S) ** 2
-        )  # milliseconds of work tell nothing of the watts, nor of their doubt
+        told = min(1.0, x[0] / _WELL_BUSY_S) ** 4  # milliseconds of work move no watts: so nor their doubt
         self._shared_w += (shared_w - self._shared_w) * told * (_SHARED_RATE if self._shared_w else 1.0)
         self._windows += 1
 

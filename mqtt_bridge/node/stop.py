@@ -30,7 +30,7 @@ class StopSignals:
     ) -> None:
         """Hand the signals back."""
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not Python's own
         signal.set_wakeup_fd(self._before)
         os.close(self._write)
         os.close(self._read)

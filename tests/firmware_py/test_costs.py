@@ -123,6 +123,21 @@ def test_a_shared_doubt_is_not_averaged_away() -> None:
     assert unsure.parameter_sd_j**2 - sure.parameter_sd_j**2 == pytest.approx((0.1 * 0.011) ** 2, rel=0.1)
 
 
+def test_windows_of_milliseconds_say_nothing_of_the_doubt_that_windows_share() -> None:
+    """Their joules drown in the idle draw: a quiet hour must not widen what busy windows taught."""
+    model, slot = CostModel(2.0), (ONE, "xnnpack")
+    for _ in range(20):
+        model.learn_window(Equation({slot: 0.4}, 0.001, 0.8, 0.01, 0.01))
+    before = model.charge(run_of(0.01))
+    for _ in range(60):
+        model.learn_window(Equation({HOST: 1e-4}, 1e-8, 2e-4, 0.005, 0.005))
+    after = model.charge(run_of(0.01))
+    assert before is not None
+    assert after is not None
+    assert after.reconciled
+    assert after.parameter_sd_j == pytest.approx(before.parameter_sd_j, rel=0.25)
+
+
 def test_a_published_line_is_the_share_weighted_sum() -> None:
     costs = CostModel(2.0)
     for number in range(1000):

@@ -32,6 +32,15 @@ def test_before_any_window_the_profile_estimates() -> None:
     assert (energy.source, energy.rate_hz, energy.samples, energy.simulated) == ("none", None, None, True)
 
 
+def test_what_is_only_priced_leaves_no_trace() -> None:
+    """A look-up in a cache is too short for any meter: no window may take it for a run."""
+    ledger = Ledger(CostModel(2.0))
+    priced = ledger.price(RUN)
+    assert (ledger.method, ledger.last_charge_s, len(ledger._runs)) == ("none", -math.inf, 0)
+    assert ledger.charge(RUN) == priced
+    assert (ledger.method, ledger.last_charge_s, len(ledger._runs)) == ("estimated", RUN.end_s, 1)
+
+
 def test_a_simulated_run_is_marked_without_any_meter() -> None:
     record = RunRecord(RUN.bundle_sha256, RUN.configuration, RUN.stages, 1, 0.999, 1.012, 5, simulated=True)
     assert Ledger(CostModel(2.0)).charge(record).simulated

@@ -236,7 +236,7 @@ class Engine:
         )
 
     def _unknown(self, path: Way, encoded: Encoded, rule: str, start_s: float) -> Outcome:
-        """A text of which the model knows no word is out of scope: what heads made of it could start a machine."""
+        """A text of mostly unknown words is out of scope: what heads made of it could start a machine."""
         written = self._configuration(path, path.rungs[0], rule)
         record = RunRecord(
             self.weights.sha256, written, (), 0, start_s, self.now_s(), encoded.tokens, encoded.truncated,

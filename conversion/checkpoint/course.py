@@ -25,7 +25,7 @@ from conversion.train.teacher import Tell, model_folder, read_vocabulary
 from firmware_py.tasks.text import UNKNOWN, WordPiece
 
 # How a student of a user's own task learns: as those of the public sets do.
-PLAN = Plan(6144, RUNS, 6, Settings(0, epochs=20, unlabelled=2.0))
+PLAN = Plan(11_000, RUNS, 6, Settings(0, epochs=20, unlabelled=2.0))
 SMALL = 200_000_000  # parameters of a teacher that reads a plan's whole pool; a larger one reads one text for each
 
 

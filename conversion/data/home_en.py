@@ -20,7 +20,8 @@ from conversion.data.draw import Drawer, Drawn
 from conversion.data.drawing import Amount, ambiguous, draw_rows
 from conversion.data.free_text import load_free_text
 from conversion.data.names import load_names
-from conversion.data.out_of_scope import Foreign, load_foreign, neighbours
+from conversion.data.noise import noise
+from conversion.data.out_of_scope import load_foreign, neighbours
 from conversion.data.readings import ambiguous_forms, read_in_a_house
 from conversion.data.sentence import Sentence
 from conversion.data.spoken import manners, phrasings, politely, unread
@@ -34,6 +35,7 @@ SPOKEN = Amount(template=20, slot=4)
 HELD_OUT = Amount(template=16)
 CALIBRATED = Amount(template=32)
 KNOWN = Amount(template=2)
+THINGS = ("area", "floor", "light", "light_modifier", "switch", "fan", "cover", "media_player")
 MIN_INTENT = 120  # training rows of an intent; a smaller one's are said again with other manners
 
 
@@ -67,7 +69,8 @@ def build(
     held = {row.sentence.text.lower() for side in (*CALIBRATION, "report") for row in clear[side]}
     train = [politely(row, known, random) for row in _enough(spoken) if row.text.lower() not in held]
     free = load_free_text(folder)
-    strange = _thirds(foreign, seed)
+    said = noise(seed, words, _known(spoken, clear["report"], clear["known"]))
+    strange = _thirds((*foreign.calibration, *said["calibration"]), seed)
     rows = {side: [row.sentence for row in clear[side]] for side in (*CALIBRATION, "report")}
     return TaskData(
         name="home-en",
@@ -75,8 +78,9 @@ def build(
         languages=("en",),
         labels=(*sorted({template.intent for template in grammar.templates}), OUT_OF_SCOPE),
         slots=tuple(sorted({slot for row in train for _, _, slot in row.slots})),
-        train=(*train, *foreign.train),
-        report=(*rows["report"], *foreign.evaluation),
+        lexicon=_lexicon(),
+        train=(*train, *foreign.train, *said["train"]),
+        report=(*rows["report"], *foreign.evaluation, *said["evaluation"]),
         unlabelled=neighbours(folder, seed),
         notes={
             "sources": [
@@ -167,9 +171,30 @@ def _free_sides(rows: Sequence[Sentence], train: Sequence[Sentence]) -> dict[str
     }
 
 
-def _thirds(foreign: Foreign, seed: int) -> dict[str, list[Sentence]]:
+def _known(spoken: Sequence[Sentence], *others: Sequence[Drawn]) -> set[str]:
+    """What a house hears: sentences with their values, training's with invented ones left out, and listed names."""
+    listed = [load_names(side).values for side in ("train", "eval")]
+    names = {value for values in listed for section in values.values() for value in section}
+    return names | {_unfilled(row) for row in spoken} | {row.sentence.text for rows in others for row in rows}
+
+
+def _lexicon() -> tuple[str, ...]:
+    """Training's listed names of places and things."""
+    values = load_names("train").values
+    return tuple(value for section in THINGS for value in values[section])
+
+
+def _unfilled(row: Sentence) -> str:
+    """The words outside of slots."""
+    text, last = "", 0
+    for start, end, _ in sorted(row.slots):
+        text, last = text + row.text[last:start], end
+    return text + row.text[last:]
+
+
+def _thirds(foreign: Sequence[Sentence], seed: int) -> dict[str, list[Sentence]]:
     """The calibration side's out-of-scope rows in three."""
-    rows = list(foreign.calibration)
+    rows = list(foreign)
     Random(f"foreign thirds {seed}").shuffle(rows)  # noqa: S311 - reproducible draws, no secret
     out: dict[str, list[Sentence]] = defaultdict(list)
     for place, row in enumerate(rows):

@@ -30,7 +30,8 @@ class TaskData:
 
     `unlabelled` are texts of other sets that only the teacher speaks about. `notes` says where rows
     came from: sources with licence and SHA-256, what was removed, which templates are in which split.
-    `extras` are further sides that are only reported, as `report` is.
+    `extras` are further sides that are only reported, as `report` is. `lexicon` are names of things: users have others like them,
+    so their neighbours are worth a place in the vocabulary.
     """
 
     name: str
@@ -46,6 +47,7 @@ class TaskData:
     unlabelled: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
     extras: Mapping[str, Rows] = field(default_factory=dict)
+    lexicon: tuple[str, ...] = ()
 
     @property
     def scope_index(self) -> int | None:
@@ -106,8 +108,8 @@ def load(path: Path) -> TaskData:
     for name in SPLITS:
         raw[name] = _rows(raw[name])
     raw["extras"] = {name: _rows(rows) for name, rows in raw.get("extras", {}).items()}
-    for name in ("languages", "labels", "slots", "unlabelled"):
-        raw[name] = tuple(raw[name])
+    for name in ("languages", "labels", "slots", "unlabelled", "lexicon"):
+        raw[name] = tuple(raw.get(name, ()))
     return TaskData(**raw)
 
 

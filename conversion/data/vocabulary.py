@@ -1,8 +1,8 @@
 """Vocabularies: one cut from MiniLM's WordPieces, one of our own for eight languages.
 
 Cut, so that MiniLM's embeddings can start the student's: every single character and continuation character
-(any word can be spelled), every piece of the training texts, and the most frequent of the rest: BERT's own
-order is by frequency.
+(any word can be spelled), every piece of the training texts, and of the rest those nearest to the names that a
+house is known to have, else the most frequent ones: BERT's own order is by frequency.
 
 Of our own: every character of the training texts, the words that occur often in them, and pieces merged by
 byte-pair counts over the distinct words (Sennrich et al. 2016), each word counted by the logarithm of its
@@ -31,13 +31,16 @@ _LEAST, _NEAR = 1.0, 1e-6  # a pair's weight from where it is merged, and where 
 _FIRST_WORD = 1996  # BERT's uncased vocabulary: "the" is 1996, single characters stand before
 
 
-def cut(vocabulary: list[str], texts: Iterable[str], size: int = SIZE) -> list[str]:
+def cut(
+    vocabulary: list[str], texts: Iterable[str], size: int = SIZE, order: Iterable[int] | None = None
+) -> list[str]:
     """The pieces to keep, `[PAD]` and `[UNK]` first, the others in the source's order.
 
     Args:
         vocabulary: of the source, in id order.
         texts: of training, whose pieces are all kept.
         size: pieces in the result, when the source has so many ASCII ones.
+        order: ids of the source in which the rest is taken; None for its own.
     """
     tokenizer = WordPiece(vocabulary)
     used = {piece for text in texts for piece in tokenizer.encode(text).ids}
@@ -47,11 +50,11 @@ def cut(vocabulary: list[str], texts: Iterable[str], size: int = SIZE) -> list[s
         if _plain(piece) and len(piece.removeprefix("##")) == 1
     }
     keep |= used - {vocabulary.index(UNKNOWN)}
-    for number in range(_FIRST_WORD, len(vocabulary)):
+    for number in range(_FIRST_WORD, len(vocabulary)) if order is None else order:
         if len(keep) >= size - 2:
             break
         piece = vocabulary[number]
-        if _plain(piece) and piece.removeprefix("##").isalpha():
+        if number >= _FIRST_WORD and _plain(piece) and piece.removeprefix("##").isalpha():
             keep.add(number)
     return [PADDING, UNKNOWN, *(vocabulary[number] for number in sorted(keep))]
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from conversion.nets.deepseek_lite import DeepSeekLite
+from conversion.nets.deepseek_lite import DeepSeekLite, four_bit
 from conversion.nets.heads import npz_bytes
 from conversion.nets.student import Student
 
@@ -25,9 +27,19 @@ def table_arrays(table: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
     return {"rows": rows, "scale": scale}
 
 
+def packed_arrays(table: Tensor) -> dict[str, npt.NDArray[Any]]:
+    """A token table [V,d] as `nibbles` uint8 [V,d/2] with one float16 `scale` each.
+
+    A byte holds two columns, the even one in its low half, each as its whole number + 8.
+    """
+    whole, scale = four_bit(table)
+    shifted = (whole + 8).to(torch.uint8).numpy()
+    return {"nibbles": shifted[:, ::2] | shifted[:, 1::2] << 4, "scale": scale[:, 0].half().numpy()}
+
+
 def embedding_bytes(trunk: DeepSeekLite) -> bytes:
     """The member `embedding.npz`: the token table."""
-    return npz_bytes(table_arrays(trunk.embedding.weight.detach().numpy().astype(np.float32)))
+    return npz_bytes(packed_arrays(trunk.embedding.weight.detach().float()))
 
 
 def vocabulary_bytes(pieces: Sequence[str]) -> bytes:

@@ -14,7 +14,6 @@ from conversion.staged.build import Target, build_staged
 from conversion.staged.teacher import Staged, Tell, train_heads
 from conversion.train import store
 from conversion.train.teacher import Teacher, model_folder
-from firmware_py.contracts.errors import DataMissingError
 
 
 def build_minilm(data: TaskData, folder: Path, target: Target, tell: Tell = lambda _: None) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def build_minilm(data: TaskData, folder: Path, target: Target, tell: Tell = lamb
         ToolMissingError: an environment that the build needs is not there.
     """
     torch.set_num_threads(store.THREADS)
-    chosen = best_teacher(folder)
+    chosen = store.best_teacher(folder)
     teacher = store.load_teacher(chosen, model_folder(), len(data.labels))
     heads = _heads(teacher, data, (folder, chosen), lambda share: tell(0.3 * share))
     vocabulary = (model_folder() / "vocab.txt").read_bytes()
@@ -40,19 +39,6 @@ def build_minilm(data: TaskData, folder: Path, target: Target, tell: Tell = lamb
         Staged(teacher, heads), vocabulary, data, target, lambda share: tell(0.3 + 0.7 * share)
     )
     return report | {"teacher": store.read_log(chosen)}
-
-
-def best_teacher(folder: Path) -> Path:
-    """The tuned teacher with the best accuracy on the selection split.
-
-    Raises:
-        DataMissingError: there is none.
-    """
-    found = [path.parent for path in sorted(folder.glob("teacher-*/log.json"))]
-    if not found:
-        msg = f"no tuned teacher is in {folder}"
-        raise DataMissingError(msg, hint="Build the task's model first: its teachers are kept.")
-    return max(found, key=lambda path: float(store.read_log(path)["selection"]))
 
 
 def _heads(teacher: Teacher, data: TaskData, where: tuple[Path, Path], tell: Tell) -> tuple[Head, ...]:

@@ -14,24 +14,11 @@ from conversion.check import baselines, teacher_ort
 from conversion.check.cascade import weighted
 from conversion.check.rows import RowFile, SystemRows, save_rows, truth_of
 from conversion.data.task import TaskData, load
-from conversion.train.store import load_teacher, read_log
+from conversion.train.store import best_teacher, load_teacher, read_log
 from conversion.train.teacher import model_folder
 from firmware_py.contracts.errors import DataMissingError
 
 Tell = Callable[[str, float], None]
-
-
-def best_teacher(folder: Path) -> Path:
-    """The tuned teacher of a build folder that is best on the model-selection split.
-
-    Raises:
-        DataMissingError: there is none.
-    """
-    found = [path.parent for path in sorted(folder.glob("teacher-*/log.json"))]
-    if not found:
-        msg = f"there is no tuned teacher in {folder}"
-        raise DataMissingError(msg, hint="Build the model first: `ciuic model build NAME`.")
-    return max(found, key=lambda one: float(read_log(one)["selection"]))
 
 
 def onnx_teacher(folder: Path) -> dict[str, Path]:

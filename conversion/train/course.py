@@ -5,6 +5,7 @@ rows -> tune the teacher (each run logged) -> texts without labels -> what the t
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +22,15 @@ from conversion.train import store
 from conversion.train.batches import Encoded, batches, encode
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
-from conversion.train.teacher import WIDTH, Lesson, Tell, model_folder, read_vocabulary, start_embeddings
+from conversion.train.teacher import (
+    WIDTH,
+    Lesson,
+    Tell,
+    model_folder,
+    nearest_first,
+    read_vocabulary,
+    start_embeddings,
+)
 from firmware_py.tasks.text import WordPiece
 
 
@@ -82,7 +91,7 @@ def learn(course: Course, settings: Settings, bench: Workbench, made: str) -> St
     student = store.new_student(course.pieces, course.data, settings, course.teacher_width, course.general)
     weights = bench.step("student", made,
         lambda path, tell: store.train_student(student, path, store.Taught(course.side, course.lesson), settings, tell),
-        settings=asdict(settings), pieces=len(course.pieces), general=_key(course.general))  # fmt: skip
+        settings=asdict(settings), pieces=_digest(course.pieces), general=_key(course.general))  # fmt: skip
     return store.load_student(student, weights)
 
 
@@ -91,10 +100,15 @@ def _key(general: Path | None) -> str | None:
     return None if general is None else (general.parent / f"{general.name}.key").read_text("utf-8")
 
 
+def _digest(pieces: tuple[str, ...]) -> str:
+    return hashlib.sha256("\n".join(pieces).encode()).hexdigest()
+
+
 def _pieces(plan: Plan, data: TaskData) -> list[str]:
     if plan.larger is not None:
         return multi_vocabulary(data)
-    return cut(read_vocabulary(model_folder()), [row.text for row in data.train], plan.vocabulary)
+    order = nearest_first(data.lexicon) if data.lexicon else None
+    return cut(read_vocabulary(model_folder()), [row.text for row in data.train], plan.vocabulary, order)
 
 
 def _write_pool(path: Path, data: TaskData, plan: Plan, tell: Tell) -> None:

@@ -36,16 +36,16 @@ _USUAL = (Run(epochs=6, rate=2e-4), Run(epochs=5, rate=4e-4, seed=1))
 _HOME = (Run(epochs=2, rate=2e-4, batch=64, rows=8000), Run(epochs=2, rate=4e-4, batch=64, rows=8000, seed=1))
 
 PLANS = {
-    "hwu64": Plan(6144, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
-    "banking77": Plan(6144, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
+    "hwu64": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0), general=HOME),
+    "banking77": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
     "clinc150": Plan(
-        6144,
+        11_000,
         (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)),
         2,
         Settings(0, epochs=8, unlabelled=2.0),
     ),
     "snips7": Plan(
-        6144,
+        11_000,
         (Run(epochs=1, rate=2e-4), Run(epochs=1, rate=4e-4, seed=1)),
         0,
         Settings(0, epochs=5, unlabelled=0.0),
@@ -53,7 +53,7 @@ PLANS = {
     ),
     # Smaller heads: names need a large table, and both must fit 2.2 MB.
     "home-en": Plan(
-        6144,
+        12_000,
         _HOME,
         0,
         Settings(0, epochs=14, unlabelled=0.0, head_hidden=(48, 44)),

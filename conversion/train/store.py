@@ -30,6 +30,7 @@ from conversion.train.teacher import (
     start_embeddings,
     tune,
 )
+from firmware_py.contracts.errors import DataMissingError
 
 THREADS = 1  # two were slower whenever anything else ran: workers spin at every barrier
 
@@ -65,6 +66,21 @@ def read_log(folder: Path) -> dict[str, Any]:
     """A teacher's log."""
     log: dict[str, Any] = json.loads((folder / "log.json").read_text("utf-8"))
     return log
+
+
+def best_teacher(folder: Path) -> Path:
+    """The tuned teacher of a build folder that is best on the model-selection split.
+
+    Raises:
+        DataMissingError: there is none.
+    """
+    found = [path.parent for path in sorted(folder.glob("teacher-*/log.json"))]
+    if not found:
+        msg = f"no tuned teacher is in {folder}"
+        raise DataMissingError(
+            msg, hint="Build the task's model first, `ciuic model build NAME`: its teachers are kept."
+        )
+    return max(found, key=lambda path: float(read_log(path)["selection"]))
 
 
 def load_teacher(folder: Path, source: Path, labels: int) -> Teacher:

@@ -20,26 +20,38 @@ Array = npt.NDArray[Any]
 
 BLOCKED = np.float32(-100.0)  # exact to 5e-7 in this family of graphs, where -20 leaked
 NORM_EPSILON = np.float32(1e-12)  # BERT's
+_TABLE_TYPES = {"rows": np.dtype(np.int8), "nibbles": np.dtype(np.uint8)}
 ROPE_BASE = 10_000.0  # Su et al. 2021, RoFormer, section 3.3
 
 
 class Embedding:
-    """The token table: int8 rows with one scale each; an encoder's also has positions and a norm.
+    """The token table: 8-bit or 4-bit rows with one scale each; an encoder's also has positions and a norm.
 
     A row becomes float the first time that its token is seen, in a table whose untouched pages take no
     memory: the words of one household are few. `width` is d, the size of one row; `size` counts the rows,
     `places` the positions, None where every place has the same rows.
     """
 
-    __slots__ = ("_floats", "_norm", "_positions", "_rows", "_scale", "_seen", "places", "size", "width")
+    __slots__ = (
+        "_floats",
+        "_norm",
+        "_packed",
+        "_positions",
+        "_rows",
+        "_scale",
+        "_seen",
+        "places",
+        "size",
+        "width",
+    )
 
     def __init__(
         self, rows: Array, scale: Array, positions: Array | None = None, norm: Array | None = None
     ) -> None:
-        """Take rows int8 [V, d] and scale float16 or float32 [V].
+        """Take rows and scale float16 or float32 [V].
 
         Args:
-            rows: of the table.
+            rows: of the table, int8 [V, d], or uint8 [V, d/2]: two columns a byte, the even one in its low half, each + 8.
             scale: a row's numbers are its integers times this.
             positions: float [P, d], added to the row at each place; None where attention knows places itself.
             norm: float [2, d], gain and shift of the LayerNorm over each row behind that; None for no norm.
@@ -47,12 +59,13 @@ class Embedding:
         Raises:
             BundleFormatError: another type or form.
         """
-        if rows.dtype != np.int8 or rows.ndim != 2 or scale.shape != rows.shape[:1]:
-            msg = "the embedding table is not int8 rows with one scale each"
+        if rows.dtype not in (np.int8, np.uint8) or rows.ndim != 2 or scale.shape != rows.shape[:1]:
+            msg = "the embedding table is not 8-bit or 4-bit rows with one scale each"
             raise BundleFormatError(msg)
+        self._packed = rows.dtype == np.uint8
         self._rows = np.ascontiguousarray(rows)
         self._scale = np.ascontiguousarray(scale, dtype=np.float32)[:, None]
-        size, width = rows.shape
+        size, width = len(rows), rows.shape[1] * (2 if self._packed else 1)
         wrong = positions is not None and (positions.ndim != 2 or positions.shape[1] != width)
         if wrong or (norm is not None and norm.shape != (2, width)):
             msg = "the embedding's positions or norm are of another width than its rows"
@@ -68,23 +81,25 @@ class Embedding:
 
     @classmethod
     def from_bytes(cls, npz: bytes) -> Embedding:
-        """Read the `.npz` member with `rows` and `scale`, perhaps `positions` and `norm`.
+        """Read the `.npz` member with `rows` or `nibbles`, `scale`, perhaps `positions` and `norm`.
 
         Raises:
             BundleFormatError: the bytes are no such file.
         """
         arrays = load_arrays(npz)
-        if not {"rows", "scale"} <= arrays.keys():
-            msg = "the embedding file lacks rows or scale"
+        name = "nibbles" if "nibbles" in arrays else "rows"
+        if not {name, "scale"} <= arrays.keys() or arrays[name].dtype != _TABLE_TYPES[name]:
+            msg = "the embedding file lacks scale, or rows of int8 or nibbles of uint8"
             raise BundleFormatError(msg)
-        return cls(arrays["rows"], arrays["scale"], arrays.get("positions"), arrays.get("norm"))
+        return cls(arrays[name], arrays["scale"], arrays.get("positions"), arrays.get("norm"))
 
     def lookup(self, ids: Sequence[int], bucket: int) -> Array:
         """Rows float32 [bucket, d]; the rows behind the last token are zero."""
         seen = self._seen
         for token in ids:
             if not seen[token]:  # two threads may both do this: to the same end
-                np.multiply(self._rows[token], self._scale[token], out=self._floats[token])
+                row = _unpacked(self._rows[token]) if self._packed else self._rows[token]
+                np.multiply(row, self._scale[token], out=self._floats[token])
                 seen[token] = 1
         count = len(ids)
         out: Array = self._floats.take(np.array((*ids, *(len(seen),) * (bucket - count)), np.intp), 0)
@@ -99,6 +114,13 @@ class Embedding:
             kept *= self._norm[0]
             kept += self._norm[1]
         return out
+
+
+def _unpacked(row: Array) -> Array:
+    """Whole numbers int8 [d] of a packed row uint8 [d/2]."""
+    out = np.empty(2 * len(row), np.int8)
+    out[::2], out[1::2] = row & 15, row >> 4
+    return out - np.int8(8)
 
 
 @functools.lru_cache(maxsize=512)

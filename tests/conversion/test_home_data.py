@@ -11,11 +11,15 @@ from random import Random
 
 import pytest
 
+from conversion.data.draw import Drawer, Drawn
 from conversion.data.free_text import SHARES, load_free_text, load_rules, map_intent
 from conversion.data.names import load_names, pick
+from conversion.data.noise import SIDES, _commands, noise
 from conversion.data.sentence import Sentence
 from conversion.data.spoken import manners, politely
+from conversion.data.templates import Template
 from firmware_py.contracts.errors import DataInvalidError
+from firmware_py.tasks.intent import OUT_OF_SCOPE
 
 DATA = Path(__file__).parents[2] / "conversion" / "data"
 NAMES = tomllib.loads((DATA / "names_en.toml").read_text("utf-8"))
@@ -102,3 +106,45 @@ def test_a_broken_share_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "hwu64" / "val.jsonl").write_text("[1]\n", "utf-8")
     with pytest.raises(DataInvalidError):
         load_free_text(tmp_path)
+
+
+WORDS = ("river", "marble", "kitchen", "purple", "court", "wine", "sewing", "lamp", "actor", "senate") * 3
+
+
+def test_noise_is_of_no_two_sides_and_never_a_command() -> None:
+    known = {"turn on the lamp", "kitchen", "pause the timer"}
+    sides = noise(0, (*WORDS, *(f"word{letter * 3}" for letter in "abcdefghijklmnopqrstuvwxyz")), known)
+    texts = {side: {row.text for row in rows} for side, rows in sides.items()}
+    assert not texts["train"] & texts["evaluation"]
+    assert not texts["train"] & texts["calibration"]
+    assert not texts["calibration"] & texts["evaluation"]
+    assert all(row.intent == OUT_OF_SCOPE and not row.slots for rows in sides.values() for row in rows)
+    lone = {text for text in texts["train"] if " " not in text}
+    assert "river" in lone | texts["calibration"] | texts["evaluation"]
+    assert not {"kitchen", "lamp"} & lone
+    assert sum("licht" in text.split() for text in texts["train"]) > 0
+    assert noise(0, WORDS, known) == noise(0, WORDS, known)
+
+
+def test_sides_hear_foreign_commands_of_templates_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, set[int]] = {}
+    draw = Drawer.draw
+
+    def noted(self: Drawer, template: Template, random: Random) -> Drawn:
+        asked.setdefault(template.text, set()).add(template.number % 10)
+        return draw(self, template, random)
+
+    monkeypatch.setattr(Drawer, "draw", noted)
+    noise(0, WORDS, ())
+    remainders = set().union(*asked.values())
+    assert remainders == set(range(10))
+    for number, side in SIDES.items():
+        asked.clear()
+        _commands("nl", side, 10, (), Random(0))
+        assert set().union(*asked.values()) == {number}
+
+
+def test_a_model_of_many_languages_hears_mashed_keys_alone() -> None:
+    rows = noise(0, (), ())["train"]
+    assert len(rows) > 400
+    assert all(set(row.text) <= set("abcdefghijklmnopqrstuvwxyz ") for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ torch = pytest.importorskip(
     "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
 )
 
-from conversion.export.parts import embedding_bytes
+from conversion.export.parts import embedding_bytes, packed_arrays, table_arrays
 from conversion.export.stage_graph import StageGraph
 from conversion.nets.deepseek_lite import DeepSeekLite, Dims
 from conversion.nets.heads import Head, npz_bytes
@@ -117,20 +118,47 @@ def old_embedding_bytes(table: np.ndarray) -> bytes:
     return npz_bytes({"rows": rows, "scale": scale.astype(np.float32)})
 
 
-@pytest.mark.parametrize("old", [True, False])
-def test_int8_embedding_rows_are_within_half_a_step_in_the_old_and_the_new_form(old: bool) -> None:
+FORMS: dict[str, tuple[Callable[[np.ndarray], bytes], int]] = {
+    "0.1": (old_embedding_bytes, 127),
+    "8-bit": (lambda table: npz_bytes(table_arrays(table)), 127),
+    "4-bit": (lambda table: npz_bytes(packed_arrays(torch.from_numpy(table))), 7),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_embedding_rows_are_within_half_a_step_in_every_form(form: str) -> None:
     model = trained_like(1)
     with torch.no_grad():
         model.embedding.weight *= torch.logspace(-6, 2, 50)[:, None]  # rows of all sizes, [PAD] is zero
     table = model.embedding.weight.detach().numpy()
-    data = old_embedding_bytes(table) if old else embedding_bytes(model)
+    write, levels = FORMS[form]
+    data = write(table)
     rows = Embedding.from_bytes(data).lookup(range(50), 64)
     with np.load(io.BytesIO(data)) as file:
-        assert file["scale"].dtype == (np.float32 if old else np.float16)
+        assert file["scale"].dtype == (np.float32 if form == "0.1" else np.float16)
         step = file["scale"].astype(np.float32)[:, None]
-    assert (step[25:] <= np.abs(table[25:]).max(1, keepdims=True) / 127 * 1.001).all()
-    assert (np.abs(rows[:50] - table) <= step * 0.5001).all()
+    assert (step[25:] <= np.abs(table[25:]).max(1, keepdims=True) / levels * 1.001).all()
+    assert (np.abs(rows[:50] - table) <= step * 0.501).all()
     assert not rows[50:].any()
+
+
+def test_the_device_reads_the_rows_that_training_saw() -> None:
+    model = trained_like(3)
+    with torch.no_grad():
+        model.embedding.weight *= torch.logspace(-3, 1, 50)[:, None]
+        seen = model.embedding(torch.arange(50)).numpy()
+    read = Embedding.from_bytes(embedding_bytes(model)).lookup(range(50), 50)
+    np.testing.assert_array_equal(read, seen)
+
+
+def test_rounding_lets_gradients_through() -> None:
+    model = trained_like(3)
+    rows = model.embedding(torch.tensor([[4, 5, 4]]))
+    rows.sum().backward()
+    grad = model.embedding.weight.grad
+    assert grad is not None
+    assert grad[4].eq(2.0).all()
+    assert grad[5].eq(1.0).all()
 
 
 def test_equal_weights_make_equal_bytes() -> None:

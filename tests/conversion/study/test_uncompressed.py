@@ -25,7 +25,7 @@ def teacher(folder: Path, name: str, selection: float) -> Path:
 
 
 def test_the_best_on_selection_is_taken_whatever_the_report_says(tmp_path: Path) -> None:
-    from conversion.study.uncompressed import best_teacher
+    from conversion.train.store import best_teacher
 
     teacher(tmp_path, "teacher-1", 0.90)
     teacher(tmp_path, "teacher-2", 0.93)

@@ -21,6 +21,7 @@ from firmware_py.contracts.errors import BundleFormatError
 from firmware_py.inference.engine import Weights
 from firmware_py.inference.heads import INTENT_NAMES, MAX_ARRAYS_BYTES, TAG_NAMES, ExitHead, load_arrays
 from firmware_py.inference.rows import Reader
+from firmware_py.inference.tensors import Embedding
 from firmware_py.testing.tiny_bundle import tiny_files
 
 D, Q, LABELS, M, TAGS, N = 8, 6, 4, 5, 3, 7
@@ -234,6 +235,32 @@ def test_heads_over_rows_of_another_size_are_refused(tmp_path: Path) -> None:
     unpacked = unpack(tmp_path / "x.bundle", Trust(None, allow_unsigned=True), tmp_path / "store")
     with pytest.raises(BundleFormatError, match="another size than the embedding"):
         Weights.load(unpacked)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {
+            "rows": np.zeros((11, 16), np.uint8)
+        },  # a packed table under the other's name would be read as noise
+        {"nibbles": np.zeros((11, 8), np.int8)},
+        {"nibbles": np.zeros((11, 8), np.float32)},
+        {"nibbles": np.zeros((10, 8), np.uint8)},
+        {"nibbles": np.zeros(11, np.uint8)},
+        {"rows": np.zeros((11, 16), np.float16)},
+        {},
+    ],
+)
+def test_a_table_of_another_form_is_refused(arrays: dict[str, Any]) -> None:
+    with pytest.raises(BundleFormatError, match=r"embedding (table|file)"):
+        Embedding.from_bytes(npz(scale=np.ones(11, np.float32), **arrays))
+
+
+def test_packed_rows_are_read_low_half_first() -> None:
+    packed = np.array([[0x81, 0xF8], [0x00, 0x9A]], np.uint8)
+    table = Embedding.from_bytes(npz(nibbles=packed, scale=np.array([1.0, 0.5], np.float16)))
+    assert (table.size, table.width) == (2, 4)
+    np.testing.assert_array_equal(table.lookup([0, 1], 3), [[-7, 0, 0, 7], [-4, -4, 1, 0.5], [0, 0, 0, 0]])
 
 
 def _tables(size: int, places: int) -> bytes:

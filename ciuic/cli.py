@@ -12,7 +12,7 @@ import argparse
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,10 @@ _OURS = ("ciuic", "conversion", "device_profiles", "firmware_py", "hil_tests", "
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with a command line as every other error is said; sub-verbs' parsers are of this class, too."""
+
+    def __init__(self, **given: Any) -> None:
+        """As argparse's; the help of every sub-verb ends with the flag that all of them take."""
+        super().__init__(**{"epilog": "`--log-level debug` logs more on standard error.", **given})
 
     def error(self, message: str) -> NoReturn:
         """What argparse calls.

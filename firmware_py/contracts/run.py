@@ -21,6 +21,10 @@ class GraphKey(NamedTuple):
         return f"{self.bucket}/s{self.stage}w{self.width}"
 
 
+Slot = tuple[GraphKey, str]  # a graph and who runs it: what seconds, watts and joules are learned of
+HOST: Slot = (GraphKey(0, 0, 0), "host")  # all work of an answer outside of its stages
+
+
 @record(frozen=True, slots=True)
 class StageRun:
     """One graph that ran: monotonic start, seconds, and who ran it."""

@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from firmware_py.contracts.errors import SensorBusError, SensorRangeError
 from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import Energy, Method
-from firmware_py.contracts.run import RunRecord
-from firmware_py.costs import HOST, CostModel, Equation, Slot
+from firmware_py.contracts.run import HOST, RunRecord, Slot
+from firmware_py.costs import CostModel
 from firmware_py.energy.baseline import Baseline, net_of
 from firmware_py.energy.integrate import EnergyEstimate, Span
 from firmware_py.energy.uncertainty import half_width95
 from firmware_py.energy.window import Window
+from firmware_py.watts import Equation
 
 _LOG = logging.getLogger(__name__)
 

@@ -27,9 +27,8 @@ from firmware_py.contracts.errors import (
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.records import record
-from firmware_py.contracts.run import GraphKey, RunRecord
+from firmware_py.contracts.run import HOST, GraphKey, RunRecord
 from firmware_py.contracts.seams import Runner
-from firmware_py.costs import HOST
 from firmware_py.inference.exits import Verdict, judge
 from firmware_py.inference.graph import DynamicComputingGraph, Rung, Way
 from firmware_py.inference.heads import ExitHead

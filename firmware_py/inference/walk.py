@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from firmware_py.contracts.errors import DelegateError, GraphError
 from firmware_py.contracts.limits import Limits
-from firmware_py.contracts.run import StageRun
-from firmware_py.costs import HOST
+from firmware_py.contracts.run import HOST, StageRun
 from firmware_py.inference.exits import Verdict, accepts, judge
 from firmware_py.inference.graph import Rung, Way
 from firmware_py.inference.heads import ExitHead

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_py.contracts.run import GraphKey, RunRecord, StageRun
-from firmware_py.costs import HOST, CostModel, Equation
+from firmware_py.contracts.run import HOST, GraphKey, RunRecord, StageRun
+from firmware_py.costs import CostModel
+from firmware_py.watts import Equation
 
 ONE, TWO = GraphKey(16, 1, 4), GraphKey(16, 2, 4)
 CONFIG = "16/w4-4/balanced/dyn8"
@@ -165,14 +166,15 @@ def test_any_windows_leave_watts_and_variances_sane(rows: list[tuple[float, floa
     assert charge is not None
     assert charge.energy_j >= -1e-12
     assert charge.parameter_sd_j >= 0.0
-    assert all(costs._p[at][at] >= -1e-9 for at in range(len(costs._p)))
+    p = costs._watts._p
+    assert all(p[at][at] >= -1e-9 for at in range(len(p)))
 
 
 def test_slots_are_bounded() -> None:
     costs = CostModel(1.0)
     for bucket in range(1, 500):
         costs.learn_window(Equation({(GraphKey(bucket, 1, 4), "xnnpack"): 0.5}, 1e-3, 0.5, 0.01))
-    assert len(costs._watts) <= 66
+    assert len(costs._watts._watts) <= 66
 
 
 def test_threads_may_charge_while_windows_are_learned() -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from firmware_py.contracts.run import GraphKey, RunRecord, StageRun
-from firmware_py.costs import HOST, Charge, CostModel, Equation, Slot
+from firmware_py.contracts.run import HOST, GraphKey, RunRecord, Slot, StageRun
+from firmware_py.costs import CostModel
+from firmware_py.watts import Charge, Equation
 
 WATTS, METER_SD_J, RUN_SD = 2.0, 0.02, 0.1
 STAGES = tuple((GraphKey(16, number, 4), "xnnpack") for number in (1, 2))
@@ -123,7 +124,7 @@ def test_nothing_given_out_is_negative_where_the_state_is(board: Board) -> None:
         seconds = {STAGES[0]: 0.2, HOST: 0.1}
         board.costs.learn_window(Equation(seconds, 1e-4, 0.0, 0.001))
         board.costs.learn_window(Equation({STAGES[0]: 0.3}, 1e-4, 0.3, 0.001))
-    assert board.costs._watt(board.costs._index[HOST]) < 0.0
+    assert board.costs._watts.of(HOST)[0] < 0.0
     assert board.costs.watt(HOST) == 0.0
     assert board.costs.stage_j(*HOST) in {None, 0.0}
     board.costs.learn(run_of(1))
@@ -141,8 +142,9 @@ def test_many_hours_without_a_change_leave_the_covariance_one() -> None:
         seconds = {STAGES[0]: 0.2, STAGES[1]: rng.uniform(0.05, 0.11), HOST: 0.1}
         net_j = WATTS * sum(seconds.values()) + rng.gauss(0.0, METER_SD_J)
         costs.learn_window(Equation(seconds, 5e-3, net_j, METER_SD_J))
-    size = len(costs._p)
-    assert all(costs._p[at][other] == costs._p[other][at] for at in range(size) for other in range(at))
+    p = costs._watts._p
+    size = len(p)
+    assert all(p[at][other] == p[other][at] for at in range(size) for other in range(at))
     charge = costs.charge(run_of(2))
     assert charge is not None
     assert charge.energy_j == pytest.approx(WATTS * run_of(2).run_s, rel=0.05)

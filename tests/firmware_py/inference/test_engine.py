@@ -18,9 +18,8 @@ from firmware_py.contracts.errors import DeadlinePassedError, DelegateError, Gra
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.reply import Reply, Route, parse_reply
-from firmware_py.contracts.run import GraphKey
+from firmware_py.contracts.run import HOST, GraphKey
 from firmware_py.contracts.seams import Tensors
-from firmware_py.costs import HOST
 from firmware_py.inference.engine import Engine, Outcome, Weights
 from firmware_py.inference.graph import DynamicComputingGraph
 from firmware_py.tasks.intent import IntentTask

@@ -18,9 +18,8 @@ from firmware_py.contracts.errors import ConfigError, GoldenTestError, GraphErro
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph, parse_manifest
 from firmware_py.contracts.reply import UNKNOWN_ENERGY
-from firmware_py.contracts.run import GraphKey
+from firmware_py.contracts.run import HOST, GraphKey
 from firmware_py.contracts.seams import Tensors
-from firmware_py.costs import HOST
 from firmware_py.inference.calibration import Calibration
 from firmware_py.inference.engine import Engine, Outcome, Weights
 from firmware_py.inference.golden import check_rows, load_rows

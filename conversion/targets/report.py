@@ -7,6 +7,7 @@ joules from those seconds and the profile's watts of a busy core. What has no so
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from device_profiles.loader import list_accessories, list_profiles, load_accesso
 from device_profiles.profile import BoardProfile, Delegate
 from firmware_py.contracts.manifest import Manifest
 
+_HEAD = ("board", "delegate", "recipe", "on it", "size", "accuracy", "seconds", "joules", "falls back")
+_NOTE_COLUMNS = 110
 NOT_BUILT = "not built"
 
 
@@ -171,26 +174,25 @@ def _predict(
 
 
 def table_text(rows_: Sequence[Row]) -> str:
-    """Rows for people."""
-    head = (
-        "board",
-        "delegate",
-        "recipe",
-        "on it",
-        "size",
-        "accuracy",
-        "seconds",
-        "joules",
-        "what falls back, and why",
-    )
-    lines = [head, *(_cells(row) for row in rows_)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(head) - 1)]
-    return "\n".join(
-        "  ".join(
-            [*(cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)), line[-1]]
-        ).rstrip()
+    """Rows for people; what takes more than a word stands below them, said once."""
+    notes: dict[str, int] = {}
+    lines = [_HEAD, *((*_cells(row), _note(row, notes)) for row in rows_)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(_HEAD))]
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
-    )
+    ]
+    below = [
+        textwrap.fill(note, _NOTE_COLUMNS, initial_indent=f"[{number}] ", subsequent_indent="    ")
+        for note, number in notes.items()
+    ]
+    return "\n".join([*table, *([""] if below else []), *below])
+
+
+def _note(row: Row, notes: dict[str, int]) -> str:
+    """`nothing`, or the number of a note."""
+    said = _left(row) if row.status == "built" else f"{row.status}; falls back: {_left(row)}"
+    return said if said == "nothing" else f"[{notes.setdefault(said, len(notes) + 1)}]"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -204,7 +206,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         "-" if row.accuracy is None else f"{row.accuracy:.2%} ({row.accuracy_change:+.2f})",
         "-" if row.predicted_s is None else f"~{row.predicted_s * 1e6:.0f} us",
         "-" if row.predicted_j is None else f"~{row.predicted_j * 1e6:.0f} uJ",
-        _left(row) if row.status == "built" else f"{row.status}; falls back: {_left(row)}",
     )
 
 

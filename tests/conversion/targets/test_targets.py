@@ -258,6 +258,8 @@ def test_a_recipe_says_its_size_and_what_it_costs_in_accuracy() -> None:
     text = table_text(found)
     assert "88.50% (-1.50)" in text
     assert "works on float32" in text
+    assert max(map(len, text.splitlines())) <= 120
+    assert text.count("[1]") == 3  # the board, the stick, and one note for both
 
 
 def test_the_document_names_what_it_left_out(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def build(
     held = {row.sentence.text.lower() for side in (*CALIBRATION, "report") for row in clear[side]}
     train = [politely(row, known, random) for row in _enough(spoken) if row.text.lower() not in held]
     free = load_free_text(folder)
-    said = noise(seed, words, _known(spoken, clear["report"], clear["known"]))
+    said = noise(seed, words, _known(spoken, clear["report"], clear["known"]), held)
     strange = _thirds((*foreign.calibration, *said["calibration"]), seed)
     rows = {side: [row.sentence for row in clear[side]] for side in (*CALIBRATION, "report")}
     return TaskData(

@@ -32,18 +32,21 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _TRIES = 6  # draws for each text wanted
 
 
-def noise(seed: int, words: Sequence[str], known: Iterable[str]) -> dict[str, tuple[Sentence, ...]]:
+def noise(
+    seed: int, words: Sequence[str], known: Iterable[str], held: Iterable[str] = ()
+) -> dict[str, tuple[Sentence, ...]]:
     """Out-of-scope rows per side: `train`, `calibration`, `evaluation`.
 
     Args:
         seed: of the draws.
         words: frequent English ones; none, for a model of many languages: mashed keys alone.
         known: texts that are a command, or a name in the house; a lone word is none of theirs.
+        held: more texts that no row may be, in lower case.
     """
     texts = set(known)
     taken = {word for text in texts for word in folded_words(text)}
     spare = sorted(set(words) - taken)
-    out, elsewhere = {}, {text.lower() for text in texts}
+    out, elsewhere = {}, {*(text.lower() for text in texts), *held}
     for side, (keys, lone, foreign) in AMOUNTS.items():
         random = Random(f"noise {seed} {side}")  # noqa: S311 - reproducible draws, no secret
         made = {mashed(random) for _ in range(keys)}

@@ -124,6 +124,8 @@ def test_noise_is_of_no_two_sides_and_never_a_command() -> None:
     assert not {"kitchen", "lamp"} & lone
     assert sum("licht" in text.split() for text in texts["train"]) > 0
     assert noise(0, WORDS, known) == noise(0, WORDS, known)
+    held = noise(0, WORDS, known)["train"][0].text
+    assert held not in {row.text for row in noise(0, WORDS, known, {held})["train"]}
 
 
 def test_sides_hear_foreign_commands_of_templates_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,8 @@ class Guesses:
 def describe(lattice: Lattice, configuration: Configuration) -> dict[str, Any]:
     """The figures of one configuration of the lattice on its split."""
     outcome, truth = run(lattice, configuration), lattice.truth
+    if not truth.inside.any():
+        return measure(truth, Guesses(np.where(outcome.rejected, -1, 0), outcome.score))
     known, weight = truth.inside, truth.weight
     at, rows = walk(lattice, configuration), np.arange(len(truth.target))
     labels = np.stack([lattice.verdicts[prefix].label for prefix in _asked(lattice, configuration)])[at, rows]
@@ -50,9 +52,12 @@ def measured_slots(counts: Array, weight: Array) -> float | None:
 
 
 def measure(truth: Truth, said: Guesses) -> dict[str, Any]:
-    """Accuracy, macro-F1 and the out-of-scope figures."""
+    """Accuracy, macro-F1 and the out-of-scope figures; a side without in-scope rows has the recall alone."""
     known, weight = truth.inside, truth.weight
     right = said.label == truth.target
+    if not known.any():
+        recall = _round(float((said.label == -1).mean()))
+        return {"n": 0, "out_of_scope": {"n": len(known), "recall": recall}}
     return {
         "n": int(known.sum()),
         "accuracy": _round(weighted(right[known], weight[known])),

@@ -14,14 +14,13 @@ from conversion.checkpoint.inspect import Checkpoint, arithmetic, inspect
 from conversion.checkpoint.teach import RUNS, Method, Order, teach_from_checkpoint, tunable
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
-from conversion.data.vocabulary import cut
 from conversion.data.workbench import Workbench
 from conversion.train import store
 from conversion.train.batches import encode
-from conversion.train.course import Course
+from conversion.train.course import Course, cut_pieces
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
-from conversion.train.teacher import Tell, model_folder, read_vocabulary
+from conversion.train.teacher import Tell
 from firmware_py.tasks.text import UNKNOWN, WordPiece
 
 # How a student of a user's own task learns: as those of the public sets do.
@@ -85,7 +84,7 @@ def prepare_from_checkpoint(
         runs=[asdict(run) for run in order.runs],
     )
     logs = json.loads((made / "logs.json").read_text("utf-8"))
-    pieces = cut(read_vocabulary(model_folder()), [row.text for row in data.train], plan.vocabulary)
+    pieces = cut_pieces(data, plan.vocabulary)
     rows = [*data.train, *(Sentence(text, "") for text in texts)]
     side = encode(rows, WordPiece(pieces), data.labels, data.slots)
     width = store.load_lesson(made / "lesson.npz").embeddings.shape[1]

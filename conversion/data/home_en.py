@@ -4,7 +4,7 @@
     selection, temperature, thresholds    templates of the calibration side, cut in three by template
     report       templates of the evaluation side with evaluation's names, and out-of-scope topics of its own
 
-Extra sides, only reported: `unseen_names` (report rows that hold a name or area never seen), `known_templates`
+Training also hears texts that say nothing (`noise`). Extra sides, only reported: `noise`, `unseen_names` (report rows that hold a name or area never seen), `known_templates`
 (training's templates with evaluation's names), `free_text` (rows of public sets that no template generates and
 no phrasing of ours either) and `free_text_read` (those that a template does read).
 """
@@ -20,6 +20,7 @@ from conversion.data.draw import Drawer, Drawn
 from conversion.data.drawing import Amount, ambiguous, draw_rows
 from conversion.data.free_text import load_free_text
 from conversion.data.names import load_names
+from conversion.data.noise import LANGUAGES as NOISE_LANGUAGES
 from conversion.data.noise import noise
 from conversion.data.out_of_scope import load_foreign, neighbours
 from conversion.data.readings import ambiguous_forms, read_in_a_house
@@ -69,8 +70,10 @@ def build(
     held = {row.sentence.text.lower() for side in (*CALIBRATION, "report") for row in clear[side]}
     train = [politely(row, known, random) for row in _enough(spoken) if row.text.lower() not in held]
     free = load_free_text(folder)
-    said = noise(seed, words, _known(spoken, clear["report"], clear["known"]), held)
-    strange = _thirds((*foreign.calibration, *said["calibration"]), seed)
+    ours = _heard(spoken)
+    said = noise("train", seed, words, ours, held)
+    theirs = noise("eval", seed, words, ours | _heard_held(clear["report"], clear["known"]), held)
+    strange = _thirds(foreign.calibration, seed)
     rows = {side: [row.sentence for row in clear[side]] for side in (*CALIBRATION, "report")}
     return TaskData(
         name="home-en",
@@ -79,8 +82,8 @@ def build(
         labels=(*sorted({template.intent for template in grammar.templates}), OUT_OF_SCOPE),
         slots=tuple(sorted({slot for row in train for _, _, slot in row.slots})),
         lexicon=_lexicon(),
-        train=(*train, *foreign.train, *said["train"]),
-        report=(*rows["report"], *foreign.evaluation, *said["evaluation"]),
+        train=(*train, *foreign.train, *said),
+        report=(*rows["report"], *foreign.evaluation),
         unlabelled=neighbours(folder, seed),
         notes={
             "sources": [
@@ -92,6 +95,7 @@ def build(
                 },
                 *foreign.sources,
                 *free.sources,
+                *(_noise_sources(len(said), len(theirs)) if words else ()),
             ],
             "templates": {side: len(numbers) for side, numbers in sides.items()},
             "train_only_intents": list(split.train_only),
@@ -100,6 +104,7 @@ def build(
         extras={
             "unseen_names": tuple(row.sentence for row in clear["report"] if row.values),
             "known_templates": tuple(row.sentence for row in clear["known"] if row.values),
+            "noise": theirs,
             **_free_sides(free.rows, train),
         },
         selection=(*rows["selection"], *strange["selection"]),
@@ -171,11 +176,27 @@ def _free_sides(rows: Sequence[Sentence], train: Sequence[Sentence]) -> dict[str
     }
 
 
-def _known(spoken: Sequence[Sentence], *others: Sequence[Drawn]) -> set[str]:
-    """What a house hears: sentences with their values, training's with invented ones left out, and listed names."""
-    listed = [load_names(side).values for side in ("train", "eval")]
-    names = {value for values in listed for section in values.values() for value in section}
-    return names | {_unfilled(row) for row in spoken} | {row.sentence.text for rows in others for row in rows}
+def _noise_sources(train: int, report: int) -> tuple[dict[str, object], ...]:
+    """Where the rows that say nothing come from."""
+    packages = ", ".join(NOISE_LANGUAGES)
+    return (
+        {"name": f"home-assistant-intents ({packages})", "licence": "Apache-2.0", "use": "out of scope"},
+        {"name": f"names_<language>.toml ({packages})", "licence": "Apache-2.0", "use": "out of scope"},
+        {"name": "noise.py", "licence": "Apache-2.0", "rows": train + report, "use": "out of scope"},
+    )
+
+
+def _heard(spoken: Sequence[Sentence]) -> set[str]:
+    """What training hears: its sentences without their values, some of which are made up, and its listed names."""
+    names = load_names("train").values
+    return {value for section in names.values() for value in section} | {_unfilled(row) for row in spoken}
+
+
+def _heard_held(*sides: Sequence[Drawn]) -> set[str]:
+    """What the report hears, and its names."""
+    names = load_names("eval").values
+    listed = {value for section in names.values() for value in section}
+    return listed | {row.sentence.text for rows in sides for row in rows}
 
 
 def _lexicon() -> tuple[str, ...]:

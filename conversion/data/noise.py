@@ -1,76 +1,82 @@
 """Texts that say nothing to an English house: mashed keys, lone words, commands in other languages.
 
 A classifier has to choose some label, and without such rows it chose boldly: "asdf qwer" started the lawn
-mower. Each side has texts of its own; the foreign commands of calibration and evaluation are of templates that
-training has not read, and the lone words are other words.
+mower. Evaluation's key runs, words, templates and names are none of training's. It is a side of its own:
+such rows are easy, and would flatter the figures of sentences that people say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import islice
 from random import Random
+from typing import Literal
 
 from conversion.data.draw import Drawer
 from conversion.data.names import load_names
 from conversion.data.sentence import Sentence
-from conversion.data.templates import Grammar, load_grammar
+from conversion.data.templates import Grammar, load_grammar, split_templates
 from firmware_py.tasks.intent import OUT_OF_SCOPE
 from firmware_py.tasks.text import folded_words
 
-LANGUAGES = ("de", "fr", "es", "it", "nl", "pl")  # written in the letters that English has
-AMOUNTS = {
-    "evaluation": (80, 80, 12),
-    "calibration": (60, 60, 10),
+Side = Literal["train", "eval"]
+
+LANGUAGES = ("de", "fr", "es", "it", "nl", "pl")  # in Latin script
+AMOUNTS: dict[Side, tuple[int, int, int]] = {
     "train": (500, 500, 100),
-}  # keys, words, commands of each language; a text is on the first side that draws it
-SIDES = {0: "calibration", 1: "evaluation"}  # by the remainder of a number by ten; the rest trains
+    "eval": (80, 80, 12),
+}  # mashed keys, lone words, commands of each language
 ORIGIN = "noise"
 
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_HELD_OUT = 5  # one run or word in so many is evaluation's
 _TRIES = 6  # draws for each text wanted
 
 
 def noise(
-    seed: int, words: Sequence[str], known: Iterable[str], held: Iterable[str] = ()
-) -> dict[str, tuple[Sentence, ...]]:
-    """Out-of-scope rows per side: `train`, `calibration`, `evaluation`.
+    side: Side, seed: int, words: Sequence[str], known: Iterable[str], apart: Collection[str] = ()
+) -> tuple[Sentence, ...]:
+    """Out-of-scope rows of a side.
 
     Args:
+        side: whose key runs, words, templates and names.
         seed: of the draws.
         words: frequent English ones; none, for a model of many languages: mashed keys alone.
-        known: texts that are a command, or a name in the house; a lone word is none of theirs.
-        held: more texts that no row may be, in lower case.
+        known: what a house hears, as this side may know it; a lone word is none of its words.
+        apart: texts, in lower case, that no row may be.
     """
-    texts = set(known)
-    taken = {word for text in texts for word in folded_words(text)}
-    spare = sorted(set(words) - taken)
-    out, elsewhere = {}, {*(text.lower() for text in texts), *held}
-    for side, (keys, lone, foreign) in AMOUNTS.items():
-        random = Random(f"noise {seed} {side}")  # noqa: S311 - reproducible draws, no secret
-        made = {mashed(random) for _ in range(keys)}
-        if words:
-            own = [word for number, word in enumerate(spare) if SIDES.get(number % 10, "train") == side]
-            made |= {_lone(own, random) for _ in range(lone if own else 0)}
-            made |= {
-                text for language in LANGUAGES for text in _commands(language, side, foreign, taken, random)
-            }
-        rows = sorted(made - elsewhere)
-        elsewhere |= made
-        random.shuffle(rows)
-        out[side] = tuple(Sentence(text, OUT_OF_SCOPE, origin=ORIGIN) for text in rows)
-    return out
+    random = Random(f"noise {seed} {side}")  # noqa: S311 - reproducible draws, no secret
+    keys, lone, foreign = AMOUNTS[side]
+    texts = {text.lower() for text in known}
+    heard = {word for text in texts for word in folded_words(text)}
+    made = {mashed(side, random) for _ in range(keys)}
+    if words:
+        own = [word for word in sorted(set(words) - heard) if side_of(word) == side]
+        made |= {_lone(own, random) for _ in range(lone if own else 0)}
+        for language in LANGUAGES:
+            made |= _strange(_commands(language, side, seed, random), foreign, heard)
+    rows = sorted(made - texts - set(apart))
+    random.shuffle(rows)
+    return tuple(Sentence(text, OUT_OF_SCOPE, origin=ORIGIN) for text in rows)
 
 
-def _lone(words: Sequence[str], random: Random) -> str:
-    """One word, or now and then two."""
-    return " ".join(random.sample(words, min(len(words), random.choice((1, 1, 1, 2)))))
+def side_of(piece: str) -> Side:
+    """The side that may say a key run or a lone word, the same for every seed."""
+    return "train" if zlib.crc32(piece.encode()) % _HELD_OUT else "eval"
 
 
-def mashed(random: Random) -> str:
-    """What a cat types: one to four runs of a key row or of any letters."""
-    return " ".join(_run(random) for _ in range(random.choice((1, 1, 2, 2, 3, 4))))
+def mashed(side: Side, random: Random) -> str:
+    """What a cat types: one to four runs of a key row or of any letters, each of the side's own."""
+    runs: list[str] = []
+    wanted = random.choice((1, 1, 2, 2, 3, 4))
+    while len(runs) < wanted:
+        run = _run(random)
+        if side_of(run) == side:
+            runs.append(run)
+    return " ".join(runs)
 
 
 def _run(random: Random) -> str:
@@ -86,16 +92,27 @@ def _run(random: Random) -> str:
     return "".join(random.choices(letters, k=size))
 
 
-def _commands(language: str, side: str, wanted: int, taken: Collection[str], random: Random) -> set[str]:
-    """Sentences of a language's own templates of which English knows no more than half of the words."""
+def _lone(words: Sequence[str], random: Random) -> str:
+    """One word, or now and then two."""
+    return " ".join(random.sample(words, min(len(words), random.choice((1, 1, 1, 2)))))
+
+
+def _commands(language: str, side: Side, seed: int, random: Random) -> Iterator[str]:
+    """Sentences of the side's templates and names, without end."""
     grammar = _grammar(language)
-    drawer = Drawer(grammar, load_names("train", (), language))
-    templates = [one for one in grammar.templates if SIDES.get(one.number % 10, "train") == side]
+    drawer = Drawer(grammar, load_names(side, (), language))
+    held = split_templates(grammar.templates, seed).evaluation
+    templates = [one for one in grammar.templates if (one.number in held) == (side == "eval")]
+    while True:
+        yield drawer.draw(random.choice(templates), random).sentence.text.lower()
+
+
+def _strange(texts: Iterator[str], wanted: int, heard: Collection[str]) -> set[str]:
+    """So many of the texts of whose words the English house hears no more than half."""
     out: set[str] = set()
-    for _ in range(wanted * _TRIES):
-        text = drawer.draw(random.choice(templates), random).sentence.text.lower()
+    for text in islice(texts, wanted * _TRIES):
         said = folded_words(text)
-        if 2 * sum(word in taken for word in said) <= len(said):
+        if 2 * sum(word in heard for word in said) <= len(said):
             out.add(text)
         if len(out) == wanted:
             break

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from conversion.nets.deepseek_lite import DeepSeekLite, four_bit
+from conversion.nets.deepseek_lite import DeepSeekLite, quantise_rows
 from conversion.nets.heads import npz_bytes
 from conversion.nets.student import Student
 
@@ -30,10 +30,10 @@ def table_arrays(table: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
 def packed_arrays(table: Tensor) -> dict[str, npt.NDArray[Any]]:
     """A token table [V,d] as `nibbles` uint8 [V,d/2] with one float16 `scale` each.
 
-    A byte holds two columns, the even one in its low half, each as its whole number + 8.
+    A byte holds two columns, the even one in its low half, each as its level + 8.
     """
-    whole, scale = four_bit(table)
-    shifted = (whole + 8).to(torch.uint8).numpy()
+    levels, scale = quantise_rows(table)
+    shifted = (levels + 8).to(torch.uint8).numpy()
     return {"nibbles": shifted[:, ::2] | shifted[:, 1::2] << 4, "scale": scale[:, 0].half().numpy()}
 
 

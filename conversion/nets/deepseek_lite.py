@@ -27,7 +27,7 @@ from torch.nn import functional
 
 EPSILON = 1e-5
 GROUPS = 4
-FOUR_BIT = 7  # largest magnitude of a table's entry: -8 is left out, so that rows are symmetric
+MAX_LEVEL = 7  # of four bits: -8 is left out, so that rows are symmetric
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Dims:
     dropout: float = 0.1  # of the embedded rows
     branch_dropout: float = 0.0  # of what a layer adds
     norm: Literal["rms", "dyt"] = "rms"
+    table_bits: Literal[4, 32] = 4  # 32: of a model that teaches and is not shipped
     head_hidden: tuple[int, int] = (128, 64)  # of the exits' intent and tag heads
 
     @property
@@ -161,27 +162,26 @@ def _joined(layer: nn.Linear, x: Tensor) -> Tensor:
     return functional.linear(x, layer.weight[:, : x.shape[-1]], layer.bias)
 
 
-class Table(nn.Embedding):
-    """The token table as the device has it: 4-bit rows with one scale each. Gradients pass the rounding by.
+class TokenTable(nn.Embedding):
+    """The token table as the device has it: 4-bit rows with one scale each (quantisation-aware training).
 
-    Twice the words of an int8 table in the same bytes; straight-through estimate of Bengio et al. 2013
-    (arXiv 1308.3432).
+    Gradients pass the rounding by: the straight-through estimator, Bengio et al. 2013 (arXiv 1308.3432).
     """
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids [...] -> rows [..., d]."""
         rows = super().forward(ids)
         with torch.no_grad():
-            whole, scale = four_bit(rows)
-            rounding = whole * scale - rows
+            levels, scale = quantise_rows(rows)
+            rounding = levels * scale - rows
         return rows + rounding
 
 
-def four_bit(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """rows [..., d] -> whole numbers of -7 to 7 [..., d], and a scale that float16 holds [..., 1]."""
+def quantise_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """rows [..., d] -> levels from -7 to 7 [..., d], and a scale that float16 holds [..., 1]."""
     largest = rows.abs().amax(-1, keepdim=True)
-    scale = (largest / FOUR_BIT).half().clamp_min(torch.finfo(torch.half).tiny).float()
-    return (rows / scale).round().clamp(-FOUR_BIT, FOUR_BIT), scale
+    scale = (largest / MAX_LEVEL).half().clamp_min(torch.finfo(torch.half).tiny).float()
+    return (rows / scale).round().clamp(-MAX_LEVEL, MAX_LEVEL), scale
 
 
 class DeepSeekLite(nn.Module):
@@ -190,7 +190,8 @@ class DeepSeekLite(nn.Module):
     def __init__(self, dims: Dims) -> None:
         super().__init__()
         self.dims = dims
-        self.embedding = Table(dims.vocabulary, dims.d, padding_idx=0)
+        table = TokenTable if dims.table_bits == 4 else nn.Embedding
+        self.embedding = table(dims.vocabulary, dims.d, padding_idx=0)
         self.stages = nn.ModuleList(
             nn.ModuleList(Layer(dims) for _ in range(dims.layers)) for _ in range(dims.stages)
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from conversion.data.noise import ORIGIN as NOISE
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.data.vocabulary import cut, multi_vocabulary
@@ -107,8 +108,14 @@ def _digest(pieces: tuple[str, ...]) -> str:
 def _pieces(plan: Plan, data: TaskData) -> list[str]:
     if plan.larger is not None:
         return multi_vocabulary(data)
+    return cut_pieces(data, plan.vocabulary)
+
+
+def cut_pieces(data: TaskData, size: int) -> list[str]:
+    """MiniLM's pieces that a student of these rows keeps; what says nothing needs none of its own."""
+    texts = [row.text for row in data.train if row.origin != NOISE]
     order = nearest_first(data.lexicon) if data.lexicon else None
-    return cut(read_vocabulary(model_folder()), [row.text for row in data.train], plan.vocabulary, order)
+    return cut(read_vocabulary(model_folder()), texts, size, order)
 
 
 def _write_pool(path: Path, data: TaskData, plan: Plan, tell: Tell) -> None:
@@ -130,7 +137,7 @@ def _own_teacher(plan: Plan, data: TaskData, pieces: tuple[str, ...], bench: Wor
 
     weights = bench.step("teacher-1", "teacher-1.pt",
         lambda path, tell: store.train_student(fresh(), path, store.Taught(side, None), plan.larger_settings, tell),
-        data=data.fingerprint(), dims=asdict(dims), settings=asdict(plan.larger_settings))  # fmt: skip
+        data=data.fingerprint(), dims=asdict(dims), settings=asdict(plan.larger_settings), pieces=_digest(pieces))  # fmt: skip
     larger = store.load_student(fresh(), weights)
 
     def write(path: Path, tell: Tell) -> None:

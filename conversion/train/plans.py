@@ -56,7 +56,7 @@ PLANS = {
         12_000,
         _HOME,
         0,
-        Settings(0, epochs=14, unlabelled=0.0, head_hidden=(48, 44)),
+        Settings(0, epochs=12, unlabelled=0.0, head_hidden=(48, 44)),
         speakers=1,
         general=HOME,
     ),
@@ -65,7 +65,7 @@ PLANS = {
         (),
         0,
         Settings(0, epochs=6, unlabelled=0.0),
-        larger=Dims(vocabulary=0, d=192, heads=8, latent=32, ffn=512, layers=2),
+        larger=Dims(vocabulary=0, d=192, heads=8, latent=32, ffn=512, layers=2, table_bits=32),
         larger_settings=Settings(0, epochs=2, unlabelled=0.0, sandwich=False, rate=2e-3),
     ),
 }

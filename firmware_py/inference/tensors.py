@@ -20,6 +20,7 @@ Array = npt.NDArray[Any]
 
 BLOCKED = np.float32(-100.0)  # exact to 5e-7 in this family of graphs, where -20 leaked
 NORM_EPSILON = np.float32(1e-12)  # BERT's
+_MAX_TABLE_BYTES = 256 * 1024 * 1024  # as float32: five times MiniLM's 30,522 rows of 384
 _TABLE_TYPES = {"rows": np.dtype(np.int8), "nibbles": np.dtype(np.uint8)}
 ROPE_BASE = 10_000.0  # Su et al. 2021, RoFormer, section 3.3
 
@@ -63,9 +64,12 @@ class Embedding:
             msg = "the embedding table is not 8-bit or 4-bit rows with one scale each"
             raise BundleFormatError(msg)
         self._packed = rows.dtype == np.uint8
+        size, width = len(rows), rows.shape[1] * (2 if self._packed else 1)
+        if 4 * size * width > _MAX_TABLE_BYTES:
+            msg = f"the embedding table would take more than {_MAX_TABLE_BYTES} bytes"
+            raise BundleFormatError(msg)
         self._rows = np.ascontiguousarray(rows)
         self._scale = np.ascontiguousarray(scale, dtype=np.float32)[:, None]
-        size, width = len(rows), rows.shape[1] * (2 if self._packed else 1)
         wrong = positions is not None and (positions.ndim != 2 or positions.shape[1] != width)
         if wrong or (norm is not None and norm.shape != (2, width)):
             msg = "the embedding's positions or norm are of another width than its rows"
@@ -88,8 +92,9 @@ class Embedding:
         """
         arrays = load_arrays(npz)
         name = "nibbles" if "nibbles" in arrays else "rows"
-        if not {name, "scale"} <= arrays.keys() or arrays[name].dtype != _TABLE_TYPES[name]:
-            msg = "the embedding file lacks scale, or rows of int8 or nibbles of uint8"
+        one = {name, "scale"} <= arrays.keys() and not _TABLE_TYPES.keys() <= arrays.keys()
+        if not one or arrays[name].dtype != _TABLE_TYPES[name]:
+            msg = "the embedding file lacks scale, or either rows of int8 or nibbles of uint8"
             raise BundleFormatError(msg)
         return cls(arrays[name], arrays["scale"], arrays.get("positions"), arrays.get("norm"))
 

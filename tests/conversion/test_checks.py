@@ -36,6 +36,12 @@ def test_a_rejected_row_is_wrong_and_foreign_rows_stand_beside() -> None:
     assert figures["out_of_scope"]["recall"] == pytest.approx(0.5)
 
 
+def test_a_side_without_in_scope_rows_has_the_recall_alone() -> None:
+    rows = [Sentence("sing", "oos"), Sentence("dance", "oos")]
+    figures = measure(truth(*rows), Guesses(np.array([-1, 0]), np.array([0.8, 0.2])))
+    assert figures == {"n": 0, "out_of_scope": {"n": 2, "recall": 0.5}}
+
+
 def test_recall_is_also_given_where_the_accuracy_in_scope_is_still_94_percent() -> None:
     rows = [Sentence("a", "x")] * 100 + [Sentence("b", "oos")] * 10
     score = np.concatenate([np.linspace(0.0, 0.5, 100), np.full(5, 0.48), np.full(5, 0.3)])

@@ -17,7 +17,7 @@ from conversion import pipeline
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
-from conversion.train import course, store
+from conversion.train import course, store, teacher
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
 from conversion.train.teacher import Run
@@ -37,7 +37,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The steps that were made, in order; nothing is tuned."""
     out: list[str] = []
 
-    def teacher(path: Path, _data: Any, run: Run, _source: Any, _tell: Any) -> None:
+    def tuned(path: Path, _data: Any, run: Run, _source: Any, _tell: Any) -> None:
         out.append(path.name)
         path.mkdir(exist_ok=True)
         (path / "log.json").write_text(json.dumps({"selection": run.rate}), "utf-8")
@@ -50,7 +50,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         out.append("pool")
         return ["turn"] * each
 
-    monkeypatch.setattr(store, "write_teacher", teacher)
+    monkeypatch.setattr(store, "write_teacher", tuned)
     monkeypatch.setattr(store, "write_lesson", lesson)
     monkeypatch.setattr(store, "pool_of", pool)
     monkeypatch.setattr(course, "_pieces", lambda _plan, _data: PIECES)
@@ -72,6 +72,52 @@ def test_a_lesson_is_given_again_where_others_speak(tmp_path: Path, made: list[s
     other = replace(data, train=(*rows, Sentence("turn turn off", "off")))
     course.prepare(replace(PLAN, augmented=3), other, bench(tmp_path), None)
     assert made[7:] == ["teacher-1", "teacher-2", "pool", "lesson of teacher-2 and teacher-1"]
+
+
+def test_other_pieces_of_the_same_number_make_another_student(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An embedding row belongs to its piece: weights of other pieces must not be taken for these."""
+    trained = []
+
+    def train(_student: Any, path: Path, *_more: Any) -> None:
+        trained.append(path.name)
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(store, "train_student", train)
+    monkeypatch.setattr(store, "new_student", lambda *_: None)
+    monkeypatch.setattr(store, "load_student", lambda *_: None)
+    rows = (Sentence("turn on", "on"), Sentence("turn off", "off"))
+    data = TaskData("t", "t", ("en",), ("off", "on"), (), rows, rows, rows, rows, rows)
+    for pieces in (PIECES, PIECES, [*PIECES[:-1], "lamp"]):
+        taken = course.Course(data, tuple(pieces), None, tmp_path, 1, ())  # type: ignore[arg-type]
+        course.learn(taken, Settings(0), bench(tmp_path), "student.pt")
+    assert len(trained) == 2
+
+
+def test_a_vocabulary_is_filled_with_what_is_near_and_noise_has_no_say_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = [f"[unused{number}]" for number in range(1996)]
+    source[:2] = ["[PAD]", "[UNK]"]
+    source += ["turn", "on", "senate", "carport", "veranda", "zdzd"]
+    monkeypatch.setattr(course, "read_vocabulary", lambda _folder: source)
+    monkeypatch.setattr(course, "nearest_first", lambda _names: [2000, 1999, 1998])
+    rows = (Sentence("turn on", "on"), Sentence("zdzd", "oos", origin="noise"))
+    data = TaskData("t", "t", ("en",), ("on", "oos"), (), rows, rows, rows, rows, rows)
+    assert course.cut_pieces(data, 5) == ["[PAD]", "[UNK]", "turn", "on", "senate"]
+    assert course.cut_pieces(replace(data, lexicon=("porch",)), 5)[4:] == ["veranda"]
+    assert course.cut_pieces(replace(data, lexicon=("porch",)), 6)[4:] == ["carport", "veranda"]
+
+
+def test_pieces_near_a_name_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ["[PAD]", "[UNK]", "porch", "veranda", "senate", "actor"]
+    table = torch.tensor([[0, 0], [0, 0], [1.0, 0.1], [1.0, 0.0], [-1.0, 0.2], [-1.0, -0.3]])
+    monkeypatch.setattr(teacher, "read_vocabulary", lambda _folder: source)
+    monkeypatch.setattr(teacher, "word_table", lambda _folder: table)
+    order = [source[number] for number in teacher.nearest_first(["porch"])]
+    assert order[:2] == ["porch", "veranda"]
+    assert order.index("veranda") < order.index("actor")
 
 
 def test_a_changed_file_of_the_data_folder_is_read_by_the_next_build(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from random import Random
 
@@ -14,14 +17,15 @@ import pytest
 from conversion.data.draw import Drawer, Drawn
 from conversion.data.free_text import SHARES, load_free_text, load_rules, map_intent
 from conversion.data.names import load_names, pick
-from conversion.data.noise import SIDES, _commands, noise
+from conversion.data.noise import Side, _commands, mashed, noise
 from conversion.data.sentence import Sentence
 from conversion.data.spoken import manners, politely
-from conversion.data.templates import Template
+from conversion.data.templates import Template, load_grammar, split_templates
 from firmware_py.contracts.errors import DataInvalidError
 from firmware_py.tasks.intent import OUT_OF_SCOPE
 
 DATA = Path(__file__).parents[2] / "conversion" / "data"
+SIDES: tuple[Side, ...] = ("train", "eval")
 NAMES = tomllib.loads((DATA / "names_en.toml").read_text("utf-8"))
 
 
@@ -108,45 +112,79 @@ def test_a_broken_share_is_an_error_of_ours(tmp_path: Path) -> None:
         load_free_text(tmp_path)
 
 
-WORDS = ("river", "marble", "kitchen", "purple", "court", "wine", "sewing", "lamp", "actor", "senate") * 3
+WORDS = (
+    "river", "marble", "kitchen", "purple", "court", "wine", "sewing", "lamp", "actor", "senate",
+    *(f"word{letter * 3}" for letter in "abcdefghijklmnopqrstuvwxyz"),
+)  # fmt: skip
+KNOWN = ("turn on the lamp", "Kitchen", "pause the timer")
 
 
-def test_noise_is_of_no_two_sides_and_never_a_command() -> None:
-    known = {"turn on the lamp", "kitchen", "pause the timer"}
-    sides = noise(0, (*WORDS, *(f"word{letter * 3}" for letter in "abcdefghijklmnopqrstuvwxyz")), known)
-    texts = {side: {row.text for row in rows} for side, rows in sides.items()}
-    assert not texts["train"] & texts["evaluation"]
-    assert not texts["train"] & texts["calibration"]
-    assert not texts["calibration"] & texts["evaluation"]
-    assert all(row.intent == OUT_OF_SCOPE and not row.slots for rows in sides.values() for row in rows)
-    lone = {text for text in texts["train"] if " " not in text}
-    assert "river" in lone | texts["calibration"] | texts["evaluation"]
-    assert not {"kitchen", "lamp"} & lone
-    assert sum("licht" in text.split() for text in texts["train"]) > 0
-    assert noise(0, WORDS, known) == noise(0, WORDS, known)
-    held = noise(0, WORDS, known)["train"][0].text
-    assert held not in {row.text for row in noise(0, WORDS, known, {held})["train"]}
+def lone(side: Side) -> set[str]:
+    """Words of a side's texts that are such words and nothing else."""
+    texts = [row.text.split() for row in noise(side, 0, WORDS, KNOWN)]
+    return {word for words in texts if set(words) <= set(WORDS) for word in words}
 
 
-def test_sides_hear_foreign_commands_of_templates_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_is_out_of_scope_and_none_of_the_houses_words() -> None:
+    rows = noise("train", 0, WORDS, KNOWN)
+    assert all(row.intent == OUT_OF_SCOPE and not row.slots for row in rows)
+    assert len(lone("train")) > 20
+    assert not {"kitchen", "lamp"} & lone("train")
+    heard = {word for row in rows for word in row.text.split()}
+    assert {"der", "le", "el", "il", "het", "w"} <= heard  # a word of each language
+
+
+def test_sides_share_no_key_run_and_no_word() -> None:
+    random = Random(0)
+    runs = {side: {run for _ in range(3000) for run in mashed(side, random).split()} for side in SIDES}
+    assert min(map(len, runs.values())) > 300
+    assert not runs["train"] & runs["eval"]
+    assert lone("eval")
+    assert not lone("train") & lone("eval")
+
+
+def test_sides_draw_foreign_commands_from_templates_and_names_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: dict[str, set[int]] = {}
     draw = Drawer.draw
 
     def noted(self: Drawer, template: Template, random: Random) -> Drawn:
-        asked.setdefault(template.text, set()).add(template.number % 10)
+        asked.setdefault(self._names.side, set()).add(template.number)
         return draw(self, template, random)
 
     monkeypatch.setattr(Drawer, "draw", noted)
-    noise(0, WORDS, ())
-    remainders = set().union(*asked.values())
-    assert remainders == set(range(10))
-    for number, side in SIDES.items():
-        asked.clear()
-        _commands("nl", side, 10, (), Random(0))
-        assert set().union(*asked.values()) == {number}
+    held = split_templates(load_grammar("nl").templates, 0).evaluation
+    for side in SIDES:
+        list(islice(_commands("nl", side, 0, Random(0)), 400))
+    assert asked.keys() == {"train", "eval"}
+    assert asked["eval"] <= held
+    assert not asked["train"] & held
+
+
+def test_noise_leaves_texts_out_that_belong_elsewhere() -> None:
+    first = noise("train", 0, WORDS, KNOWN)[0].text
+    assert first not in {row.text for row in noise("train", 0, WORDS, KNOWN, {first})}
+
+
+def test_noise_is_the_same_in_every_process() -> None:
+    """Sets are built on the way: their order differs from process to process."""
+    program = "from conversion.data.noise import noise; print([r.text for r in noise('eval', 0, ('river', 'actor'), ())])"
+    heard = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=DATA.parents[1],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(heard) == 1
 
 
 def test_a_model_of_many_languages_hears_mashed_keys_alone() -> None:
-    rows = noise(0, (), ())["train"]
+    rows = noise("train", 0, (), ())
     assert len(rows) > 400
     assert all(set(row.text) <= set("abcdefghijklmnopqrstuvwxyz ") for row in rows)

@@ -248,12 +248,20 @@ def test_heads_over_rows_of_another_size_are_refused(tmp_path: Path) -> None:
         {"nibbles": np.zeros((10, 8), np.uint8)},
         {"nibbles": np.zeros(11, np.uint8)},
         {"rows": np.zeros((11, 16), np.float16)},
+        {"rows": np.zeros((11, 16), np.int8), "nibbles": np.zeros((11, 8), np.uint8)},  # which one was meant?
         {},
     ],
 )
 def test_a_table_of_another_form_is_refused(arrays: dict[str, Any]) -> None:
     with pytest.raises(BundleFormatError, match=r"embedding (table|file)"):
         Embedding.from_bytes(npz(scale=np.ones(11, np.float32), **arrays))
+
+
+def test_a_table_that_would_fill_a_board_is_refused() -> None:
+    """64 MiB of packed rows are eight times that as float32; the tables are views of one byte here."""
+    rows = np.broadcast_to(np.zeros(1, np.uint8), (1 << 20, 64))
+    with pytest.raises(BundleFormatError, match="more than 268435456 bytes"):
+        Embedding(rows, np.broadcast_to(np.float16(1), (1 << 20,)))
 
 
 def test_packed_rows_are_read_low_half_first() -> None:

@@ -19,6 +19,7 @@ the labels, and where an exit answers, one of all windows, one of what they said
 from __future__ import annotations
 
 import io
+import os
 import struct
 import tokenize
 import zipfile
@@ -49,8 +50,8 @@ _UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, RuntimeError, OverflowError, MemoryError,
     struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-# OpenBLAS wakes a second thread from m n k > 2^18 on, which costs ten times such a product.
-_MOST_PRODUCTS = 2**18
+# OpenBLAS wakes a second thread from m n k > 2^18 on, which costs ten times such a product; a node lets it have one only.
+_MOST_PRODUCTS = 2**62 if os.environ.get("OPENBLAS_NUM_THREADS") == "1" else 2**18
 _TILE = 4  # rows and columns that its kernels compute at once
 
 

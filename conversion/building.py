@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def build_named(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> d
     if args.epochs:
         settings = replace(settings, epochs=args.epochs)
     job = replace(job, settings=settings, teacher=_source(args.teacher, args.method))
-    report = build(job, Workbench(folder, SystemClock(), say, USUAL_S))
+    report = build(job, _bench(folder, say))
     _write(report, folder / f"report-{job.recipes[0]}-{args.seed}.json")
     if args.name == "home-en" and job.out == job.root / "models":  # what ships supplies the demo's sentences
         write_rows(job.root / "examples" / "home_en.jsonl", examples(load(folder / "data.json"), args.seed))
@@ -59,7 +60,7 @@ def build_custom(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> 
         files=tuple(args.data),
         languages=tuple(args.lang),
     )
-    report = build(job, Workbench(folder, SystemClock(), say, USUAL_S))
+    report = build(job, _bench(folder, say))
     _write(report, folder / f"report-{job.recipes[0]}-{args.seed}.json")
     return report
 
@@ -81,7 +82,12 @@ def build_staged(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> 
 def train_variant(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> dict[str, Any]:
     """Train and measure one student to compare with."""
     job = replace(job, settings=settings_of(args.name, args.seed, "dyn8"))
-    return study(job, args.variant, Workbench(folder, SystemClock(), say, USUAL_S))
+    return study(job, args.variant, _bench(folder, say))
+
+
+def _bench(folder: Path, say: Say) -> Workbench:
+    """One worker a core of ours; a teacher takes some 2 GB."""
+    return Workbench(folder, SystemClock(), say, USUAL_S, workers=os.cpu_count() or 1)
 
 
 def folder_name(args: argparse.Namespace) -> str:

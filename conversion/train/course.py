@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from conversion.data.noise import ORIGIN as NOISE
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.data.vocabulary import cut, multi_vocabulary
-from conversion.data.workbench import Workbench
+from conversion.data.workbench import Step, Workbench
 from conversion.nets.student import Student
 from conversion.train import store
 from conversion.train.batches import Encoded, batches, encode
@@ -26,6 +27,7 @@ from conversion.train.plans import Plan
 from conversion.train.teacher import (
     WIDTH,
     Lesson,
+    Run,
     Tell,
     model_folder,
     nearest_first,
@@ -67,11 +69,11 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
     pieces = tuple(_pieces(plan, data))
     if plan.larger is not None:
         return _own_teacher(plan, data, pieces, bench)
-    folders = []
-    for number, run in enumerate(plan.runs, 1):
-        folders.append(bench.step(f"teacher-{number}", f"teacher-{number}",
-            lambda path, tell, run=run: store.write_teacher(path, data, run, model_folder(), tell),  # type: ignore[misc]
-            data=data.fingerprint(), run=asdict(run)))  # fmt: skip
+    folders = bench.together([
+        Step(f"teacher-{number}", f"teacher-{number}", partial(_tune, data, run),
+            {"data": data.fingerprint(), "run": asdict(run)})
+        for number, run in enumerate(plan.runs, 1)
+    ])  # fmt: skip
     folders.sort(key=lambda folder: -store.read_log(folder)["selection"])
     pool = bench.step(
         "pool", "pool.json", lambda path, tell: _write_pool(path, data, plan, tell), each=plan.augmented
@@ -99,6 +101,10 @@ def learn(course: Course, settings: Settings, bench: Workbench, made: str) -> St
 def _key(general: Path | None) -> str | None:
     """The workbench's key of the general stage: other weights, another student."""
     return None if general is None else (general.parent / f"{general.name}.key").read_text("utf-8")
+
+
+def _tune(data: TaskData, run: Run, folder: Path, tell: Tell) -> None:
+    store.write_teacher(folder, data, run, model_folder(), tell)
 
 
 def _digest(pieces: tuple[str, ...]) -> str:

@@ -49,6 +49,17 @@ if __name__ == "__main__":
     with {made} as pool:
         list(pool.map(wait, ("first", "second")))
 """
+CREW = """
+import os, sys, time
+from functools import partial
+from pathlib import Path
+from conversion.crew import at_once
+def wait(name, tell):
+    Path(sys.argv[1], name).write_text(str(os.getpid()))
+    time.sleep(600)
+if __name__ == "__main__":
+    list(at_once({name: partial(wait, name) for name in ("first", "second")}, 2, print))
+"""
 WAITS = """
 import os, subprocess, sys, time
 from pathlib import Path
@@ -128,6 +139,11 @@ def test_a_runtimes_child_and_what_it_started_end_with_the_build(start: Start, t
 def test_workers_end_with_the_process_that_made_the_pool(context: str, start: Start, tmp_path: Path) -> None:
     made = f"ProcessPoolExecutor(2, mp_context=get_context({context!r}), initializer=tie_worker)"
     process = start(POOL.format(module="children", pool="tie_worker", made=made))
+    killed(process, numbers(tmp_path, ("first", "second")))
+
+
+def test_works_done_at_once_end_with_the_build(start: Start, tmp_path: Path) -> None:
+    process = start(CREW)
     killed(process, numbers(tmp_path, ("first", "second")))
 
 

@@ -58,7 +58,10 @@ class Teacher(nn.Module):
     def __init__(self, folder: Path, labels: int) -> None:
         super().__init__()
         from transformers import BertModel
+        from transformers.utils import logging
 
+        logging.set_verbosity_error()  # that the unused pooler is not loaded is no news to who builds a model
+        logging.disable_progress_bar()
         self.bert = BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="eager")
         self.bert.embeddings.word_embeddings.weight.requires_grad_(False)
         self.classify = nn.Linear(self.bert.config.hidden_size, labels)

@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2003888, "sha256": "29dbfec8dec954b8ab08bb7c2a516bb63ddfbf0d09bfe6468fc4c7ec0d71cbeb", "signature": "MA6HoxJN0/RZSh9RuNLbkgM5mgNiuqkQ6H0Hh6GiFE+D7ScEI0KpUt6GtnDtDcTF5x33uJAdiBv/fwc7//LpBw=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 2003888, "sha256": "29dbfec8dec954b8ab08bb7c2a516bb63ddfbf0d09bfe6468fc4c7ec0d71cbeb", "signature": "AwBvqRIcOFXYYrtcwpOyniyMILLjmCANq0cc9Yqe2q7G+TR67/qJOQO9Iez2n0aI/hn+f30MuDjgnma4Kfz6Bg=="}

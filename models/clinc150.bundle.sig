@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2062852, "sha256": "b4d46c066dbd7a5421636abbe5f6b81affc94f59b576d4763c984d4bb0daf98b", "signature": "Cf/q9GG+rD1fuyNwu3xScJehRuZADFznICRdbyh7zf5eVx3HJu0613M/kCQ4WWtQgnSLPnvQDmE2/L0bMZokAw=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 2062852, "sha256": "b4d46c066dbd7a5421636abbe5f6b81affc94f59b576d4763c984d4bb0daf98b", "signature": "WDELYj2SU2KAMLkZBW2d79tcysgxzkowo7QfRuZGdaSorMY/P1WGvuhl1lpMSB6jZ5OJNzjcOe5vq/Kjn2nrDw=="}

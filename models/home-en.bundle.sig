@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 1987556, "sha256": "3c9757d108b02d3e8718cbe9d83f4233f7c0d4288653be63feea4f44426c69ea", "signature": "NPLXv73Z+kmzrM2R7rOVUU4TrjVhuhJsNHWDzh40EY6yKoWipZskMZgRaHdWaNQbDjOv7tATPSl88Wx70sHkAA=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 1862400, "sha256": "a82bed09067b43134bf4726571bfe541e62d2b38bf964e24aa689edf7f564428", "signature": "ylMqeQ0k4EMnXHGel/Ow4SyVBHPJMkpTv9RlXJRwbSdTpr5CGQGACk3fPcPtAlrTyKafSoVFQaju/yHudXj9Aw=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 1988172, "sha256": "566800517286c12cd7d0ab37669b1c3594359d6b0e34e654ee919a22cf77b322", "signature": "PHqA3J5BVdVFTOwo2LA2qT6LcFrjgLU4RQcCsreSm/NYnQSribLp3BCo8uoERLNLIrmg1arh+uz/rsyY9WelAA=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 1864528, "sha256": "95cf70fad87f1cfa3c3bf91599f28c3e75f3a38c7a138a3cafb5cf37b855efbd", "signature": "6Q+GOyI6hwOMUyEA1Z/Y+wgfbYe2bvHGFBpd5GVbhTaIhJ4ARvjxl9T7zDcYS2SIMym4i8sXftdLmKfJta5SDw=="}

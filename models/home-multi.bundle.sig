@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 2690812, "sha256": "76084dc1d1ad06350436516f92522ef5b789699915d4f6e7645e54806634de6c", "signature": "qZ0gseBZho4auPysG26GiREE6qjivU7HLn2rbPPYDe1atCfgdH0a8xqKQARxyp1s2BioH+8sVeWWj+x7k4ZJCA=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 2690812, "sha256": "76084dc1d1ad06350436516f92522ef5b789699915d4f6e7645e54806634de6c", "signature": "UuVxLTXWoslwL1MI9O6DHMwg7ERoh0b2/MqkPkzYcK6mZOpgzoP3EELsHRu6VjFvbAl1dMdZeQBmT3ErLhTbDw=="}

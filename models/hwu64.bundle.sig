@@ -1,1 +1,1 @@
-{"v": 1, "key": "4f0b02659054b7ac", "bytes": 1969576, "sha256": "948ee18e8a8169e1864677bd58697877c7b1d654c6747aa34d48b641b06ba25b", "signature": "+p4om/F4E+oRgQmE3GwbLY/C6sTzl9thXtLNbVv8EwVkyde8mmAui7WWhKyNpPml/dZqUF7qsp46furt802lAw=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 1830268, "sha256": "b340b05af8b613942974205ecded12b58f61407323fd209577d0bdaf383517f2", "signature": "UZzTa8ndI3y3m/R0Zv8fmtI+YfxVtyd4xjQBxr7ZiDicnBohqdnkuuKTizfrnDt5nQk3pjdbChJdWkfZuGEZAA=="}

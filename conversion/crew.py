@@ -1,25 +1,29 @@
 """Several long pieces of work at once, one process each, with their progress heard here.
 
-Processes, not threads: training is half Python. They end with the process that made them.
+Processes, not threads: training is half Python. They end with the process that made them. Not a process pool: one of
+CPython 3.11 does not notice the death of a worker that it started while it was waiting for another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from multiprocessing.queues import SimpleQueue
-from typing import Any
+from dataclasses import dataclass
+from multiprocessing import connection, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 
 from conversion.children import tie_worker
 from firmware_py.contracts.errors import ConversionError
 
 Work = Callable[[Callable[[float], None]], None]  # takes what hears the share done
-Heard = tuple[str, float]  # a piece's name and the share of it that is done
 
-_LISTEN_S = 0.5
-_said: Any = None  # the worker's end of the queue
+_CONTEXT = get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    process: SpawnProcess
+    ear: Connection  # hears shares done, and what was raised
 
 
 def at_once(works: Mapping[str, Work], workers: int, hear: Callable[[str, float], None]) -> Iterator[str]:
@@ -34,46 +38,60 @@ def at_once(works: Mapping[str, Work], workers: int, hear: Callable[[str, float]
         ConversionError: a process died.
         Exception: what a work raised; those that run are ended, those that are done stay so.
     """
-    context = get_context("spawn")
-    queue: SimpleQueue[Heard] = context.SimpleQueue()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_enter, initargs=(queue,)) as pool:
-        jobs = {pool.submit(_do, name, work): name for name, work in works.items()}
+    waiting, hands = dict(works), dict[str, _Hand]()
+    try:
+        while waiting or hands:
+            for name in list(waiting)[: workers - len(hands)]:
+                hands[name] = _start(waiting.pop(name))
+            connection.wait(
+                [hand.ear for hand in hands.values()] + [hand.process.sentinel for hand in hands.values()]
+            )
+            for name, hand in list(hands.items()):
+                ended = not hand.process.is_alive()  # asked first: what it said before its end is heard below
+                _listen(hand.ear, lambda share, name=name: hear(name, share))  # type: ignore[misc]
+                if ended:
+                    del hands[name]
+                    _check(hand.process.exitcode)
+                    yield name
+    finally:
+        for hand in hands.values():
+            hand.process.terminate()
+            hand.process.join()
+
+
+def _start(work: Work) -> _Hand:
+    ear, mouth = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_do, args=(work, mouth))
+    process.start()
+    mouth.close()  # so that its end is heard
+    return _Hand(process, ear)
+
+
+def _listen(ear: Connection, hear: Callable[[float], None]) -> None:
+    """All that was said so far.
+
+    Raises:
+        Exception: what the work raised.
+    """
+    while ear.poll():
         try:
-            yield from _as_they_end(jobs, queue, hear)
-        except BrokenProcessPool as error:
-            msg = "a training process died (too little memory?)"
-            raise ConversionError(msg) from error
-        finally:
-            _end(pool, jobs)
+            said = ear.recv()
+        except (EOFError, ConnectionError):  # its end, perhaps in the middle of a word
+            return
+        if isinstance(said, BaseException):
+            raise said
+        hear(said)
 
 
-def _as_they_end(
-    jobs: Mapping[Future[None], str], queue: SimpleQueue[Heard], hear: Callable[[str, float], None]
-) -> Iterator[str]:
-    left = set(jobs)
-    while left:
-        ended, left = wait(left, _LISTEN_S, FIRST_COMPLETED)
-        while not queue.empty():
-            hear(*queue.get())
-        for job in ended:
-            job.result()
-            yield jobs[job]
+def _check(status: int | None) -> None:
+    if status:
+        msg = "a training process died (too little memory?)"
+        raise ConversionError(msg)
 
 
-def _end(pool: ProcessPoolExecutor, jobs: Mapping[Future[None], str]) -> None:
-    """End what still runs: leaving the pool would wait for it, an hour for nothing."""
-    for job in jobs:
-        job.cancel()
-    if not all(job.done() for job in jobs):
-        for process in list(pool._processes.values()):  # noqa: SLF001 - no public way before Python 3.14
-            process.terminate()
-
-
-def _enter(queue: SimpleQueue[Heard]) -> None:
-    global _said  # noqa: PLW0603 - a pool hands its queue to workers in no other way
+def _do(work: Work, mouth: Connection) -> None:
     tie_worker()
-    _said = queue
-
-
-def _do(name: str, work: Work) -> None:
-    work(lambda share: _said.put((name, share)))
+    try:
+        work(mouth.send)
+    except Exception as error:  # noqa: BLE001 - raised again where the work was asked for
+        mouth.send(error)

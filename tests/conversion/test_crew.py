@@ -55,7 +55,7 @@ def test_works_run_at_the_same_time_and_are_heard(tmp_path: Path) -> None:
     assert str(os.getpid()) not in numbers
 
 
-@pytest.mark.parametrize(("bad", "error"), [(fails, ValueError), (dies, ConversionError)])
+@pytest.mark.parametrize(("bad", "error"), [(fails, ValueError), (dies, ConversionError)] * 3)
 def test_what_fails_is_told_at_once_and_the_others_are_ended(
     bad: Callable[[Tell], None], error: type[Exception], tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from itertools import islice, product
 from pathlib import Path
 from random import Random
@@ -25,6 +26,9 @@ from firmware_py.contracts.errors import DataInvalidError
 from firmware_py.tasks.intent import OUT_OF_SCOPE
 
 DATA = Path(__file__).parents[2] / "conversion" / "data"
+needs_templates = pytest.mark.skipif(
+    find_spec("home_assistant_intents") is None, reason="the templates are in the build environments only"
+)
 SIDES: tuple[Side, ...] = ("train", "eval")
 NAMES = tomllib.loads((DATA / "names_en.toml").read_text("utf-8"))
 
@@ -125,6 +129,7 @@ def lone(side: Side) -> set[str]:
     return {word for words in texts if set(words) <= set(WORDS) for word in words}
 
 
+@needs_templates
 def test_noise_is_out_of_scope_and_none_of_the_houses_words() -> None:
     rows = noise("train", 0, WORDS, KNOWN)
     assert all(row.intent == OUT_OF_SCOPE and not row.slots for row in rows)
@@ -134,6 +139,7 @@ def test_noise_is_out_of_scope_and_none_of_the_houses_words() -> None:
     assert {"der", "le", "el", "il", "het", "w"} <= heard  # a word of each language
 
 
+@needs_templates
 def test_sides_share_no_key_run_and_no_word() -> None:
     random = Random(0)
     runs = {side: {run for _ in range(3000) for run in mashed(side, random).split()} for side in SIDES}
@@ -143,6 +149,7 @@ def test_sides_share_no_key_run_and_no_word() -> None:
     assert not lone("train") & lone("eval")
 
 
+@needs_templates
 def test_sides_draw_foreign_commands_from_templates_and_names_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -162,11 +169,13 @@ def test_sides_draw_foreign_commands_from_templates_and_names_of_their_own(
     assert not asked["train"] & held
 
 
+@needs_templates
 def test_noise_leaves_texts_out_that_belong_elsewhere() -> None:
     first = noise("train", 0, WORDS, KNOWN)[0].text
     assert first not in {row.text for row in noise("train", 0, WORDS, KNOWN, {first})}
 
 
+@needs_templates
 def test_noise_is_the_same_in_every_process() -> None:
     """Sets are built on the way: their order differs from process to process."""
     program = "from conversion.data.noise import noise; print([r.text for r in noise('eval', 0, ('river', 'actor'), ())])"

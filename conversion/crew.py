@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -48,7 +49,7 @@ def at_once(works: Mapping[str, Work], workers: int, hear: Callable[[str, float]
             )
             for name, hand in list(hands.items()):
                 ended = not hand.process.is_alive()  # asked first: what it said before its end is heard below
-                _listen(hand.ear, lambda share, name=name: hear(name, share))  # type: ignore[misc]
+                _listen(hand.ear, partial(hear, name))
                 if ended:
                     del hands[name]
                     _check(hand.process.exitcode)

@@ -16,6 +16,11 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def lines_sha256(lines: Iterable[str]) -> str:
+    """The digest in hex of texts, one a line."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def found_sha256(folder: Path | None, names: Iterable[str]) -> dict[str, str | None]:
     """The digest of each named file below a folder; None for one that is not there."""
     paths = {name: (folder or Path()) / name for name in names}

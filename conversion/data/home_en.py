@@ -4,9 +4,9 @@
     selection, temperature, thresholds    templates of the calibration side, cut in three by template
     report       templates of the evaluation side with evaluation's names, and out-of-scope topics of its own
 
-Training also hears texts that say nothing (`noise`). Extra sides, only reported: `noise`, `unseen_names` (report rows that hold a name or area never seen), `known_templates`
-(training's templates with evaluation's names), `free_text` (rows of public sets that no template generates and
-no phrasing of ours either) and `free_text_read` (those that a template does read).
+Training also hears texts that say nothing. Extra sides, only reported: such texts of their own (`noise`),
+`unseen_names` (report rows that hold a name or area never seen), `known_templates` (training's templates with
+evaluation's names), `free_text` (rows of public sets that no template generates and no phrasing of ours either) and `free_text_read` (those that a template does read).
 """
 
 from __future__ import annotations

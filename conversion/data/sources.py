@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from conversion.data import free_text, home_en, home_multi, out_of_scope
-from conversion.data.digests import file_sha256, found_sha256
+from conversion.data.digests import file_sha256, found_sha256, lines_sha256
 from conversion.data.public import SETS, files_of, read_task
 from conversion.data.task import TaskData
 from conversion.data.vocabulary import common_words
@@ -75,7 +74,7 @@ def made_of(name: str, seed: int, folder: Path | None, words: list[str]) -> dict
     }
     if name in HOME:
         made |= {package: version(package) for package in TEMPLATES}
-        made["words"] = hashlib.sha256("\n".join(words).encode()).hexdigest()
+        made["words"] = lines_sha256(words)
     return made
 
 

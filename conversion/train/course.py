@@ -5,7 +5,6 @@ rows -> tune the teacher (each run logged) -> texts without labels -> what the t
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from conversion.data.digests import lines_sha256
 from conversion.data.noise import ORIGIN as NOISE
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
@@ -94,7 +94,7 @@ def learn(course: Course, settings: Settings, bench: Workbench, made: str) -> St
     student = store.new_student(course.pieces, course.data, settings, course.teacher_width, course.general)
     weights = bench.step("student", made,
         lambda path, tell: store.train_student(student, path, store.Taught(course.side, course.lesson), settings, tell),
-        settings=asdict(settings), pieces=_digest(course.pieces), general=_key(course.general))  # fmt: skip
+        settings=asdict(settings), pieces=lines_sha256(course.pieces), general=_key(course.general))  # fmt: skip
     return store.load_student(student, weights)
 
 
@@ -105,10 +105,6 @@ def _key(general: Path | None) -> str | None:
 
 def _tune(data: TaskData, run: Run, folder: Path, tell: Tell) -> None:
     store.write_teacher(folder, data, run, model_folder(), tell)
-
-
-def _digest(pieces: tuple[str, ...]) -> str:
-    return hashlib.sha256("\n".join(pieces).encode()).hexdigest()
 
 
 def _pieces(plan: Plan, data: TaskData) -> list[str]:
@@ -143,7 +139,7 @@ def _own_teacher(plan: Plan, data: TaskData, pieces: tuple[str, ...], bench: Wor
 
     weights = bench.step("teacher-1", "teacher-1.pt",
         lambda path, tell: store.train_student(fresh(), path, store.Taught(side, None), plan.larger_settings, tell),
-        data=data.fingerprint(), dims=asdict(dims), settings=asdict(plan.larger_settings), pieces=_digest(pieces))  # fmt: skip
+        data=data.fingerprint(), dims=asdict(dims), settings=asdict(plan.larger_settings), pieces=lines_sha256(pieces))  # fmt: skip
     larger = store.load_student(fresh(), weights)
 
     def write(path: Path, tell: Tell) -> None:

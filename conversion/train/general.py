@@ -9,7 +9,6 @@ gained next to nothing from the wider one, starts there, too.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conversion.data.augment import augment
+from conversion.data.digests import lines_sha256
 from conversion.data.public import read_task, report_texts
 from conversion.data.sentence import Sentence
 from conversion.data.vocabulary import cut
@@ -89,8 +89,9 @@ def general_start(
         said = listen(Teacher(model_folder(), 1), every, tell).embeddings
         np.savez(path, texts=np.array(every), embeddings=said.numpy().astype(np.float16))
 
-    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
-    made = bench.step("pool", "pool.npz", pool, texts=digest, augmented=corpus.augmented, seed=settings.seed)
+    made = bench.step(
+        "pool", "pool.npz", pool, texts=lines_sha256(texts), augmented=corpus.augmented, seed=settings.seed
+    )
     return bench.step("general", "general.pt",
         lambda path, tell: _train(path, made, settings, layers, tell), settings=asdict(settings), layers=layers)  # fmt: skip
 

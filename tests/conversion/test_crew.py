@@ -40,8 +40,9 @@ def dies(_tell: Tell) -> None:
 
 
 def sleeps(folder: Path, _tell: Tell) -> None:
-    (folder / "sleeps").write_text(str(os.getpid()), "utf-8")
-    time.sleep(600)
+    (folder / "whole").write_text(str(os.getpid()), "utf-8")
+    (folder / "whole").rename(folder / "sleeps")  # it may be ended between opening a file and writing into it
+    time.sleep(600)  # far beyond the test's patience: only being ended ends it
 
 
 def test_works_run_at_the_same_time_and_are_heard(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ its traceback.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -21,6 +22,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _OURS = ("ciuic", "conversion", "device_profiles", "firmware_py", "hil_tests", "mqtt_bridge")
 
 
@@ -76,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from firmware_py.contracts.errors import BundleMissingError, CiuicError, ConfigError
 
     try:
-        return _run(name, words[1:])
+        return _run_and_flush(name, words[1:])
     except CiuicError as error:
         usage = isinstance(error, ConfigError | BundleMissingError)
         return _tell(error.message, error.code, error.hint, usage=usage)
@@ -87,9 +89,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader went away (`ciuic … | head`): nothing more can be said to it, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()  # the reader went away (`ciuic … | head`)
         return EXIT_FAILED
+
+
+def _run_and_flush(name: str, words: list[str]) -> int:
+    """Run the verb; what goes wrong with the last of what it prints is told here, not at exit.
+
+    Raises:
+        DiskFullError: a file or standard output took no more.
+    """
+    from firmware_py.contracts.errors import DiskFullError
+
+    try:
+        status = _run(name, words)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _give_up_stdout()
+        where = "" if error.filename is None else f" for {error.filename}"
+        msg = f"no space is left{where}"
+        raise DiskFullError(msg) from error
+    return status
+
+
+def _give_up_stdout() -> None:
+    """Nothing more can be said there, not even what is flushed at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(name: str, words: list[str]) -> int:

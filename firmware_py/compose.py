@@ -18,7 +18,7 @@ from typing import Any
 from device_profiles.detect import detect
 from device_profiles.loader import load_profile
 from device_profiles.profile import BoardProfile
-from firmware_py.agent import Board, CiuicNode, NodeParts, Served, Slot
+from firmware_py.agent import CiuicNode
 from firmware_py.backends.health import DelegateHealth
 from firmware_py.backends.litert import CPU
 from firmware_py.backends.opening import DelegateSpec, open_loader, runtime_of
@@ -42,6 +42,7 @@ from firmware_py.energy.watch import EnergyWatch
 from firmware_py.inference.calibration import Calibration
 from firmware_py.inference.engine import Engine, Weights
 from firmware_py.inference.golden import check_rows, load_rows, self_test
+from firmware_py.node_parts import Board, NodeParts, Served, Slot
 from firmware_py.resources.governor import Ask, Policy, decide
 from firmware_py.resources.state import BoardState, StateReader
 from firmware_py.tasks.intent import IntentTask

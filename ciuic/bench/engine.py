@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
+from ciuic.bench.request_sentences import sentences
 from ciuic.progress import Progress
 from firmware_py.backends.health import DelegateHealth
 from firmware_py.backends.litert import LiteRtGraph
@@ -99,8 +100,6 @@ def run(args: argparse.Namespace) -> int:
     if args.n < MIN_SENTENCES:
         msg = f"-n {args.n} is below {MIN_SENTENCES} sentences"
         raise ConfigError(msg, hint="Fewer say little about percentiles.")
-    from ciuic.bench.request import sentences
-
     texts = sentences(args.n)
     with tempfile.TemporaryDirectory(prefix="ciuic-bench-") as store:
         config = AgentConfig(

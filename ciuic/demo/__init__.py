@@ -52,7 +52,7 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interval",
         type=float,
-        default=0.04,
+        default=0.03,
         metavar="S",
         help="seconds between requests (default: %(default)s)",
     )

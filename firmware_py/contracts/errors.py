@@ -409,6 +409,13 @@ class ResourcesShortError(ConfigError):
     default_hint = "Free what the message names, or build on a larger machine; nothing was started."
 
 
+class DiskFullError(ConfigError):
+    """What was to be written found no room: a full disk, a quota, `/dev/full`."""
+
+    code = "disk_full"
+    default_hint = "Free some space, or write somewhere else; what was written so far may be incomplete."
+
+
 def all_codes() -> dict[str, type[CiuicError]]:
     """Every stable code with its class; the docs and the AsyncAPI document are checked against it."""
     found: dict[str, type[CiuicError]] = {CiuicError.code: InternalError}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from firmware_py.agent import Served
 from firmware_py.compose import Assembly
 from firmware_py.contracts.check import Fields
 from firmware_py.contracts.errors import (
@@ -21,6 +20,7 @@ from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.request import Qos
 from firmware_py.inference.engine import Engine
 from firmware_py.inference.exits import Verdict
+from firmware_py.node_parts import Served
 from firmware_py.resources.governor import Ask
 from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded
 from firmware_py.testing.metrics import Scored, Span

@@ -1,4 +1,4 @@
-"""The door to paho-mqtt, with `outbox`: one thread owns the socket and runs paho's loop itself.
+"""A link through paho-mqtt: one thread owns the socket and runs paho's loop itself.
 
 Why not paho's own thread: a publish from another thread costs 100 to 200 µs of wake-up, and its
 reconnect waits a second. Here a handler's publish goes straight out on the thread that read the
@@ -6,9 +6,8 @@ request, and a closed socket is followed by the next broker of the list at once.
 
 Facts about paho 2.2 and TCP that shape this file:
 
-- paho does not set TCP_NODELAY; with Nagle and delayed acknowledgement a QoS 1 round trip takes
-  44 ms instead of 0.5 ms. `sockets.tune` sets it, with TCP_USER_TIMEOUT (Linux), which ends
-  a connection whose sent bytes nobody acknowledges.
+- with Nagle and delayed acknowledgement a QoS 1 round trip takes 44 ms instead of 0.5 ms: `sockets.tune` sets
+  TCP_NODELAY, and TCP_USER_TIMEOUT (Linux), which ends a connection whose sent bytes nobody acknowledges.
 - `loop_read` handles one packet; the socket is drained with poll(0) between, so that `backlog`
   can tell one request from a flood.
 - `publish` outside a paho callback and without paho's thread writes to the socket at once;
@@ -25,39 +24,26 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from typing import Any
 
-from paho.mqtt.client import (
-    MQTT_ERR_SUCCESS,
-    Client,
-    ConnectFlags,
-    MQTTMessage,
-    MQTTv5,
-    MQTTv311,
-)
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, ConnectFlags, MQTTMessage
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from firmware_py.contracts.errors import BrokerUnreachableError
+from mqtt_bridge.transport import paho_client
 from mqtt_bridge.transport.address import BrokerAddress, parse_broker
 from mqtt_bridge.transport.base import LinkOptions, Message, Subscription, Transport
 from mqtt_bridge.transport.outbox import Outbox
 from mqtt_bridge.transport.outgoing import BrokerLimits
 from mqtt_bridge.transport.preference import Preference
-from mqtt_bridge.transport.sockets import Poller, acknowledge_at_once, tune
+from mqtt_bridge.transport.sockets import Poller, acknowledge_at_once
 from mqtt_bridge.transport.timers import Job, Timer, Timers
 
 _log = logging.getLogger(__name__)
 
-_CONNECT_TIMEOUT_S = 2.0
 _MISC_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
-_SAFE_INFLIGHT = 20  # until the broker names its receive maximum; mosquitto's default
-_RETAIN_REFUSED, _QOS_REFUSED = 0x9A, 0x9B  # of the will (MQTT 5, 3.2.2.2)
 _DRAIN = 64  # packets read in one go before jobs and timers get their turn
 
 
@@ -166,7 +152,7 @@ class MqttTransport(Transport):
     def _end_thread(self) -> None:
         if self._thread.is_alive():
             self.call_soon(self._begin_stop)
-            self._thread.join(_CLOSE_TIMEOUT_S + _CONNECT_TIMEOUT_S)
+            self._thread.join(_CLOSE_TIMEOUT_S + paho_client.CONNECT_TIMEOUT_S)
         if not self._thread.is_alive():  # else its pipe stays: it still polls
             self._stopping = True
             self._poller.close()
@@ -267,30 +253,12 @@ class MqttTransport(Transport):
     # --- connecting --------------------------------------------------------------------------
 
     def _make_client(self) -> Client:
-        options = self.options
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=options.client_id,
-            protocol=MQTTv5 if self._five else MQTTv311,
-            clean_session=None if self._five else options.session_expiry_s == 0,
-            manual_ack=True,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = _CONNECT_TIMEOUT_S
-        client.max_queued_messages_set(options.max_queued)
-        client.max_inflight_messages_set(_SAFE_INFLIGHT)
-        client.on_socket_open = _on_socket_open
+        client = paho_client.make_client(self.options)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
         return client
-
-    def _set_will(self, will: Message) -> None:
-        properties = _new_properties(PacketTypes.WILLMESSAGE) if self._five else None
-        if properties is not None and will.content_type is not None:
-            properties.ContentType = will.content_type
-        self._client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
 
     def _connect(self) -> None:
         """Try one broker of the list; failing, the next comes next turn, back-off after a full round."""
@@ -301,26 +269,11 @@ class MqttTransport(Transport):
             self._failed(broker, type(error).__name__)
 
     def _open(self, broker: BrokerAddress) -> None:
-        options = self.options
-        self._client._max_inflight_messages = _SAFE_INFLIGHT  # noqa: SLF001 - see _on_connect
-        self._client.username_pw_set(broker.username, broker.password)
-        if options.will is not None:
-            self._set_will(self._limits.get(broker, BrokerLimits()).lowered(options.will))
-        if self._five:
-            properties = _new_properties(PacketTypes.CONNECT)
-            properties.SessionExpiryInterval = options.session_expiry_s
-            properties.ReceiveMaximum = options.receive_maximum
-            self._client.connect_async(
-                broker.host,
-                broker.port,
-                options.keepalive_s,
-                clean_start=options.session_expiry_s == 0,
-                properties=properties,
-            )
-        else:
-            self._client.connect_async(broker.host, broker.port, options.keepalive_s)
-        self._give_up_s = time.monotonic() + 2 * _CONNECT_TIMEOUT_S
-        self._client.reconnect()
+        will = self.options.will
+        if will is not None:
+            will = self._limits.get(broker, BrokerLimits()).lowered(will)
+        self._give_up_s = time.monotonic() + 2 * paho_client.CONNECT_TIMEOUT_S
+        paho_client.connect(self._client, broker, self.options, will)
         found = self.socket
         if found is None:
             msg = "closed at once"
@@ -369,27 +322,14 @@ class MqttTransport(Transport):
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
+        broker, limit = self._next.broker, BrokerLimits()
         if reason.is_failure:
             _log.warning("the broker refused the connection: %s", reason)
-            known = self._limits.get(self._next.broker, BrokerLimits())
-            if reason.value == _RETAIN_REFUSED:  # of the will: the next attempt asks for less
-                self._limits[self._next.broker] = replace(known, retain=False)
-            elif reason.value == _QOS_REFUSED:
-                self._limits[self._next.broker] = replace(known, qos=0)
+            self._limits[broker] = paho_client.refused(self._limits.get(broker, limit), reason)
             return  # paho closes the socket, or the broker does
-        limit = BrokerLimits()
         if self._five:
-            self._shared = getattr(properties, "SharedSubscriptionAvailable", 1) != 0
-            # paho does not read the broker's receive maximum, and a broker ends a connection that goes
-            # over it (MQTT 5, 3.3.4). Its setter refuses open connections; from one positive value to
-            # another the attribute is safe.
-            allowed = getattr(properties, "ReceiveMaximum", 65_535)
-            self._client._max_inflight_messages = min(allowed, self.options.receive_maximum)  # noqa: SLF001
-            limit = self._limits[self._next.broker] = BrokerLimits(
-                getattr(properties, "MaximumPacketSize", None),
-                getattr(properties, "MaximumQoS", 2),
-                getattr(properties, "RetainAvailable", 1) != 0,
-            )
+            self._shared, limit = paho_client.accepted(self._client, self.options, properties)
+            self._limits[broker] = limit
         self._outbox.fit(limit)
         self._jobs.append(self._outbox.send_held)
         for subscription in tuple(self._subscriptions.values()):
@@ -420,25 +360,11 @@ class MqttTransport(Transport):
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
-            topic = message.topic
+            found = paho_client.received(message)
         except UnicodeDecodeError:
             self._dropped += 1
             self._client.ack(message.mid, message.qos)  # else it holds a place of the receive maximum
             return
-        properties = message.properties
-        if properties is None:
-            found = Message(topic, bytes(message.payload), message.qos, message.retain)
-        else:
-            found = Message(
-                topic,
-                bytes(message.payload),
-                message.qos,
-                message.retain,
-                getattr(properties, "ResponseTopic", None),
-                getattr(properties, "CorrelationData", None),
-                getattr(properties, "ContentType", None),
-                getattr(properties, "MessageExpiryInterval", None),
-            )
         self._inbox.append((found, message.mid, message.qos))
 
     def _confirmed(self) -> None:
@@ -453,16 +379,7 @@ class MqttTransport(Transport):
     # --- sending -----------------------------------------------------------------------------
 
     def _send_subscribe(self, subscription: Subscription) -> None:
-        if self._five:
-            handling = (
-                SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
-                if subscription.retained
-                else SubscribeOptions.RETAIN_DO_NOT_SEND
-            )
-            options = SubscribeOptions(subscription.qos, retainHandling=handling)
-            _rc, mid = self._client.subscribe(subscription.topic_filter, options=options)
-        else:
-            _rc, mid = self._client.subscribe(subscription.topic_filter, subscription.qos)
+        mid = paho_client.subscribe(self._client, subscription, five=self._five)
         if mid is not None and not self._up.is_set():
             self._awaited.add(mid)
 
@@ -504,12 +421,3 @@ class MqttTransport(Transport):
         if found is not None:
             found.close()
         self._poller.detach()
-
-
-def _new_properties(packet: int) -> Properties:
-    found: Properties = Properties(packet)  # type: ignore[no-untyped-call]
-    return found
-
-
-def _on_socket_open(_client: Client, _data: Any, sock: Any) -> None:
-    tune(sock)

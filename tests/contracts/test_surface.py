@@ -32,6 +32,7 @@ CODES = {
     "deadline_passed",
     "deadline_unreachable",
     "delegate_unavailable",
+    "disk_full",
     "golden_failed",
     "graph_failed",
     "input_empty",

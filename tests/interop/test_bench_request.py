@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ciuic.bench import request as bench
+from ciuic.bench.request_sentences import sentences
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 
@@ -37,13 +38,21 @@ def test_a_short_run_writes_every_row(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_sentences_are_distinct_and_always_the_same() -> None:
-    texts = bench.sentences(1500)
+    texts = sentences(1500)
     assert len(set(texts)) == 1500
-    assert texts == bench.sentences(1500)
+    assert texts == sentences(1500)
 
 
-def test_too_few_sentences_and_no_bundle_are_usage_errors(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError):
-        bench.run(_args("-n", "10"))
-    with pytest.raises(ConfigError):
-        bench.run(_args("--bundle", str(tmp_path / "absent")))
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("-n", "10"), "below 1000"),
+        (("--quick", "-n", "0"), "below 1"),
+        (("-n", "100000"), "fewer than 100000"),
+        (("--turn", "1"), "--turn 1"),
+        (("--bundle", "absent"), "no bundle"),
+    ],
+)
+def test_what_makes_no_measurement_is_a_usage_error_at_once(words: tuple[str, ...], why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        bench.run(_args(*words))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from firmware_py.agent import Board, CiuicNode, NodeParts, Served, Slot
+from firmware_py.agent import CiuicNode
 from firmware_py.backends.health import DelegateHealth
 from firmware_py.backends.scripted import Script, ScriptedGraph, pass_through
 from firmware_py.bundles.read import Unpacked
@@ -27,6 +27,7 @@ from firmware_py.contracts.request import Qos, Request
 from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.contracts.seams import Tensors
 from firmware_py.inference.engine import Engine, NoCosts, StageCosts, Weights
+from firmware_py.node_parts import Board, NodeParts, Served, Slot
 from firmware_py.tasks.intent import IntentTask
 
 WAIT_S = 10.0
@@ -248,7 +249,7 @@ def test_after_one_slow_run_short_deadlines_are_tried_again(
     assert node.answer(ask()).status == "ok"
     node.submit(ask(deadline_s=0.3), inbox)
     assert code(inbox.wait(1)[0]) == "deadline_unreachable"
-    monkeypatch.setattr("firmware_py.agent.STALE_S", 0.0)
+    monkeypatch.setattr("firmware_py.scheduling.admission.STALE_S", 0.0)
     node.submit(ask(deadline_s=0.3), inbox)
     assert inbox.wait(2)[1].status == "ok"
 

@@ -1,0 +1,92 @@
+"""What a node is made of: tasks, interpreters, board and the functions that `compose` hands in."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from firmware_py.caches.results import ResultCache
+from firmware_py.contracts.clock import Clock
+from firmware_py.contracts.limits import Limits
+from firmware_py.contracts.manifest import Manifest
+from firmware_py.contracts.node_state import CostLine, ServedTask
+from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, Method, ModelRef
+from firmware_py.contracts.run import RunRecord
+from firmware_py.inference.engine import Engine
+from firmware_py.resources.governor import Ask
+from firmware_py.tasks.intent import IntentTask
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One task of this node: its bundle's manifest, its model's name, its tokenizer and labels."""
+
+    manifest: Manifest
+    model: ModelRef
+    task: IntentTask
+
+    def info(self) -> ServedTask:
+        """What a birth message says of it."""
+        task, model = self.manifest.task, self.model
+        return ServedTask(task.name, task.kind, task.languages, model.name, model.version, model.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Interpreters for one thread at a time: one engine per task, and the lock that guards them."""
+
+    engines: Mapping[str, Engine]
+    lock: threading.Lock
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What a node says of its board.
+
+    `power_w` is the rail's power now, None when unknown; `energy_method` is how joules are known at
+    this moment.
+    """
+
+    profile: str
+    simulated: bool
+    power_source: str
+    power_w: Callable[[], float | None]
+    cost_lines: Callable[[], tuple[CostLine, ...]]
+    energy_method: Callable[[], Method]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParts:
+    """What `compose` hands in.
+
+    `charge` prices a finished run, `price` work that no meter can see, `learn` takes it into the cost model, `heal` re-tests delegates that
+    are out and locks the slot while it uses it; `closing` runs when the node has stopped.
+    """
+
+    clock: Clock
+    board: Board
+    served: Mapping[str, Served]
+    slots: Sequence[Slot]
+    limits: Callable[[Ask, int], Limits]
+    charge: Callable[[RunRecord], Energy]
+    learn: Callable[[RunRecord], None]
+    heal: Callable[[Slot], None]
+    queue_bound: int = 64
+    ageing_s: float = 0.5
+    inline_s: float = 0.005
+    results: ResultCache | None = None
+    calibrate: Callable[[Slot], float] = lambda _: math.inf
+    price: Callable[[RunRecord], Energy] = lambda _: UNKNOWN_ENERGY
+    closing: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a heartbeat says: requests waiting, and answered, refused and failed since the start."""
+
+    queue: int
+    answered: int
+    refused: int
+    failed: int

@@ -13,7 +13,9 @@ import errno
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from ciuic.parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,24 +26,6 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _OURS = ("ciuic", "conversion", "device_profiles", "firmware_py", "hil_tests", "mqtt_bridge")
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a command line as every other error is said; sub-verbs' parsers are of this class, too."""
-
-    def __init__(self, **given: Any) -> None:
-        """As argparse's; the help of every sub-verb ends with the flag that all of them take."""
-        super().__init__(**{"epilog": "`--log-level debug` logs more on standard error.", **given})
-
-    def error(self, message: str) -> NoReturn:
-        """What argparse calls.
-
-        Raises:
-            ConfigError: always.
-        """
-        from firmware_py.contracts.errors import ConfigError
-
-        raise ConfigError(message, hint=f"`{self.prog} --help` lists what it takes.")
 
 
 class Verb(NamedTuple):
@@ -55,6 +39,9 @@ class Verb(NamedTuple):
 VERBS: dict[str, Verb] = {
     "node": Verb("mqtt_bridge.cli", "device,bridge", "run this board's node: answer requests on MQTT topics"),
     "ask": Verb("mqtt_bridge.cli", "bridge", "ask the mesh one question and print the answer"),
+    "broker": Verb(
+        "mqtt_bridge.cli", "bridge", "run a broker on 127.0.0.1, for nodes and askers of this machine"
+    ),
     "eval": Verb(
         "ciuic.evaluate", "device", "run a bundle over a labelled file: accuracy, exits, seconds, joules"
     ),
@@ -75,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] not in VERBS:
         return _top(words)
     name = words[0]
+    if words[:2] == ["node", "run"] and argv is None:
+        from firmware_py.keeper import keep_this
+
+        keep_this()  # before anything large is imported: the keeper stays small
     from firmware_py.contracts.errors import BundleMissingError, CiuicError, ConfigError
 
     try:

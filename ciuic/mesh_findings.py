@@ -29,11 +29,12 @@ def brokers_reachable(urls: list[str], mesh: str) -> Iterator[Finding]:
     """
     from firmware_py.contracts.errors import BrokerUnreachableError
     from mqtt_bridge.compose import BridgeConfig, build_link, fresh_client
+    from mqtt_bridge.transport.address import parse_broker
     from mqtt_bridge.transport.base import Message
     from mqtt_bridge.wire import topics
 
     for url in urls:
-        heard = _Heard()
+        heard, address = _Heard(), str(parse_broker(url))  # what is printed holds no password
 
         def birth(message: Message, heard: _Heard = heard) -> None:
             heard.births[_node(message.topic)] = message.payload
@@ -48,7 +49,7 @@ def brokers_reachable(urls: list[str], mesh: str) -> Iterator[Finding]:
             try:
                 link.wait_up(_CONNECT_TIMEOUT_S)
             except BrokerUnreachableError as error:
-                yield Finding("mesh", url, found=False, detail=str(error), todo=error.hint, needed=True)
+                yield Finding("mesh", address, found=False, detail=str(error), todo=error.hint, needed=True)
                 continue
             threading.Event().wait(_RETAINED_WAIT_S)
         nodes = [
@@ -56,9 +57,9 @@ def brokers_reachable(urls: list[str], mesh: str) -> Iterator[Finding]:
             for name, payload in sorted(heard.births.items())
         ]
         ready = sum(node.found for node in nodes)
-        todo = None if ready else f"Start one: `ciuic node run --broker {url}`."
+        todo = None if ready else f"Start one: `ciuic node run --broker {address}`."
         detail = f"answers; {ready} of {len(nodes)} nodes of mesh {mesh} connected"
-        yield Finding("mesh", url, found=True, detail=detail, todo=todo)
+        yield Finding("mesh", address, found=True, detail=detail, todo=todo)
         yield from nodes
 
 

@@ -18,12 +18,13 @@ from conversion.data.task import load
 from conversion.data.workbench import Say, Workbench
 from conversion.export.make import Place
 from conversion.export.recipes import NORM_OF
-from conversion.pipeline import USUAL_S, Job, build, read, settings_of
+from conversion.pipeline import Job, build, read, settings_of, usual_seconds
 from conversion.staged.build import Target
 from conversion.staged.command import build_minilm
 from conversion.variants import study
 from firmware_py.contracts.clock import SystemClock
-from firmware_py.contracts.errors import ConfigError
+
+BUNDLING = ("graphs", "release")  # steps that end in a bundle, which a student to compare with is not
 
 
 def build_named(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def build_named(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> d
     if args.epochs:
         settings = replace(settings, epochs=args.epochs)
     job = replace(job, settings=settings, teacher=_source(args.teacher, args.method))
-    report = build(job, _bench(folder, say))
+    report = build(job, _bench(folder, say, usual_seconds(job)))
     _write(report, folder / f"report-{job.recipes[0]}-{args.seed}.json")
     if args.name == "home-en" and job.out == job.root / "models":  # what ships supplies the demo's sentences
         write_rows(job.root / "examples" / "home_en.jsonl", examples(load(folder / "data.json"), args.seed))
@@ -43,13 +44,8 @@ def build_custom(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> 
     """Build a model of somebody's rows with somebody's checkpoint as teacher.
 
     Raises:
-        ConfigError: checkpoint or rows were not given.
+        CiuicError: what is wrong with rows or checkpoint, before anything is computed.
     """
-    if args.checkpoint is None or not args.data:
-        msg = "a custom model needs a checkpoint and rows"
-        raise ConfigError(
-            msg, hint="ciuic model build custom --checkpoint DIR --data train.jsonl [report.jsonl]"
-        )
     settings = replace(PLAN.settings, seed=args.seed, norm=NORM_OF[job.recipes[0]])
     if args.epochs:
         settings = replace(settings, epochs=args.epochs)
@@ -60,14 +56,14 @@ def build_custom(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> 
         files=tuple(args.data),
         languages=tuple(args.lang),
     )
-    report = build(job, _bench(folder, say))
+    report = build(job, _bench(folder, say, usual_seconds(job)))
     _write(report, folder / f"report-{job.recipes[0]}-{args.seed}.json")
     return report
 
 
 def build_staged(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> dict[str, Any]:
     """Write a task's tuned MiniLM as a bundle of one stage per layer."""
-    bench = Workbench(folder, SystemClock(), say, {"staged": 300.0})
+    bench = Workbench(folder, SystemClock(), say, {"data": 60.0, "staged": 300.0})
     data = read(replace(job, name=args.task), bench)
     target = Target(
         job.out / f"{args.task}-minilm.bundle",
@@ -82,12 +78,13 @@ def build_staged(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> 
 def train_variant(args: argparse.Namespace, job: Job, folder: Path, say: Say) -> dict[str, Any]:
     """Train and measure one student to compare with."""
     job = replace(job, settings=settings_of(args.name, args.seed, "dyn8"))
-    return study(job, args.variant, _bench(folder, say))
+    usual = {name: usual_s for name, usual_s in usual_seconds(job).items() if name not in BUNDLING}
+    return study(job, args.variant, _bench(folder, say, usual))
 
 
-def _bench(folder: Path, say: Say) -> Workbench:
+def _bench(folder: Path, say: Say, usual_s: dict[str, float]) -> Workbench:
     """One worker a core of ours; a teacher takes some 2 GB."""
-    return Workbench(folder, SystemClock(), say, USUAL_S, workers=os.cpu_count() or 1)
+    return Workbench(folder, SystemClock(), say, usual_s, workers=os.cpu_count() or 1)
 
 
 def folder_name(args: argparse.Namespace) -> str:

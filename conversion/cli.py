@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from conversion.study.flags import configure_tradeoff
 from firmware_py.contracts.configuration import RECIPES
-from firmware_py.contracts.errors import DataMissingError, ToolMissingError
+from firmware_py.contracts.errors import ConfigError, DataMissingError, ToolMissingError
 
 if TYPE_CHECKING:
     from firmware_py.bundles.verify import Trust
@@ -27,7 +27,7 @@ SHIPPED = {
     "snips7": ("dyn8",),
 }
 MODELS = tuple(SHIPPED)
-SEEDS, SEVERAL_SEEDS = (0, 1, 2), ("hwu64", "banking77")
+SEEDS, SEVERAL_SEEDS = (0, 1, 2), ("home-en", "hwu64", "banking77")
 PUBLISHER = "ciuic-demo"  # the key pair that signed what ships
 LOCAL = "local"  # the one that signs where the publisher's private key is not at hand
 
@@ -151,9 +151,12 @@ def build_folder(name: str, seed: int) -> Path:
 
 
 def _build(args: argparse.Namespace) -> int:
+    if args.name == "custom":
+        _check_custom(args)
     _enter_training_environment()
     from conversion import building
     from conversion.checkpoint.course import PLAN
+    from conversion.export.recipes import bundle_name, report_name
     from conversion.pipeline import Job
 
     folder = args.build_dir or ROOT / ".ciuic" / "build" / building.folder_name(args)
@@ -171,12 +174,39 @@ def _build(args: argparse.Namespace) -> int:
     if args.name == "minilm":
         print(json.dumps(report, indent=None if args.json else 1))
         return 0
-    named = job.name if recipes == SHIPPED.get(args.name, ("dyn8",)) else f"{job.name}.{recipes[0]}"
-    if out != folder:
-        (out / f"{named}.report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    beside = out / report_name(bundle_name(job.name, recipes[0], args.seed))
+    beside.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     if args.json:
         print(json.dumps(report))
         return 0
+    _print_build(report, out)
+    return 0
+
+
+def _check_custom(args: argparse.Namespace) -> None:
+    """Refuse at once, before an environment is entered, what no custom build can be made of.
+
+    Raises:
+        ConfigError: checkpoint or rows were not given, or the name is not allowed.
+    """
+    from conversion.checkpoint.data import check_name
+
+    check_name(args.as_name or args.name, taken=(*MODELS, "minilm"))
+    if args.checkpoint is None or not args.data:
+        msg = "a custom model needs a checkpoint and rows"
+        raise ConfigError(
+            msg, hint="ciuic model build custom --checkpoint DIR --data train.jsonl [report.jsonl]"
+        )
+
+
+def _print_build(report: dict[str, Any], out: Path) -> None:
+    """Who taught, where that is a checkpoint, and a line for each bundle."""
+    best = report["teachers"][0]
+    if "method" in best:
+        print(
+            f"{best['folder']} ({best['architecture']}) was {best['method']}: "
+            f"accuracy {best['selection']:.2%} on the selection split, {best['report']:.2%} on the report split"
+        )
     for recipe, part in report["recipes"].items():
         figures = part["rules"]["balanced"]
         slots = "" if figures["slot_f1"] is None else f"  slot F1 {figures['slot_f1']:.2%}"
@@ -184,7 +214,6 @@ def _build(args: argparse.Namespace) -> int:
             f"{out / part['bundle']}  {part['sizes']['bundle'] / 1e6:.2f} MB  {recipe}  "
             f"accuracy {figures['accuracy']:.2%}  macro-F1 {figures['macro_f1']:.2%}{slots}"
         )
-    return 0
 
 
 def _variant(args: argparse.Namespace) -> int:

@@ -4,13 +4,14 @@
     -> 39 graphs (ONNX, TFLite by onnx2tf, quantised per recipe) -> run them in the recipe's runtime:
     calibrate, gate -> bundle -> sign                                                     (conversion/release)
 
-Every step's result is kept in the build folder; an interrupted build goes on where it stopped.
+Every step's result is kept in the build folder; an interrupted build goes on where it stopped. Bundles are put
+into their place when all of the build's recipes have passed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,34 +20,34 @@ from typing import Any
 from conversion.check import baselines, figures, golden
 from conversion.check.calibrate import Strangeness
 from conversion.check.rows import truth_of
-from conversion.checkpoint.course import PLAN, Source, look_over, prepare_from_checkpoint
-from conversion.checkpoint.data import read_files
+from conversion.checkpoint.course import PLAN, Source, check_room, enough, look_over, prepare_from_checkpoint
+from conversion.checkpoint.data import read_files, texts_of
 from conversion.data.digests import found_sha256
 from conversion.data.provenance import describe
 from conversion.data.public import SETS
 from conversion.data.sources import data_seed, made_of, read_data
-from conversion.data.task import TaskData, inside, load, save
+from conversion.data.task import SPLITS, TaskData, inside, load, save
 from conversion.data.templates import load_grammar
 from conversion.data.workbench import Workbench
 from conversion.export.lattice import BUCKETS, lattice_keys
 from conversion.export.make import Place, make_graphs
 from conversion.export.parts import write_parts
 from conversion.export.recipes import NORM_OF, bundle_name
+from conversion.export.to_tflite import tool_version
 from conversion.nets.student import Student
 from conversion.release.listen import Target, Trained
-from conversion.release.write import release
+from conversion.release.write import release_all
 from conversion.train.course import Course, learn, prepare
 from conversion.train.distil import Settings
-from conversion.train.general import GeneralSettings, general_start
+from conversion.train.general import general_start, settings_for
 from conversion.train.plans import PLANS, Plan
-from conversion.train.teacher import Tell, model_folder, read_vocabulary
+from conversion.train.sources import Given, made_by
+from conversion.train.teacher import model_folder, read_vocabulary
+from firmware_py.contracts.run import GraphKey
 from firmware_py.tasks.text import WordPiece
 
-# Usual seconds of each step on the reference machine (x86_64, 2 cores, one used), for the time left.
-USUAL_S = {
-    "data": 60.0, "teacher-1": 400.0, "teacher-2": 400.0, "pool": 10.0, "lesson": 200.0, "student": 900.0, "graphs": 240.0,
-    "release": 120.0,
-}  # fmt: skip
+# Usual seconds of a step on the reference machine (x86_64, 2 cores, one used), for the time left.
+_USUAL_S = {"data": 60.0, "pool": 10.0, "teacher": 400.0, "lesson": 200.0, "student": 900.0, "graphs": 240.0, "release": 120.0}  # fmt: skip
 RANGES = 40  # sentences of each length bucket that static int8 takes its ranges from
 FULL_LATTICE = ("dyn8",)  # recipes whose every width combination is run and offered
 
@@ -72,16 +73,37 @@ def settings_of(name: str, seed: int, recipe: str) -> Settings:
     return replace(PLANS[name].settings, seed=seed, norm=NORM_OF[recipe])
 
 
+def usual_seconds(job: Job) -> dict[str, float]:
+    """Every step of this build in its order, and of no other, with its usual seconds."""
+    plan = PLANS.get(job.name, PLAN)
+    if job.teacher is not None:
+        taught = ["pool", "teacher"]
+    elif plan.larger is not None:
+        taught = ["teacher-1", "lesson"]
+    else:
+        taught = [*(f"teacher-{number}" for number, _ in enumerate(plan.runs, 1)), "pool", "lesson"]
+    order = ["data", *taught, "student", "graphs", "release"]
+    usual = {name: _USUAL_S[name.partition("-")[0]] for name in order}
+    usual["student"] *= job.settings.epochs / plan.settings.epochs
+    usual["release"] *= len(job.recipes)
+    if job.files:
+        usual["data"] = 1.0  # read, not drawn
+    return usual
+
+
 def build(job: Job, bench: Workbench) -> dict[str, Any]:
     """Build a model, write its bundles and return the report.
 
     Raises:
-        ConversionError: a converted file is not what torch says; its bundle is not written.
+        ConversionError: a converted file is not what torch says; no bundle is replaced, a report of why is left.
         ToolMissingError: an environment that the build needs is not there.
         DataInvalidError: the data folder's files cannot be read.
         DataMissingError: the model's set is not in the data folder.
     """
     course = take_course(job, bench)
+    if job.files:
+        known = len(course.data.train)
+        job = replace(job, settings=enough(job.settings, known, len(course.side) - known))
     student = learn(course, job.settings, bench, student_file(job.settings))
     data = course.data
     parts = write_parts(
@@ -92,36 +114,50 @@ def build(job: Job, bench: Workbench) -> dict[str, Any]:
     )
     keys = lattice_keys(student.trunk.dims.stages)
     graphs = bench.work("graphs", lambda tell: make_graphs(student.trunk, keys, job.recipes, place, tell))
-    about = describe(data) | {"settings": asdict(job.settings), "teachers": list(course.logs)}
+    about = where_from(job, course)
     trained = Trained(data, student, course.pieces, parts, strangeness_of(job.name), about)
+    compared = _baselines(data, job.name)
+    targets = targets_of(job, graphs)
     report: dict[str, Any] = {
         "name": job.name,
         "seconds": bench.seconds,
         **about,
         "parameters": count(student),
-        "recipes": {},
-        "baselines": _baselines(data, job.name),
+        "recipes": bench.work("release", partial(release_all, trained, targets, bench.folder / "released")),
+        "baselines": compared,
     }
-    for recipe in job.recipes:
-        target = Target(recipe, graphs[recipe], job.out / bundle_name(job.name, recipe), job.key, job.root,
-                        every=recipe in FULL_LATTICE)  # fmt: skip
-        report["recipes"][recipe] = bench.work("release", partial(_release, trained, target))
     plain: dict[str, Any] = json.loads(json.dumps(report))
     return plain
 
 
-def _release(trained: Trained, target: Target, tell: Tell) -> dict[str, Any]:
-    part = release(trained, target)
-    tell(1.0)
-    return part
+def targets_of(job: Job, graphs: Mapping[str, Mapping[GraphKey, Path]]) -> list[Target]:
+    """Each recipe's bundle; seeds share a folder, so all but seed 0 are in the names."""
+    return [
+        Target(recipe, graphs[recipe], job.out / bundle_name(job.name, recipe, job.settings.seed), job.key, job.root,
+               every=recipe in FULL_LATTICE)
+        for recipe in job.recipes
+    ]  # fmt: skip
+
+
+def where_from(job: Job, course: Course) -> dict[str, Any]:
+    """The provenance of bundles and report: who taught, on what, with which settings and versions."""
+    given = Given(job.data, None if job.teacher is None else job.teacher.folder)
+    made = made_by(PLANS.get(job.name, PLAN), course, given, tool_version(job.root))
+    return describe(course.data, made) | {"settings": asdict(job.settings), "teachers": list(course.logs)}
 
 
 def take_course(job: Job, bench: Workbench) -> Course:
     """Everything before the student: rows, teachers, lesson; shared by all seeds of a public set."""
     plan = PLANS.get(job.name, PLAN)
-    if job.teacher is not None:
-        look_over(job.teacher)  # before rows are drawn and the general stage is trained
+    # What is wrong with a checkpoint is said before rows are drawn and the general stage is trained.
+    looked = None if job.teacher is None else look_over(job.teacher)
+    if looked is not None:
+        bench.expect("teacher", looked.usual_s(plan))
+        if job.files:
+            check_room(looked, plan, texts_of(job.files), bench.folder)
     data = read(job, bench)
+    if looked is not None and not job.files:
+        check_room(looked, plan, [row.text for split in SPLITS for row in data.split(split)], bench.folder)
     general = _general(plan, job, bench)
     if job.teacher is not None:
         return prepare_from_checkpoint(job.teacher, plan, data, bench, general)
@@ -180,9 +216,7 @@ def _general(plan: Plan, job: Job, bench: Workbench) -> Path | None:
         bench.say,
         {"pool": 400.0, "general": 1400.0},
     )
-    return general_start(
-        job.data, own, plan.general, GeneralSettings(epochs=plan.general.epochs), plan.settings.layers
-    )
+    return general_start(job.data, own, plan.general, settings_for(plan.general), plan.settings.layers)
 
 
 def _baselines(data: TaskData, name: str) -> dict[str, Any]:

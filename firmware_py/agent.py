@@ -149,8 +149,8 @@ class CiuicNode:
             return self._answers.refuse(request, error)
         text = request.input.get("text")
         if self._parts.results is not None and text is not None:
-            names = served.task.names_version
-            hit = self._parts.results.get(key(request.task, text, rule, served.model.sha256, names))
+            heard = served.task.names_version, served.task.language(request.input)
+            hit = self._parts.results.get(key(request.task, text, rule, served.model.sha256, heard))
             if hit is not None:
                 return self._answers.repeated(hit, request, begin_s)
         return Job(request, served, rule, on_reply)

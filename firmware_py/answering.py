@@ -12,6 +12,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
@@ -114,10 +115,11 @@ class Answering:
             task, stages = served.task, served.manifest.stages
             encoded = task.encode(request.input)
             limits = parts.limits(Ask(request.qos, due_s, job.rule), stages)
-            outcome = slot.engines[request.task].run(encoded, limits, begin_s)
+            with self._noted(slot, encoded.text):
+                outcome = slot.engines[request.task].run(encoded, limits, begin_s)
             record = outcome.record
             energy = parts.charge(record)
-            names = task.names_version  # before they are used: never newer than the answer
+            heard = task.names_version, encoded.language  # before names are used: never newer than the answer
             result = None
             if not outcome.verdict.out_of_scope:
                 result = task.decode(encoded, outcome.verdict, outcome.tags)
@@ -132,10 +134,15 @@ class Answering:
             )
             wanted = None
             if parts.results is not None and outcome.accepted and _as_asked(outcome, limits, served.manifest):
-                wanted = key(request.task, encoded.text, job.rule, served.model.sha256, names)
+                wanted = key(request.task, encoded.text, job.rule, served.model.sha256, heard)
             return Lived(self._count(reply), record, wanted)
         except CiuicError as error:
             return Lived(self.refuse(request, error))
+
+    def _noted(self, slot: Slot, text: str) -> AbstractContextManager[None]:
+        """A native crash ends the process in here: the box then tells the next one of what."""
+        box = self._parts.box
+        return nullcontext() if box is None else box.running(slot.number, text)
 
     def _learn(self, lived: Lived) -> None:
         record = lived.record

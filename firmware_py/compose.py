@@ -23,6 +23,7 @@ from firmware_py.backends.health import DelegateHealth
 from firmware_py.backends.litert import CPU
 from firmware_py.backends.opening import DelegateSpec, open_loader, runtime_of
 from firmware_py.backends.simulated import LoadListener, SimulatedRunner
+from firmware_py.black_box import BlackBox
 from firmware_py.bundles.read import Unpacked, unpack
 from firmware_py.bundles.verify import Trust
 from firmware_py.caches.models import ModelCache
@@ -38,6 +39,7 @@ from firmware_py.costs import CostModel
 from firmware_py.energy.ledger import Ledger
 from firmware_py.energy.open import SimulatedBoard, open_meter, start_plant
 from firmware_py.energy.plant_link import PlantClient
+from firmware_py.energy.statement import Statements
 from firmware_py.energy.watch import EnergyWatch
 from firmware_py.inference.calibration import Calibration
 from firmware_py.inference.engine import Engine, Weights
@@ -182,6 +184,7 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
                 power_w=energy.power_w,
                 cost_lines=ground.costs.lines,
                 energy_method=lambda: energy.ledger.method,
+                reconciled=None if energy.watch is None else Statements(energy.ledger, energy.watch).take,
             ),
             served=made.served,
             slots=made.slots,
@@ -196,6 +199,7 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
             inline_s=config.inline_s,
             results=ResultCache(config.cache_entries, config.cache_bytes) if config.cache_entries else None,
             closing=stack.pop_all().close,
+            box=BlackBox.adopt(),
         )
     return CiuicNode(node_name(config), parts)
 
@@ -223,7 +227,7 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
             state = BoardState(state.temperature_c, power_w)
         return decide(state, ask, policy, stages)
 
-    slots = tuple(_slot(models, ground, stack) for _ in range(config.slots))
+    slots = tuple(_slot(number, models, ground, stack) for number in range(config.slots))
     learn = _calibration(models[0], ground, limits)
     return Assembly(
         ground=ground,
@@ -329,7 +333,7 @@ def _ladder(ground: _Ground, recipe: str) -> tuple[DelegateSpec, ...]:
     return (*ladder, DelegateSpec(CPU))
 
 
-def _slot(models: list[_Model], ground: _Ground, stack: ExitStack) -> Slot:
+def _slot(number: int, models: list[_Model], ground: _Ground, stack: ExitStack) -> Slot:
     share = ground.config.memory_bytes // (ground.config.slots * max(1, len(models)))
     engines = {}
     for model in models:
@@ -338,7 +342,7 @@ def _slot(models: list[_Model], ground: _Ground, stack: ExitStack) -> Slot:
             stack.callback(runner.close)
         engine = Engine(model.weights, runners, ground.clock, ground.health, ground.costs)
         engines[model.served.manifest.task.name] = engine
-    return Slot(engines, threading.Lock())
+    return Slot(engines, threading.Lock(), number)
 
 
 def _runner(model: _Model, spec: DelegateSpec, budget_bytes: int, ground: _Ground) -> Runner:

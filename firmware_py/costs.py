@@ -112,9 +112,18 @@ class CostModel:
         seconds = self._seconds.get((graph, delegate))
         return None if seconds is None else seconds.mean
 
-    def stage_j(self, graph: GraphKey, delegate: str) -> float | None:
-        """Mean joules of one stage above idle, None where nothing is known."""
-        return self.stage(graph, delegate).energy_j
+    def stage_j(self, graph: GraphKey, delegate: str, untimed_s: float | None = None) -> float | None:
+        """Mean joules of one stage above idle, None where nothing is known.
+
+        A stage that never ran is priced as taking `untimed_s`, with the watts that all graphs share.
+        """
+        slot = (graph, delegate)
+        with self._lock:
+            seconds = self._seconds.get(slot)
+            run_s = untimed_s if seconds is None else seconds.mean
+            if run_s is None or not self._watts.speaks:
+                return None
+            return max(0.0, self._watts.of(slot)[0] * run_s)
 
     def lines(self) -> tuple[CostLine, ...]:
         """Published costs: per configuration the share-weighted sum over the stages of its paths."""

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from firmware_py.black_box import BlackBox
 from firmware_py.caches.results import ResultCache
 from firmware_py.contracts.clock import Clock
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Manifest
-from firmware_py.contracts.node_state import CostLine, ServedTask
+from firmware_py.contracts.node_state import CostLine, Reconciled, ServedTask
 from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, Method, ModelRef
 from firmware_py.contracts.run import RunRecord
 from firmware_py.inference.engine import Engine
@@ -35,10 +36,11 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Interpreters for one thread at a time: one engine per task, and the lock that guards them."""
+    """Interpreters for one thread at a time: one engine per task, the lock that guards them, its place in the box."""
 
     engines: Mapping[str, Engine]
     lock: threading.Lock
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Board:
     """What a node says of its board.
 
     `power_w` is the rail's power now, None when unknown; `energy_method` is how joules are known at
-    this moment.
+    this moment. `reconciled` says what was metered and charged since it was last asked, None while the meter does
+    not read; there is none without a meter.
     """
 
     profile: str
@@ -55,6 +58,7 @@ class Board:
     power_w: Callable[[], float | None]
     cost_lines: Callable[[], tuple[CostLine, ...]]
     energy_method: Callable[[], Method]
+    reconciled: Callable[[], Reconciled | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class NodeParts:
     """What `compose` hands in.
 
     `charge` prices a finished run, `price` work that no meter can see, `learn` takes it into the cost model, `heal` re-tests delegates that
-    are out and locks the slot while it uses it; `closing` runs when the node has stopped.
+    are out and locks the slot while it uses it; `closing` runs when the node has stopped; `box` remembers what was being answered if
+    this process dies.
     """
 
     clock: Clock
@@ -80,6 +85,7 @@ class NodeParts:
     calibrate: Callable[[Slot], float] = lambda _: math.inf
     price: Callable[[RunRecord], Energy] = lambda _: UNKNOWN_ENERGY
     closing: Callable[[], None] = lambda: None
+    box: BlackBox | None = None
 
 
 @dataclass(frozen=True, slots=True)

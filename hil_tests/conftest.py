@@ -7,6 +7,7 @@ that speaks MQTT. A rig's own environments and drivers come later and replace `n
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,14 +25,6 @@ from mqtt_bridge.transport.rpc import Client, ClientOptions, new_id
 ROOT = Path(__file__).resolve().parent.parent
 MESH = os.environ.get("CIUIC_HIL_MESH", "home")
 UP_TIMEOUT_S = 10.0
-# In a process of its own: these tests may not import the broker room.
-_BROKER = """
-import sys
-from mqtt_bridge.broker.process import start_broker
-with start_broker() as broker:
-    print(broker.url, flush=True)
-    sys.stdin.read()
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +32,38 @@ class Node:
     """A node that answers at a broker; `name` is null when it is one of yours."""
 
     broker_url: str
+    broker_url_v311: str  # another one where the broker has a listener for each version
     name: str | None
     simulated: bool | None
 
 
 @pytest.fixture(scope="session")
-def broker_url() -> Iterator[str]:
-    """`CIUIC_HIL_BROKER`, or a broker of our own on loopback."""
+def broker_urls() -> Iterator[tuple[str, str]]:
+    """`CIUIC_HIL_BROKER`, or a broker of our own on loopback: where MQTT 5 and where 3.1.1 clients connect."""
     given = os.environ.get("CIUIC_HIL_BROKER")
     if given:
-        yield given
+        yield given, given
         return
-    with _child([sys.executable, "-c", _BROKER]) as out:
-        yield _line(out, "the broker")
+    with _child([sys.executable, "-m", "ciuic", "broker", "--port", "0"]) as out:
+        urls = re.findall(r"mqtt://[\w.:]+", _line(out, "the broker"))
+        yield urls[0], urls[-1]
 
 
 @pytest.fixture(scope="session")
-def node(broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def node(broker_urls: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """The node under test, answering."""
     if os.environ.get("CIUIC_HIL_BROKER"):
-        yield Node(broker_url, None, None)
+        yield Node(*broker_urls, None, None)
         return
     bundle = ROOT / "models" / "home-en.bundle"
     if not bundle.exists():
         pytest.skip("models/home-en.bundle is not built (`ciuic model build home-en`)")
     state = tmp_path_factory.mktemp("node")
-    command = [sys.executable, "-m", "ciuic", "node", "run", "--simulate", "--broker", broker_url]
+    command = [sys.executable, "-m", "ciuic", "node", "run", "--simulate", "--broker", broker_urls[0]]
     command += ["--id", "hil-node", "--model", str(bundle), "--state", str(state)]
     with _child(command) as out:
         assert "hil-node" in _line(out, "the node")
-        yield Node(broker_url, "hil-node", simulated=True)
+        yield Node(*broker_urls, "hil-node", simulated=True)
 
 
 @pytest.fixture(params=["5", "3.1.1"])
@@ -88,7 +83,8 @@ def raw(node: Node) -> Iterator[Transport]:
 @contextmanager
 def link(node: Node, protocol: Protocol) -> Iterator[Transport]:
     """A connected transport with a name of its own."""
-    options = LinkOptions(f"hil-{new_id()[:8]}", (node.broker_url,), protocol)
+    url = node.broker_url if protocol == "5" else node.broker_url_v311
+    options = LinkOptions(f"hil-{new_id()[:8]}", (url,), protocol)
     with MqttTransport(options) as transport:
         transport.wait_up(UP_TIMEOUT_S)
         yield transport

@@ -1,8 +1,9 @@
-"""`ciuic node run` and `ciuic ask`."""
+"""`ciuic node run`, `ciuic ask` and `ciuic broker`."""
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from firmware_py.contracts.written import spread
+from firmware_py.keeper import end_with_keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
     from firmware_py.contracts.reply import Reply
 
 _REFUSED = ("refused", "failed")
+_BROKER_CHECK_S = 0.5
 
 
 def configure_node(parser: argparse.ArgumentParser) -> None:
     """`ciuic node run`: both tables' flags."""
     from firmware_py.config import AGENT, add_flags
+    from firmware_py.keeper import BARE_FLAG
     from mqtt_bridge.compose import BRIDGE
 
     verbs = parser.add_subparsers(dest="node_verb", required=True, metavar="VERB")
@@ -30,6 +34,11 @@ def configure_node(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--id", dest="node", metavar="TEXT", help="another spelling of --node")
     run.add_argument(
         "--simulate", action="store_true", help="be a simulated board (the profile `simulated` unless given)"
+    )
+    run.add_argument(
+        BARE_FLAG,
+        action="store_true",
+        help="one process: a native crash (a driver, a delegate) ends the node instead of restarting it",
     )
 
 
@@ -42,11 +51,14 @@ def run_node(args: argparse.Namespace) -> int:
     # Read once, when numpy loads: the heads' products are small, and waking a second BLAS thread costs
     # more than it computes; each thread also holds its own buffer.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    end_with_keeper()
+    faulthandler.enable(2)  # a native crash leaves its stack in the log, and no text of anybody
     from firmware_py.compose import board_of, build_node, profile_values
     from firmware_py.config import AGENT, AgentConfig, from_args
     from firmware_py.contracts.errors import ConfigError
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_mesh_node
     from mqtt_bridge.node.stop import StopSignals
+    from mqtt_bridge.transport.address import parse_broker
 
     if args.simulate and args.profile is None:
         args.profile = "simulated"
@@ -64,7 +76,8 @@ def run_node(args: argparse.Namespace) -> int:
             agent.close()
             raise
         tasks = ", ".join(task.name for task in agent.tasks())
-        line = f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {', '.join(bridge.broker)}"
+        brokers = ", ".join(str(parse_broker(url)) for url in bridge.broker)  # no password in a log
+        line = f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {brokers}"
         node.transport.watch(_once(lambda: print(line, flush=True)))
         _settle()
         with node:
@@ -110,6 +123,38 @@ def _settle() -> None:
     gc.set_threshold(20_000, 20, 100)  # a request leaves no cycles behind; look for them rarely
 
 
+def configure_broker(parser: argparse.ArgumentParser) -> None:
+    """`ciuic broker`."""
+    from mqtt_bridge.broker.process import KINDS
+
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=1883,
+        help="where it listens on 127.0.0.1; 0: a free port (default: %(default)s)",
+    )
+    parser.add_argument("--kind", choices=tuple(KINDS), help="the broker to start (default: what is there)")
+
+
+def run_broker(args: argparse.Namespace) -> int:
+    """Run a broker on loopback until a signal.
+
+    Raises:
+        ConfigError: the port cannot be had.
+        ToolMissingError: there is no broker of this kind.
+        BrokerUnreachableError: it does not come up, or ended by itself.
+    """
+    from mqtt_bridge.broker.process import start_broker
+    from mqtt_bridge.node.stop import StopSignals
+
+    with StopSignals() as stop, start_broker(args.kind, args.port) as broker:
+        apart = "" if broker.url_v311 == broker.url else f"  (MQTT 3.1.1: {broker.url_v311})"
+        print(f"broker {broker.kind.name}: serves on {broker.url}{apart}", flush=True)
+        while stop.wait(_BROKER_CHECK_S) is None:
+            broker.check()
+    return 0
+
+
 def configure_ask(parser: argparse.ArgumentParser) -> None:
     """`ciuic ask`."""
     from firmware_py.config import add_flags
@@ -134,13 +179,15 @@ def run_ask(args: argparse.Namespace) -> int:
     Raises:
         BrokerUnreachableError: no broker answers.
         NoReplyError: no node did.
+        UnknownTaskError: nobody heard, for no node that is up serves the task.
         SchemaError: a flag is out of range.
     """
     from firmware_py.config import AGENT, from_args
     from firmware_py.contracts.clock import SystemClock
-    from firmware_py.contracts.errors import SchemaError
+    from firmware_py.contracts.errors import NoReplyError, SchemaError
     from firmware_py.contracts.request import Qos, Request, parse_request
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_link, fresh_client
+    from mqtt_bridge.node.roll import look_around, why_silent
     from mqtt_bridge.transport.rpc import Client, ClientOptions, new_id
 
     config = BridgeConfig.of(from_args(args, (*AGENT, *BRIDGE)))  # one file may serve both
@@ -159,7 +206,11 @@ def run_ask(args: argparse.Namespace) -> int:
     with link:
         link.wait_up(5.0)
         begin_s = clock.now_s()
-        reply = client.submit(request, node=args.to).result(request.deadline_s + 2.0)
+        try:
+            reply = client.submit(request, node=args.to).result(request.deadline_s + 2.0)
+        except NoReplyError as silence:
+            up = None if args.to else look_around(link, config.mesh)
+            raise (silence if up is None else why_silent(silence, args.task, config.mesh, up)) from None
         round_trip_s = clock.now_s() - begin_s
     if args.json:
         print(json.dumps(reply.to_dict() | {"round_trip_s": round_trip_s}, ensure_ascii=False))
@@ -220,7 +271,7 @@ def spoken(reply: Reply, round_trip_s: float) -> list[str]:
         source = ", ".join(filter(None, [*words, "simulated" if energy.simulated else ""]))
         lines.append(f"{spread(energy.energy_j, energy.u95_j, 'J')} above idle ({source})")
     if route.over_budget:
-        lines.append("over the asked joules: even the cheapest way to an answer is")
+        lines.append("over the asked joules: the earliest exit costs more (nodes run full width only)")
     if route.fallback:
         lines.append(f"fell back: {route.fallback}")
     if route.truncated_tokens:

@@ -12,9 +12,10 @@ from typing import Any, Self
 from firmware_py.agent import CiuicNode
 from firmware_py.config import Setting
 from firmware_py.contracts.clock import Clock, SystemClock
-from firmware_py.contracts.node_state import Birth, Heartbeat
+from firmware_py.contracts.node_state import Birth, EnergyReport, Heartbeat
 from mqtt_bridge.node.endpoint import Endpoint, NodeIdentity
 from mqtt_bridge.node.epoch import next_epoch
+from mqtt_bridge.node.joules import JoulesTold
 from mqtt_bridge.node.presence import Presence, state_message
 from mqtt_bridge.transport.base import LinkOptions, Protocol, Transport
 from mqtt_bridge.transport.mqtt import MqttTransport
@@ -28,6 +29,13 @@ BRIDGE: tuple[Setting, ...] = (
         "state", "text", "~/.local/state/ciuic", "folder that keeps the node's epoch; a dash keeps nothing"
     ),
     Setting("heartbeat_s", "number", 0.5, "seconds between heartbeats", low=0.05),
+    Setting(
+        "joules_s",
+        "number",
+        10.0,
+        "seconds between messages of joules metered beside joules charged",
+        low=1.0,
+    ),
     Setting(
         "core",
         "integer",
@@ -47,6 +55,7 @@ class BridgeConfig:
     protocol: Protocol = "5"
     state: str = "~/.local/state/ciuic"
     heartbeat_s: float = 0.5
+    joules_s: float = 10.0
     core: int = -1
 
     @classmethod
@@ -59,18 +68,27 @@ class MeshNode:
     """An agent on the mesh: serves from `start` to `close`, and tells the mesh of both."""
 
     def __init__(
-        self, transport: Transport, agent: CiuicNode, endpoint: Endpoint, presence: Presence
+        self,
+        transport: Transport,
+        agent: CiuicNode,
+        endpoint: Endpoint,
+        presence: Presence,
+        joules: JoulesTold | None,
     ) -> None:
+        """Take the parts; `joules` is None where there is no meter."""
         self.transport = transport
         self.agent = agent
         self.endpoint = endpoint
         self._presence = presence
+        self._joules = joules
         self._closed = False
 
     def start(self) -> None:
         """Connect and serve; a broker that is not there yet is waited for in the background."""
         self.endpoint.start()
         self._presence.start()
+        if self._joules is not None:
+            self._joules.start()
         self.transport.start()
 
     def close(self) -> None:
@@ -80,6 +98,8 @@ class MeshNode:
         self._closed = True
         self.endpoint.stop()
         self.agent.close()
+        if self._joules is not None:
+            self._joules.stop()
         self._presence.stop()
         self.transport.close()
 
@@ -134,10 +154,28 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
             costs=board.cost_lines(),
         )
 
-    identity = NodeIdentity(config.mesh, node, tuple(task.name for task in tasks))
+    identity = NodeIdentity(config.mesh, node, tuple(task.name for task in tasks), board.simulated)
     endpoint = Endpoint(transport, agent, identity, clock)
     presence = Presence(transport, config.mesh, birth, heartbeat, config.heartbeat_s)
-    return MeshNode(transport, agent, endpoint, presence)
+    return MeshNode(transport, agent, endpoint, presence, _joules(config, agent, transport, epoch))
+
+
+def _joules(config: BridgeConfig, agent: CiuicNode, transport: Transport, epoch: int) -> JoulesTold | None:
+    """Who tells how charges agree with the meter; None where there is no meter."""
+    board, reconciled = agent.board, agent.board.reconciled
+    if reconciled is None:
+        return None
+
+    def report() -> EnergyReport | None:
+        sums = reconciled()
+        if sums is None:
+            return None
+        return EnergyReport(
+            agent.name, epoch, sums, board.power_source, board.energy_method(), board.simulated
+        )
+
+    topic = topics.build("energy", config.mesh, node=agent.name)
+    return JoulesTold(transport, topic, report, config.joules_s)
 
 
 def build_link(config: BridgeConfig, name: str) -> MqttTransport:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
+from ciuic.parser import Parser
+
 BENCHES = {
     "engine": "the engine over its bare interpreters: overhead, first exit, memory, start",
     "request": "a request through a broker against its floor",
@@ -27,8 +29,6 @@ def configure_bench(parser: argparse.ArgumentParser) -> None:
 def run_bench(args: argparse.Namespace) -> int:
     """Hand over to the benchmark's own `configure` and `run`."""
     module = importlib.import_module(f"ciuic.bench.{args.bench}")
-    parser = argparse.ArgumentParser(
-        prog=f"ciuic bench {args.bench}", description=BENCHES[args.bench], allow_abbrev=False
-    )
+    parser = Parser(prog=f"ciuic bench {args.bench}", description=BENCHES[args.bench], allow_abbrev=False)
     module.configure(parser)
     return int(module.run(parser.parse_args(args.rest)))

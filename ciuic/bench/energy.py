@@ -304,11 +304,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=MIN_TRIALS, help=f"trials a row (default {MIN_TRIALS})")
     parser.add_argument("--seed", type=int, default=0, help="seed of all trials (default 0)")
     parser.add_argument("--json", action="store_true", help="print the measurement as one JSON document")
-    parser.add_argument("--out", type=Path, default=None, help="folder to write energy.json into")
+    parser.add_argument("--out", type=Path, default=Path("docs/measurements"), help="folder for energy.json")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run all rows, print them, and return 0 when every check holds, else 1.
+    """Run all rows, print and write them, and return 0 when every check holds, else 1.
 
     Raises:
         ConfigError: the number of trials is not positive.
@@ -317,12 +317,12 @@ def run(args: argparse.Namespace) -> int:
         msg = f"--trials {args.trials} is not positive"
         raise ConfigError(msg)
     measurement = measure(args.trials, args.seed, _progress)
-    if args.out is not None:
-        measurement.write(args.out, "energy")
+    path = measurement.write(args.out, "energy")
     if args.json:
         print(json.dumps(measurement.to_dict(), indent=1))
     else:
         print(table(measurement))
+        print(f"written: {path}", file=sys.stderr)
     return 0 if all(check.ok for check in measurement.checks) else 1
 
 

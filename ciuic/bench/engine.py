@@ -33,6 +33,7 @@ from firmware_py.caches.models import ModelCache
 from firmware_py.compose import build_node, shipped, trust_of
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import SystemClock
+from firmware_py.contracts.configuration import parse_configuration
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
@@ -314,22 +315,16 @@ def report(figures: Figures, count: int) -> Measurement:
     overhead_s = median(extra)
     bound_s = max(OVERHEAD_S, OVERHEAD_SHARE * median(figures.bare_s))
     first = [s for s, record in zip(figures.engine_s, figures.records, strict=True) if record.exit == 1]
-    config = figures.records[0].configuration.split("/", 1)[1]
     rows = [
-        _row(f"*/{config}", figures.engine_s, None, {"what": "engine, exits as the rule chose"}),
-        _row(f"*/{config}", figures.bare_s, None, {"what": "bare interpreters and heads, same stages"}),
-        _row(f"*/{config}", figures.node_s, None, {"what": "node, inline, cache off"}),
-        _row(f"*/{config}", figures.hits_s, None, {"what": "node, inline, cache hit"}),
+        _row("engine", figures.engine_s, None, {"what": "engine, exits as the rule chose"}),
+        _row("bare", figures.bare_s, None, {"what": "bare interpreters and heads, same stages"}),
+        _row("node/inline", figures.node_s, None, {"what": "node, inline, cache off"}),
+        _row("node/hit", figures.hits_s, None, {"what": "node, inline, cache hit"}),
+        *_by_configuration(figures, extra, count),
     ]
-    for number in figures.exits():
-        chosen = [at for at, record in enumerate(figures.records) if record.exit == number]
-        at_exit = [figures.engine_s[at] for at in chosen]
-        share = {"what": "engine, answered by this exit", "share": len(chosen) / count}
-        overhead = {"overhead_p50_s": median([extra[at] for at in chosen])}
-        rows.append(_row(f"*/{config}", at_exit, number, share | overhead))
     rows.append(
         Row(
-            config=f"*/{config}",
+            config="node/start",
             n=len(figures.starts_s),
             latency_s={"p50": median(figures.starts_s), "max": max(figures.starts_s)},
             memory_bytes=figures.resident_bytes,
@@ -366,6 +361,25 @@ def report(figures: Figures, count: int) -> Measurement:
     )
 
 
+def _by_configuration(figures: Figures, extra_s: Sequence[float], count: int) -> list[Row]:
+    """Rows under the cost table's keys, each of one length: whichever exit answered, then by exit."""
+    rows = []
+    keys = {record.configuration for record in figures.records}
+    for config in sorted(keys, key=lambda key: parse_configuration(key).bucket):
+        for number in (None, *figures.exits()):
+            chosen = [
+                at
+                for at, record in enumerate(figures.records)
+                if record.configuration == config and number in (None, record.exit)
+            ]
+            if chosen:
+                what = "engine at this length" if number is None else "engine, answered by this exit"
+                overhead_s = median([extra_s[at] for at in chosen])
+                of = {"what": what, "share": len(chosen) / count, "overhead_p50_s": overhead_s}
+                rows.append(_row(config, [figures.engine_s[at] for at in chosen], number, of))
+    return rows
+
+
 def _row(config: str, seconds: Sequence[float], exit_number: int | None, extra: dict[str, Any]) -> Row:
     latency = {"p50": quantile(seconds, 0.5), "p99": quantile(seconds, 0.99)}
     return Row(config, "xnnpack", exit_number, len(seconds), latency_s=latency, extra=extra)
@@ -377,7 +391,8 @@ def table(measurement: Measurement) -> str:
     for row in measurement.rows:
         latency = row.latency_s or {}
         figures = "  ".join(f"{name} {value * 1e3:9.3f} ms" for name, value in latency.items())
-        where = "" if row.exit is None else f" {row.exit} ({row.extra['share']:.0%})"
+        exit_, share = "" if row.exit is None else f" {row.exit}", row.extra.get("share")
+        where = "" if share is None else f"{exit_} ({share:.0%}), {row.config}"
         lines.append(f"{figures}  n {row.n:5d}  {row.extra['what']}{where}")
     for check in measurement.checks:
         value = "unknown" if check.value is None else f"{check.value:.6g}"

@@ -39,6 +39,7 @@ class Figures:
     queued_s: dict[int, list[float]] = field(default_factory=lambda: {qos: [] for qos in QOS})
     starts_s: list[float] = field(default_factory=list)
     cold_start_s: float | None = None
+    helps_s: list[float] = field(default_factory=list)
     resident_bytes: int = 0
     idle_share: float | None = None
     sha256: str | None = None

@@ -18,7 +18,7 @@ from pathlib import Path
 from ciuic.bench.request_echo import MESH, TASK
 from ciuic.bench.request_figures import QOS, Figures, Trips
 from ciuic.bench.request_floor import BARE_TASK, BareStages, asked
-from ciuic.bench.request_peers import NodeSpec, cpu_s, resident_bytes, running, wait_ready
+from ciuic.bench.request_peers import NodeSpec, cpu_s, help_s, resident_bytes, running, wait_ready
 from ciuic.bench.request_probe import Probe
 from ciuic.bench.request_sentences import sentences
 from firmware_py.bundles.verify import Trust
@@ -34,6 +34,7 @@ from mqtt_bridge.wire.codec import decode_reply, encode_request
 _WARM = 60
 _HITS = 300
 _STARTS = 5
+_HELPS = 9
 _IDLE_S = 20.0
 _SETTLE_S = 20.0  # after its start a node with a meter runs sentences of its own for up to 15 s
 
@@ -92,6 +93,7 @@ def measure(plan: Plan) -> Figures:
         figures.sha256 = bare.sha256
         bench = _Bench(probe, bare, bare.manifest.task.name)
         _starts(figures, bench, spec, 1 if plan.quick else _STARTS)
+        figures.helps_s = [help_s() for _ in range(1 if plan.quick else _HELPS)]
         texts = sentences(plan.sentences)
         with _beside_its_floor(plan, uncached, store):
             _trips(figures, bench, texts, plan.turn)

@@ -13,6 +13,7 @@ from firmware_py.testing.metrics import quantile
 _FLOOR_BOUNDS = ((50, 1.25), (95, 1.4))  # percentile, times the floor
 _RESIDENT_MB = 90.0
 _START_S = 1.5
+_HELP_S = 0.150
 _IDLE_PERCENT = 1.0
 
 
@@ -23,7 +24,7 @@ def report(figures: Figures, sentences: int, core: int) -> Measurement:
         board="simulated",
         bundle_sha256=figures.sha256,
         date=SystemClock().utc(),
-        rows=(*_timed_rows(figures), _start_row(figures)),
+        rows=(*_timed_rows(figures), _start_row(figures), _help_row(figures)),
         checks=(*_floor_checks(figures), *_node_checks(figures)),
         notes=_notes(figures.broker, sentences, core),
     )
@@ -60,6 +61,10 @@ def _start_row(figures: Figures) -> Row:
     )
 
 
+def _help_row(figures: Figures) -> Row:
+    return Row("ciuic --help", n=len(figures.helps_s), latency_s=_spread(figures.helps_s))
+
+
 def _floor_checks(figures: Figures) -> list[Check]:
     """Requests in turns of many; those in turns of one are shown, not bound."""
     checks = []
@@ -73,9 +78,11 @@ def _floor_checks(figures: Figures) -> list[Check]:
 
 def _node_checks(figures: Figures) -> tuple[Check, ...]:
     idle_percent = None if figures.idle_share is None else figures.idle_share * 100.0
+    runs = len(figures.helps_s)
     return (
         Check("node resident after the run", figures.resident_bytes / 1e6, _RESIDENT_MB, "MB"),
         Check("start to first answer, median", quantile(figures.starts_s, 0.5), _START_S, "s"),
+        Check(f"ciuic --help, median of {runs} runs", quantile(figures.helps_s, 0.5), _HELP_S, "s"),
         Check("idle processor with 2 Hz heartbeat", idle_percent, _IDLE_PERCENT, "% of a core"),
     )
 

@@ -1,8 +1,8 @@
 """`ciuic demo`: a broker, three nodes on simulated boards, 200 sentences, one node killed on the way.
 
 Everything is real but the boards: the broker, the processes, the model, MQTT 5 and 3.1.1. The exit
-status is 0 only if every request got exactly one answer, at most 1 % were late, and the intents were
-right often enough (`summary.checks`).
+status is 0 only if every request got exactly one answer, at most 1 % were late, refused or failed, and
+the intents were right often enough (`summary.checks`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from ciuic.demo.nodes import Roll
     from ciuic.demo.sentences import Question
-    from ciuic.demo.summary import Answered
+    from ciuic.demo.summary import Answered, Played
     from mqtt_bridge.broker.process import BrokerProcess
     from mqtt_bridge.transport.base import Transport
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MESH = "demo"
 _READY_TIMEOUT_S = 30.0
-_CALIBRATE_S = 8.0
+_METER_S = 8.0
 _LOOK_S = 0.1
 _COUNT = 200
 _LEGACY = 20
@@ -57,6 +57,13 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
         help="seconds between requests (default: %(default)s)",
     )
     parser.add_argument(
+        "--meter-wait",
+        type=float,
+        default=_METER_S,
+        metavar="S",
+        help="wait at most so long for the meters to have learned what an answer costs (default: %(default)s)",
+    )
+    parser.add_argument(
         "--broker", choices=("mosquitto", "iotcore"), help="broker kind (default: what is there)"
     )
     parser.add_argument("--json", action="store_true", help="print only the summary, as JSON")
@@ -82,8 +89,7 @@ def run_demo(args: argparse.Namespace) -> int:
     say = _mute if args.json else _print
     with start_broker(args.broker) as broker:
         say(f"broker       {broker.kind.name} on {broker.url} (loopback only)")
-        answers, repeats = _play(args, broker, questions, say)
-    figures = summarise(answers, repeats)
+        figures = summarise(_play(args, broker, questions, say))
     verdicts = checks(figures)
     for line in summary_lines(figures, verdicts):
         say(fold(line, _width()))
@@ -95,15 +101,17 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def _play(
     args: argparse.Namespace, broker: BrokerProcess, questions: Sequence[Question], say: Callable[[str], None]
-) -> tuple[list[Answered], int]:
-    """Start the nodes, ask everything, kill one node; the answers and how many repeats were dropped."""
+) -> Played:
+    """Start the nodes, ask everything, kill one node."""
     from ciuic.demo.nodes import BOARDS, Nodes, Roll
     from ciuic.demo.play import Asker, Pace
     from ciuic.demo.screen import answer_line, header
+    from ciuic.demo.summary import Killed, Played
     from firmware_py.contracts.errors import NoReplyError
 
     kill_at = max(1, _KILL_AT * args.count // _COUNT)
     answers: list[Answered] = []
+    killed: list[Killed] = []
     with ExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ciuic-demo-")))
         transports = {5: _link(broker, "demo-v5", 5), 4: _link(broker, "demo-v311", 4)}
@@ -132,28 +140,30 @@ def _play(
             raise NoReplyError(msg)
         for transport in transports.values():
             transport.wait_up(_READY_TIMEOUT_S)
-        _calibrate(metered)
+        _calibrate(metered, args.meter_wait)
         width = _width()
         say(f"\n{header(width)}")
 
         def kill() -> None:
-            pid = nodes.kill(_VICTIM)
-            line = f" request {kill_at}: node {_VICTIM} (process {pid}) killed with SIGKILL "
+            pid, by = nodes.kill(_VICTIM)
+            killed.append(Killed(_VICTIM, by, kill_at))
+            line = f" request {kill_at}: node {_VICTIM} (process {pid}) killed with {by} "
             say(line.center(min(width, 120), "-"))
 
         asker = Asker(transports, _MESH, qos=0 if broker.kind.delayed_qos1 else 1)
         for answer in asker.play(questions, Pace(args.interval, kill_at, kill)):
             answers.append(answer)
             say(answer_line(answer, width))
-        return answers, asker.repeats
+        return Played(len(questions), answers, asker.repeats, killed[0] if killed else None)
 
 
-def _calibrate(metered: Roll) -> None:
+def _calibrate(metered: Roll, most_s: float) -> None:
     """Give each node's meter time to learn what an answer costs; the demo goes on without it, too."""
     from ciuic.progress import Progress
 
-    with Progress("metering what an answer costs", round(_CALIBRATE_S / _LOOK_S)) as show:
-        for look in range(round(_CALIBRATE_S / _LOOK_S)):
+    looks = round(most_s / _LOOK_S)
+    with Progress("metering what an answer costs", looks) as show:
+        for look in range(looks):
             if metered.wait(_LOOK_S):
                 break
             show(look)

@@ -83,12 +83,12 @@ class Nodes:
                 process.kill()
                 process.wait()
 
-    def kill(self, node: str) -> int:
-        """SIGKILL a node, as a power cut would; returns its process id."""
+    def kill(self, node: str) -> tuple[int, str]:
+        """SIGKILL a node, as a power cut would; returns its process id and what the system says ended it."""
         process = self._processes[node]
         os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        return process.pid
+        status = process.wait()
+        return process.pid, signal.Signals(-status).name if status < 0 else f"status {status}"
 
     def last_words(self) -> str:
         """The last log line of each node, for an error message."""

@@ -86,16 +86,24 @@ def summary_lines(figures: dict[str, Any], verdicts: Iterable[Check]) -> list[st
     """The closing summary."""
     share = {k: f"{v:.1%}" for k, v in figures["exit_share"].items()}
     p50, p99 = figures["latency_s"]["p50"], figures["latency_s"]["p99"]
+    killed = figures["killed"]
     lines = [
         "",
         f"answered     {figures['answered']} of {figures['asked']} (over MQTT 3.1.1: {figures['mqtt_3_1_1']}), "
-        f"late {figures['late']}, repeats dropped {figures['repeats_dropped']}",
+        f"late {figures['late']}, refused {figures['refused']}, failed {figures['failed']}, "
+        f"repeats dropped {figures['repeats_dropped']}",
         f"accuracy     {_percent(figures['accuracy_template'])} on {figures['n_template']} held-out template sentences, "
         f"{_percent(figures['accuracy_hand'])} on {figures['n_hand']} written by hand; "
-        f"{_percent(figures['out_of_scope_recall'])} of {figures['n_out_of_scope']} out-of-scope ones refused",
+        f"{_percent(figures['out_of_scope_recall'])} of {figures['n_out_of_scope']} out-of-scope ones turned away",
         f"exits        {'  '.join(f'exit {k}: {v}' for k, v in share.items())}",
         f"time         p50 {_ms(p50)}, p99 {_ms(p99)} at the asker, simulated boards",
     ]
+    if killed is not None:
+        others = ", ".join(f"{node} {count}" for node, count in killed["answered_after"].items()) or "nobody"
+        lines.append(
+            f"killed       {killed['node']} by {killed['signal']} at request {killed['at_request']}; "
+            f"the {killed['asked_after']} asked after it were answered by: {others}"
+        )
     for name, node in figures["nodes"].items():
         energy = "unknown"
         if node["energy_j"] is not None:

@@ -8,11 +8,13 @@ from random import Random
 
 from conversion.check.answers import LatticeAnswers, Prefix
 from conversion.data.sentence import Sentence
+from firmware_py.contracts.errors import DataInvalidError
 from firmware_py.contracts.golden import GoldenRow, write_golden
 from firmware_py.tasks.text import WordPiece
 
 ROWS = 48
 MIXED_ROWS = 4  # of each width combination that has rows of its own
+VAIN = 1000  # draws without a text of a length that is still wanted, before one is made to measure
 MIN_TOLERANCE = 0.5  # logits; another CPU's int8 kernels round differently, a wrong graph is off by several
 
 
@@ -28,9 +30,16 @@ def choose(rows: Sequence[Sentence], tokenizer: WordPiece, buckets: Sequence[int
 def of_each_length(
     rows: Sequence[Sentence], tokenizer: WordPiece, buckets: Sequence[int], seed: int, each: int
 ) -> list[str]:
-    """`each` texts per length bucket, long ones of several sentences: no graph stays untried."""
+    """`each` texts per length bucket, long ones of several sentences: no graph stays untried.
+
+    Rows that are all long, or few and short, have none of some lengths: such a text is cut from several in a row.
+
+    Raises:
+        DataInvalidError: no row has a token.
+    """
     random = Random(f"lengths {seed}")  # noqa: S311 - reproducible draws, no secret
     found: dict[int, list[str]] = {bucket: [] for bucket in buckets}
+    vain = 0
     while any(len(texts) < each for texts in found.values()):
         # As many sentences as reach into the bucket at hand, at about eight tokens each.
         short = min(buckets, key=lambda bucket: (len(found[bucket]) >= each, bucket))
@@ -38,9 +47,25 @@ def of_each_length(
         text = " and then ".join(row.text for row in random.sample(list(rows), min(wanted, len(rows))))
         length = len(tokenizer.encode(text).ids)
         bucket = next((size for size in buckets if size >= length), None)
+        vain += 1
         if bucket is not None and len(found[bucket]) < each:
             found[bucket].append(text)
+            vain = 0
+        elif vain > VAIN:
+            found[short].append(_of_length(rows, tokenizer, short, random))
     return [text for texts in found.values() for text in texts]
+
+
+def _of_length(rows: Sequence[Sentence], tokenizer: WordPiece, tokens: int, random: Random) -> str:
+    """Rows one after another, cut behind so many tokens: greedy cutting makes the same pieces of what is left."""
+    texts = [row.text for row in rows if tokenizer.encode(row.text).ids]
+    if not texts:
+        msg = "no training row has a word"
+        raise DataInvalidError(msg)
+    text = random.choice(texts)
+    while len(spans := tokenizer.encode(text).spans) < tokens:
+        text += " and then " + random.choice(texts)
+    return text[: spans[tokens - 1][1]]
 
 
 @dataclass(frozen=True, slots=True)

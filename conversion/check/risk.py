@@ -104,6 +104,19 @@ def control(answered: Answered, sequence: Array, epsilon: float, delta: float = 
     )
 
 
+def guess(answered: Answered, sequence: Array, epsilon: float) -> tuple[float, ...]:
+    """Where a walk may end on other rows: the last rule before more than epsilon of these are harmed.
+
+    It promises nothing. What is to be tested is chosen with it, on rows that have no part in the test.
+    """
+    rows, chosen = answered.right.shape[1], np.full(sequence.shape[1], NEVER)
+    for thresholds in sequence:
+        if int(answered.harmed(thresholds).sum()) > epsilon * rows:
+            break
+        chosen = thresholds
+    return tuple(float(value) for value in chosen)
+
+
 def binomial_tail(count: int, rows: int, share: float) -> float:
     """P(X <= count) for X ~ Bin(rows, share): the p-value of "the share is at least this" (0 < share < 1)."""
     if count >= rows:

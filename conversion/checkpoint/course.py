@@ -7,11 +7,16 @@ text's logits and its pooled row, never in a token.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from conversion.checkpoint.inspect import Checkpoint, arithmetic, inspect
-from conversion.checkpoint.teach import RUNS, Method, Order, teach_from_checkpoint, tunable
+from conversion.checkpoint.inspect import Checkpoint, arithmetic, check_disk, inspect
+from conversion.checkpoint.listen import disk_bytes
+from conversion.checkpoint.teach import RUNS, Method, Order, Way, teach_from_checkpoint, way_of
+from conversion.checkpoint.tokenizer import encode as own_tokens
+from conversion.checkpoint.tokenizer import load_tokenizer, longest
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
@@ -25,7 +30,11 @@ from firmware_py.tasks.text import UNKNOWN, WordPiece
 
 # How a student of a user's own task learns: as those of the public sets do.
 PLAN = Plan(11_000, RUNS, 6, Settings(0, epochs=20, unlabelled=2.0))
+MIN_STEPS = 100  # of a student's training, a minute or two: after fewer it is so unsure that rounding decides, and no gate passes it
 SMALL = 200_000_000  # parameters of a teacher that reads a plan's whole pool; a larger one reads one text for each
+CACHE = "checkpoint"  # what reading and tuning keep, a folder of the build's
+# For the time left: what two cores take, measured with MiniLM on the rows of a public set.
+_USUAL_TEXTS, _USUAL_TOKENS, _FLOP_PER_S, _TUNING_S, _LOADING_S = 8000, 12, 1e11, 500.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +45,67 @@ class Source:
     method: Method = "auto"
 
 
-def look_over(source: Source) -> Checkpoint:
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A checkpoint that nothing is wrong with, and how it will teach."""
+
+    checkpoint: Checkpoint
+    way: Way
+
+    def texts_each(self, plan: Plan) -> int:
+        """Texts that are made from each training text for the teacher to label."""
+        return plan.augmented if self.checkpoint.parameters <= SMALL else min(plan.augmented, 1)
+
+    def usual_s(self, plan: Plan) -> float:
+        """Seconds of the step `teacher`, roughly: what the time left begins with, until the step's own pace shows."""
+        texts = _USUAL_TEXTS * (1 + self.texts_each(plan))
+        reading_s = 2.0 * self.checkpoint.parameters * _USUAL_TOKENS * texts / _FLOP_PER_S
+        tuning_s = _TUNING_S * len(plan.runs or RUNS) if self.way == "tuned" else 0.0
+        return _LOADING_S + reading_s + tuning_s
+
+
+def look_over(source: Source) -> Looked:
     """The checkpoint, if nothing is wrong with it and this machine is large enough: said in seconds.
 
     Raises:
-        CiuicError: it is not there, incomplete, of another kind, or too large for this machine.
+        CiuicError: it is not there, incomplete, of another kind, its tokenizer is not its own, or a layer of it is
+            too large for this machine.
     """
     checkpoint = inspect(source.folder)
-    if source.method == "probe" or tunable(checkpoint) is not None:
+    load_tokenizer(checkpoint)
+    longest(checkpoint)
+    way = way_of(checkpoint, source.method)
+    if way == "probed":
         arithmetic(checkpoint)  # memory: a build is not begun that cannot end
-    return checkpoint
+    return Looked(checkpoint, way)
+
+
+def check_room(looked: Looked, plan: Plan, texts: Sequence[str], build: Path) -> None:
+    """Hold what teaching would keep against the free disk; the texts are the rows', those made from them are reckoned.
+
+    A build that had begun to keep something is not judged: when it goes on, what it lacks is known exactly.
+
+    Args:
+        looked: the checkpoint.
+        plan: how the student learns.
+        texts: of all rows.
+        build: the build folder, which need not be there yet.
+
+    Raises:
+        ResourcesShortError: the disk has less room.
+        CheckpointInvalidError: the tokenizer says pieces that the checkpoint has not.
+    """
+    checkpoint, cache = looked.checkpoint, build / CACHE
+    if cache.exists():
+        return
+    if looked.way == "probed":
+        copies = 1 + looked.texts_each(plan)
+        tokens = sum(map(len, own_tokens(checkpoint, texts)))
+        need_bytes = disk_bytes(checkpoint, tokens * copies, len(texts) * copies)
+    else:
+        table = int(checkpoint.architecture.raw["vocab_size"]) * checkpoint.architecture.width
+        need_bytes = 4 * (checkpoint.parameters + table) * len(plan.runs or RUNS)
+    check_disk(cache, need_bytes)
 
 
 def prepare_from_checkpoint(
@@ -64,8 +124,8 @@ def prepare_from_checkpoint(
         CiuicError: what is wrong with the checkpoint or too small here, before anything is computed.
     """
     folder, method = source.folder, source.method
-    checkpoint = look_over(source)
-    each = plan.augmented if checkpoint.parameters <= SMALL else min(plan.augmented, 1)
+    looked = look_over(source)
+    checkpoint, each = looked.checkpoint, looked.texts_each(plan)
     pool = bench.step(
         "pool",
         "pool.json",
@@ -74,7 +134,7 @@ def prepare_from_checkpoint(
         each=each,
     )
     texts: list[str] = json.loads(pool.read_text("utf-8"))
-    order = Order(folder, method, plan.runs or Order(folder).runs, tuple(texts))
+    order = Order(folder, method, plan.runs or RUNS, tuple(texts))
     made = bench.step(
         "teacher",
         "lesson",
@@ -92,6 +152,20 @@ def prepare_from_checkpoint(
     return Course(data, tuple(pieces), side, made / "lesson.npz", width, tuple(logs), general)
 
 
+def enough(settings: Settings, known: int, others: int) -> Settings:
+    """The settings for a set of this size: a small one is gone through more often, and the rate warms up in time.
+
+    Args:
+        settings: as they were asked for.
+        known: labelled rows.
+        others: rows without a label.
+    """
+    rows = known + min(others, round(known * settings.unlabelled))
+    each = math.ceil(rows / settings.batch)
+    epochs = max(settings.epochs, math.ceil(MIN_STEPS / each))
+    return replace(settings, epochs=epochs, warm_up_steps=min(settings.warm_up_steps, epochs * each // 4))
+
+
 def unknown_share(pieces: list[str], data: TaskData) -> float:
     """Share of the training texts' tokens that the student's vocabulary cannot spell: high for another script."""
     tokenizer = WordPiece(pieces)
@@ -105,7 +179,7 @@ def _write_pool(path: Path, data: TaskData, each: int) -> None:
 
 def _write_lesson(path: Path, order: Order, data: TaskData, tell: Tell) -> None:
     """`lesson.npz` and `logs.json`; what the checkpoint said is kept beside them for another try."""
-    taught = teach_from_checkpoint(order, data, path.parent / "checkpoint", tell)
+    taught = teach_from_checkpoint(order, data, path.parent / CACHE, tell)
     path.mkdir(exist_ok=True)
     store.save_lesson(path / "lesson.npz", taught.lesson)
     (path / "logs.json").write_text(json.dumps(taught.logs, indent=1), "utf-8")

@@ -1,10 +1,13 @@
-"""A user's own rows as a task: one file that is cut into all splits, or a training file and a report file."""
+"""A user's own rows as a task: one file that is cut into all splits, or a training file and a report file.
+
+A user's set may be small: where a cut by shares would leave a split empty or an intent untrained, texts are moved.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,32 @@ from firmware_py.tasks.intent import OUT_OF_SCOPE
 
 REPORT = 0.15  # of a single file
 CHOOSING = {"selection": 0.06, "temperature": 0.05, "thresholds": 0.10}  # of the training rows
-MIN_TEXTS = 5  # different ones of each intent: fewer cannot be in every split
+MIN_TEXTS = 5  # different ones of each intent, as they were given: five splits are cut from them
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+def check_name(name: str, taken: Collection[str] = ()) -> None:
+    """Refuse what is no name, or the name of a model that has a plan of its own.
+
+    Raises:
+        ConfigError: with what a name may be.
+    """
+    if not _NAME.fullmatch(name):
+        msg = f"{name[:60]!r} is no name for a model"
+        raise ConfigError(msg, hint="Small letters, digits and hyphens, 40 at most: --name my-task.")
+    if name in taken:
+        msg = f"{name} is the name of one of our models"
+        raise ConfigError(msg, hint=f"Call yours something else: --name my-{name}.")
+
+
+def texts_of(files: Sequence[Path]) -> list[str]:
+    """The texts of all rows.
+
+    Raises:
+        DataMissingError: a file is not there.
+        DataInvalidError: a row is not of the form.
+    """
+    return [row.text for path in files for row in _read(path)]
 
 
 def read_files(
@@ -36,26 +63,26 @@ def read_files(
         ConfigError: the name is not allowed, or there are more than two files.
         DataMissingError: a file is not there.
         DataInvalidError: a row is not of that form, there are fewer than two intents, one has too few texts,
-            or the report file has an intent that the training file has not.
+            or the report file has an intent that the training file has not, or none.
     """
-    if not _NAME.fullmatch(name):
-        msg = f"{name[:60]!r} is no name for a model"
-        raise ConfigError(msg, hint="Small letters, digits and hyphens, 40 at most: --name my-task.")
+    check_name(name)
     if not 1 <= len(files) <= 2:
         msg = f"{len(files)} data files were given"
         raise ConfigError(msg, hint="Give one file, or a training file and a report file.")
     read = [_read(path) for path in files]
     train, removed = read[0], 0
     if len(read) == 1:
-        parts = cut_splits(train, seed, {"report": REPORT})
+        _check_intents(train, 0)
+        parts = _cut(train, seed, {"report": REPORT})
         train, report = parts["train"], parts["report"]
     else:
         report = read[1]
         asked = {row.text.lower() for row in report}
         kept = [row for row in train if row.text.lower() not in asked]
         train, removed = kept, len(train) - len(kept)
-    _check_intents(train, report)
-    splits = cut_splits(train, seed, CHOOSING)
+        _check_intents(train, removed)
+        _check_report(train, report)
+    splits = _cut(train, seed, CHOOSING)
     labels = sorted({row.intent for row in train if in_scope(row)})
     foreign = [OUT_OF_SCOPE] if any(not in_scope(row) for row in train) else []
     notes: dict[str, Any] = {
@@ -86,24 +113,85 @@ def _read(path: Path) -> list[Sentence]:
         msg = f"there is no data file {path}"
         raise DataMissingError(msg, hint="Give --data one or two JSON-lines files.")
     try:
-        return read_rows(path)
+        rows = read_rows(path)
     except UnicodeDecodeError as error:
         msg = f"{path.name} is not UTF-8"
         raise DataInvalidError(msg) from error
+    blank = sum(not row.text.strip() for row in rows)
+    if blank:
+        msg = f"{path.name} has {blank} rows without a text"
+        raise DataInvalidError(msg)
+    return rows
 
 
-def _check_intents(train: Sequence[Sentence], report: Sequence[Sentence]) -> None:
-    texts: dict[str, set[str]] = defaultdict(set)
-    for row in train:
-        texts[row.intent].add(row.text.lower())
+def _check_intents(train: Sequence[Sentence], removed: int) -> None:
+    """Hold the training rows against what they must have; `removed` of them were in the report file too."""
+    texts = _texts_by_intent(train)
+    besides = " besides those of the report file" if removed else ""
     if len(texts.keys() - {OUT_OF_SCOPE}) < 2:
-        msg = "the training rows have fewer than two intents"
+        msg = f"the training rows have fewer than two intents{besides}"
         raise DataInvalidError(msg)
     few = sorted(intent for intent, found in texts.items() if len(found) < MIN_TEXTS)
     if few:
-        msg = f"{len(few)} intents have fewer than {MIN_TEXTS} different texts: {', '.join(few[:3])}{' …' if few[3:] else ''}"
+        msg = (
+            f"{len(few)} intents have fewer than {MIN_TEXTS} different texts{besides}: "
+            f"{', '.join(few[:3])}{' …' if few[3:] else ''}"
+        )
         raise DataInvalidError(msg, hint="Give more texts of them, or take them out.")
-    strange = sorted({row.intent for row in report if in_scope(row)} - texts.keys())
-    if strange or not report:
-        msg = f"the report rows have intents that the training rows have not: {', '.join(strange[:3]) or 'no rows'}"
+
+
+def _check_report(train: Sequence[Sentence], report: Sequence[Sentence]) -> None:
+    asked = {row.intent for row in report if in_scope(row)}
+    if not asked:
+        msg = "the report file has no row in scope"
+        raise DataInvalidError(msg, hint="Give it rows of the training file's intents, or leave it out.")
+    strange = sorted(asked - {row.intent for row in train})
+    if strange:
+        msg = (
+            f"the report file has {len(strange)} intents that the training file has not: "
+            f"{', '.join(strange[:3])}{' …' if strange[3:] else ''}"
+        )
         raise DataInvalidError(msg)
+
+
+def _cut(rows: list[Sentence], seed: int, shares: Mapping[str, float]) -> dict[str, list[Sentence]]:
+    """`cut_splits`; where rows are few, texts are moved until every intent is trained and no split lacks rows in scope.
+
+    Raises:
+        DataInvalidError: there are too few texts for that.
+    """
+    parts = cut_splits(rows, seed, shares)
+    for intent in sorted({row.intent for row in rows} - {row.intent for row in parts["train"]}):
+        having = [split for split in shares if any(row.intent == intent for row in parts[split])]
+        source = max(having, key=lambda split: len(parts[split]))
+        text = next(row.text for row in parts[source] if row.intent == intent)
+        _move(parts, text, source, "train")
+    for split in shares:
+        if not any(map(in_scope, parts[split])):
+            _move(parts, _spare(parts["train"]), "train", split)
+    return parts
+
+
+def _spare(train: Sequence[Sentence]) -> str:
+    """A text that training can do without: of the intent with the most texts, never an intent's last one."""
+    texts = _texts_by_intent(train)
+    needed = {text for found in texts.values() if len(found) == 1 for text in found}
+    spare = [row for row in train if in_scope(row) and row.text.lower() not in needed]
+    if not spare:
+        msg = "there are too few different texts for five splits"
+        raise DataInvalidError(msg, hint="Give more texts; some hundred rows in all are a start.")
+    return max(spare, key=lambda row: len(texts[row.intent])).text
+
+
+def _move(parts: Mapping[str, list[Sentence]], text: str, source: str, target: str) -> None:
+    """All rows of a text from one split to another."""
+    key = text.lower()
+    parts[target].extend(row for row in parts[source] if row.text.lower() == key)
+    parts[source][:] = [row for row in parts[source] if row.text.lower() != key]
+
+
+def _texts_by_intent(rows: Sequence[Sentence]) -> dict[str, set[str]]:
+    texts: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        texts[row.intent].add(row.text.lower())
+    return texts

@@ -30,6 +30,8 @@ BOUNDS = {
     "n_routed_experts": 4096, "max_position_embeddings": 2**24, "type_vocab_size": 64,
 }  # fmt: skip
 _NEEDED = ("num_hidden_layers", "hidden_size", "vocab_size", "num_attention_heads")
+_POSITIONS = 512  # transformers' default for encoders; a decoder's is larger, and either is more than is read
+_BEHIND_PADDING = ("roberta", "xlm-roberta")
 _EXPERTS_IN, _EXPERTS_OUT = "experts.gate_up_proj", "experts.down_proj"
 
 
@@ -85,6 +87,20 @@ class Architecture:
     def width(self) -> int:
         """d, the size of a hidden row."""
         return int(self.raw["hidden_size"])
+
+    @property
+    def positions(self) -> int:
+        """How many tokens a text may have; RoBERTa's first position stands behind that of its padding."""
+        table = int(self.raw.get("max_position_embeddings") or _POSITIONS)
+        return table - self._padding - 1 if self.name in _BEHIND_PADDING else table
+
+    @property
+    def _padding(self) -> int:
+        found = self.raw.get("pad_token_id", 1)
+        if type(found) is not int:
+            msg = f"{CONFIG}: pad_token_id is {str(found)[:40]}; {self.name} counts positions from it"
+            raise CheckpointInvalidError(msg)
+        return found
 
     def kind(self, layer: int) -> tuple[bool, str]:
         """Layers of one kind need the same tensors: experts or dense, and which attention."""

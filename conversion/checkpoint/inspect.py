@@ -1,17 +1,20 @@
-"""What a checkpoint folder holds, and whether it can be read here: found out before anything is computed."""
+"""What a checkpoint folder holds, and whether it can be read here: found out before anything is computed.
+
+The tokenizer's file is found here and opened in `tokenizer.py`.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from conversion.checkpoint.families import Architecture, read_architecture, wanted
-from conversion.checkpoint.shards import Shards, load_json, open_shards
+from conversion.checkpoint.shards import SCALE, Entry, Shards, is_scaled, open_shards
 from firmware_py.contracts.errors import (
     CheckpointIncompleteError,
     CheckpointInvalidError,
@@ -20,13 +23,10 @@ from firmware_py.contracts.errors import (
     ResourcesShortError,
 )
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 TOKENS_A_BATCH = 2048  # padded ones
 FIXED_BYTES = 300 * 2**20  # of the process beside weights and activations
-_FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3"}
-MAX_TOKENIZER_BYTES = 256 * 2**20
+_EXACT = {"F64", "F32", "F16", "BF16"}
+_FLOATS = {*_EXACT, "F8_E4M3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Checkpoint:
 
 
 def inspect(folder: Path) -> Checkpoint:
-    """Hold configuration, headers and tokenizer against what the architecture needs; reads no weights.
+    """Hold configuration and headers against what the architecture needs; reads no weights.
 
     Raises:
         DataMissingError: there is no such folder.
@@ -86,15 +86,12 @@ def inspect(folder: Path) -> Checkpoint:
     if not any(name.startswith(prefix + architecture.family.embedding) for name in shards.entries):
         prefix = ""  # saved without a head
     needed = dict(_needed(architecture, prefix))
-    lost = [name for name in needed if shards.find(name) is None]
-    if lost:
-        msg = f"{len(lost)} of {len(needed)} tensors are missing: {', '.join(lost[:3])}{' …' if lost[3:] else ''}"
-        raise CheckpointIncompleteError(msg)
+    found = _found(shards, needed)
     sizes: dict[int, int] = {}
     for name, (layer, shape) in needed.items():
-        entry = shards.find(name)
-        assert entry is not None  # noqa: S101 - none is lost
-        _check_tensor(name, entry.shape, shape, entry.dtype)
+        _check_tensor(name, found[name], shape)
+        if is_scaled(found[name]):
+            _check_scales(name + SCALE, found[name + SCALE], shards.scales(found[name]))
         sizes[layer] = sizes.get(layer, 0) + _count(shape)
     return Checkpoint(
         folder=folder,
@@ -127,14 +124,15 @@ def arithmetic(checkpoint: Checkpoint, available_bytes: int | None = None) -> to
 
 
 def check_disk(folder: Path, need_bytes: int) -> None:
-    """Refuse what would fill the disk.
+    """Refuse what would fill the disk; the folder need not be there yet, and what lies in it may be written over.
 
     Raises:
         ResourcesShortError: fewer bytes are free.
     """
-    free = shutil.disk_usage(folder).free
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    free = shutil.disk_usage(there).free + sum(path.stat().st_blocks * 512 for path in folder.glob("*"))
     if need_bytes > free:
-        msg = f"the hidden rows need {need_bytes / 1e9:.2f} GB of disk at {folder}, {free / 1e9:.2f} GB are free"
+        msg = f"what is kept of the checkpoint needs {need_bytes / 1e9:.2f} GB of disk at {there}, {free / 1e9:.2f} GB are free"
         raise ResourcesShortError(msg)
 
 
@@ -163,42 +161,20 @@ def find_tokenizer(folder: Path) -> Path:
     raise CheckpointIncompleteError(msg)
 
 
-def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    """The checkpoint's own tokenizer, with the frame that its file describes.
+def _found(shards: Shards, needed: Iterable[str]) -> dict[str, Entry]:
+    """Every needed tensor and the scales of those that are float8, by the name they are read by.
 
     Raises:
-        CheckpointInvalidError: the file is no tokenizer, or names a piece that the table has not.
-        CheckpointUnsupportedError: the vocabulary alone is not enough for this architecture.
+        CheckpointIncompleteError: some are not there.
     """
-    from tokenizers import BertWordPieceTokenizer, Tokenizer
-
-    path = checkpoint.tokenizer
-    if path.stat().st_size > MAX_TOKENIZER_BYTES:
-        msg = f"{path.name} is larger than {MAX_TOKENIZER_BYTES} bytes"
-        raise CheckpointInvalidError(msg)
-    if path.name == "vocab.txt":
-        if checkpoint.architecture.name != "bert":
-            msg = "a vocab.txt alone is BERT's; this architecture needs its tokenizer.json"
-            raise CheckpointUnsupportedError(msg)
-        lines = path.read_text("utf-8").rstrip("\n").split("\n")
-        settings = folder_json(checkpoint.folder / "tokenizer_config.json")
-        pieces = {piece: number for number, piece in enumerate(lines)}
-        wrapped = BertWordPieceTokenizer(pieces, lowercase=bool(settings.get("do_lower_case", True)))
-        made = Tokenizer.from_str(wrapped.to_str())
-    else:
-        try:
-            made = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing narrower
-            msg = f"{path.name} is no tokenizer: {' '.join(str(error).split())[:120]}"
-            raise CheckpointInvalidError(msg) from error
-    made.no_padding()
-    made.no_truncation()
-    return made
-
-
-def folder_json(path: Path) -> dict[str, Any]:
-    """A small JSON object, or an empty one where there is no file."""
-    return load_json(path.read_bytes()[:MAX_TOKENIZER_BYTES], path.name) if path.is_file() else {}
+    entries = {name: shards.find(name) for name in needed}
+    scaled = [name + SCALE for name, entry in entries.items() if entry is not None and is_scaled(entry)]
+    entries |= {name: shards.find(name) for name in scaled}
+    lost = [name for name, entry in entries.items() if entry is None]
+    if lost:
+        msg = f"{len(lost)} of {len(entries)} tensors are missing: {', '.join(lost[:3])}{' …' if lost[3:] else ''}"
+        raise CheckpointIncompleteError(msg)
+    return {name: entry for name, entry in entries.items() if entry is not None}
 
 
 def _needed(architecture: Architecture, prefix: str) -> Iterator[tuple[str, tuple[int, tuple[int, ...]]]]:
@@ -222,12 +198,21 @@ def _needed(architecture: Architecture, prefix: str) -> Iterator[tuple[str, tupl
             yield f"{prefix}{family.layers}.{layer}.{name}", (layer, shape)
 
 
-def _check_tensor(name: str, found: tuple[int, ...], needed: tuple[int, ...], dtype: str) -> None:
-    if found != needed:
-        msg = f"{name} has shape {list(found)}, the configuration asks for {list(needed)}"
+def _check_tensor(name: str, found: Entry, needed: tuple[int, ...]) -> None:
+    if found.shape != needed:
+        msg = f"{name} has shape {list(found.shape)}, the configuration asks for {list(needed)}"
         raise CheckpointInvalidError(msg)
-    if dtype not in _FLOATS:
-        msg = f"{name} is stored as {dtype}"
+    if found.dtype not in _FLOATS or (is_scaled(found) and len(needed) != 2):
+        msg = f"{name} {list(needed)} is stored as {found.dtype}"
+        raise CheckpointUnsupportedError(msg)
+
+
+def _check_scales(name: str, found: Entry, needed: tuple[int, int]) -> None:
+    if found.shape != needed:
+        msg = f"{name} has shape {list(found.shape)}, the weight's blocks ask for {list(needed)}"
+        raise CheckpointInvalidError(msg)
+    if found.dtype not in _EXACT:
+        msg = f"{name} is stored as {found.dtype}"
         raise CheckpointUnsupportedError(msg)
 
 

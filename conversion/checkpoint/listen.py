@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from conversion.checkpoint.inspect import Checkpoint, arithmetic, check_disk, inspect, load_tokenizer
+from conversion.checkpoint.inspect import Checkpoint, arithmetic, check_disk, inspect
 from conversion.checkpoint.layers import (
     Reading,
     Tell,
@@ -26,9 +26,8 @@ from conversion.checkpoint.layers import (
     order_by_length,
     run_layer,
 )
-from firmware_py.contracts.errors import CheckpointInvalidError
+from conversion.checkpoint.tokenizer import encode, longest
 
-MAX_TOKENS = 96  # of the teacher's own, longer than what the student's longest bucket holds
 DEPTHS = 4  # that the probe may choose from, evenly spaced, the last layer among them
 VERSION = 1  # of what is kept
 
@@ -59,38 +58,20 @@ def listen_checkpoint(folder: Path, texts: Sequence[str], cache: Path, tell: Tel
         name = str(dtype).removeprefix("torch.")
         place = cache / _key(checkpoint, texts, name)
         kept = _kept(place, depths)
-        place.mkdir(parents=True, exist_ok=True)
         ids = encode(checkpoint, texts)
         order = order_by_length(ids)
         reading = Reading(checkpoint, dtype, Texts(tuple(ids[number] for number in order)), place)
-        width, tokens = checkpoint.architecture.width, int(reading.texts.starts[-1])
-        check_disk(place, 4 * width * (2 * tokens + len(depths) * len(texts)))
+        check_disk(place, disk_bytes(checkpoint, int(reading.texts.starts[-1]), len(texts)))
+        place.mkdir(parents=True, exist_ok=True)
         _read(reading, order, dict(zip(depths, kept, strict=True)), tell)
     tell(1.0)
     return Heard(np.stack([np.load(path) for path in kept]), depths, name)
 
 
-def encode(checkpoint: Checkpoint, texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """The checkpoint's own tokens of each text, cut to `MAX_TOKENS`, its end mark kept.
-
-    Raises:
-        CheckpointInvalidError: the tokenizer knows pieces that the table has no rows for.
-    """
-    tokenizer = load_tokenizer(checkpoint)
-    size = int(checkpoint.architecture.raw["vocab_size"])
-    out: list[tuple[int, ...]] = []
-    for coded in tokenizer.encode_batch(list(texts)):
-        ids, special = coded.ids, coded.special_tokens_mask
-        if len(ids) > MAX_TOKENS:
-            ids = [*ids[: MAX_TOKENS - 1], ids[-1]] if special[-1] else ids[:MAX_TOKENS]
-        out.append(tuple(ids) or (0,))  # a text of nothing still has a row
-    highest = max((max(ids) for ids in out), default=0)
-    if highest >= size:
-        msg = f"the tokenizer says piece {highest}, the checkpoint's table has {size} rows"
-        raise CheckpointInvalidError(
-            msg, hint="Tokenizer and weights are of two models: get both from one place."
-        )
-    return out
+def disk_bytes(checkpoint: Checkpoint, tokens: int, texts: int) -> int:
+    """What reading so many tokens of so many texts keeps at once: the rows of two layers, the mean rows of all depths."""
+    depths = len(chosen_depths(checkpoint.architecture.layers))
+    return 4 * checkpoint.architecture.width * (2 * tokens + depths * texts)
 
 
 def chosen_depths(layers: int) -> tuple[int, ...]:
@@ -136,5 +117,5 @@ def _key(checkpoint: Checkpoint, texts: Sequence[str], arithmetic_name: str) -> 
     digest = hashlib.sha256(checkpoint.shards.fingerprint().encode())
     digest.update(json.dumps(dict(checkpoint.architecture.raw), sort_keys=True).encode())
     digest.update(checkpoint.tokenizer.read_bytes())
-    digest.update(json.dumps([VERSION, MAX_TOKENS, DEPTHS, arithmetic_name, list(texts)]).encode())
+    digest.update(json.dumps([VERSION, longest(checkpoint), DEPTHS, arithmetic_name, list(texts)]).encode())
     return digest.hexdigest()[:24]

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firmware_py.tasks.intent import OUT_OF_SCOPE
+
 STRENGTHS = (
     0.003,
     0.03,
@@ -122,6 +124,6 @@ def _rank(trial: Trial) -> tuple[float, float]:
 
 
 def numbers(intents: Sequence[str], labels: Sequence[str]) -> Array:
-    """Places of intents among the labels, int64 [N]."""
-    place = {label: number for number, label in enumerate(labels)}
+    """Places of intents among the labels, int64 [N]; -1 for foreign rows where none were there to learn from."""
+    place = {OUT_OF_SCOPE: -1} | {label: number for number, label in enumerate(labels)}
     return np.array([place[intent] for intent in intents], np.int64)

@@ -37,7 +37,7 @@ _DTYPES: dict[str, tuple[torch.dtype, int]] = {
     "I64": (torch.int64, 8), "I32": (torch.int32, 4), "I16": (torch.int16, 2), "I8": (torch.int8, 1),
     "U8": (torch.uint8, 1), "BOOL": (torch.bool, 1),
 }  # fmt: skip
-_SCALE = "_scale_inv"  # DeepSeek-V3's float8 weights: one factor for each block of 128 x 128
+SCALE = "_scale_inv"  # DeepSeek-V3's float8 weights: one factor for each block of 128 x 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,17 @@ class Shards:
             msg = f"{entry.file.name} became shorter while it was read"
             raise CheckpointIncompleteError(msg)
         tensor = torch.from_numpy(data).view(_DTYPES[entry.dtype][0]).reshape(entry.shape)
-        if not entry.dtype.startswith("F8"):
+        if not is_scaled(entry):
             return tensor
-        factor = self.read(name + _SCALE).float()
+        factor = self.read(name + SCALE).float()
         for axis, step in enumerate(self._block):
             factor = factor.repeat_interleave(step, axis)
         return tensor.float() * factor[: tensor.shape[0], : tensor.shape[1]]
+
+    def scales(self, entry: Entry) -> tuple[int, int]:
+        """The shape that a float8 matrix's scales must have: one for each block, the last ones cut short."""
+        (rows, columns), (high, wide) = entry.shape, self._block
+        return -(-rows // high), -(-columns // wide)
 
     def rows(self, name: str, numbers: Sequence[int]) -> Tensor:
         """Some rows of a matrix as float32, in the order asked: an embedding table never lies in memory."""
@@ -93,7 +98,11 @@ class Shards:
             entry.file, np.uint8, "r", entry.start, (entry.shape[0], entry.size_bytes // entry.shape[0])
         )
         picked = torch.from_numpy(np.ascontiguousarray(table[np.asarray(numbers, np.intp)]))
-        return picked.view(_DTYPES[entry.dtype][0]).float()
+        rows = picked.view(_DTYPES[entry.dtype][0]).float()
+        if not is_scaled(entry):
+            return rows
+        factor = self.read(name + SCALE).float()[torch.tensor(numbers) // self._block[0]]
+        return rows * factor.repeat_interleave(self._block[1], 1)[:, : rows.shape[1]]
 
     def fingerprint(self) -> str:
         """SHA-256 over sizes, headers and samples of every shard: a whole read would take hours."""
@@ -115,6 +124,11 @@ class Shards:
             msg = f"the checkpoint has no tensor {name}"
             raise CheckpointIncompleteError(msg)
         return entry
+
+
+def is_scaled(entry: Entry) -> bool:
+    """Whether the tensor is float8, which says nothing without its scales."""
+    return entry.dtype.startswith("F8")
 
 
 def open_shards(folder: Path, block: tuple[int, int] = (128, 128)) -> Shards:

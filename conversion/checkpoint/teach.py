@@ -1,7 +1,7 @@
 """What a checkpoint teaches of a task: the logits and rows that a student learns from.
 
-Two ways, chosen by size. A small uncased BERT is *tuned* as MiniLM is (`conversion.train.teacher`): all its
-layers learn the task. Anything larger is *probed*: its layers stay as they are, are read once, and a linear
+Two ways, chosen by size and kind. A small uncased BERT is *tuned* as MiniLM is (`conversion.train.teacher`): all its
+layers learn the task. Anything else is *probed*: its layers stay as they are, are read once, and a linear
 classifier on their mean rows says what it knows. The report says which, with every run's own figures.
 """
 
@@ -18,10 +18,11 @@ import torch
 from conversion.checkpoint import probe
 from conversion.checkpoint.inspect import Checkpoint, inspect
 from conversion.checkpoint.listen import Heard, listen_checkpoint
+from conversion.checkpoint.tokenizer import FRAME, longest, tells_capitals_apart
 from conversion.data.sentence import in_scope
 from conversion.data.task import TaskData
 from conversion.train.store import load_teacher, read_log, write_teacher
-from conversion.train.teacher import Lesson, Run, Tell, listen
+from conversion.train.teacher import MAX_TOKENS, Lesson, Run, Tell, listen, read_vocabulary
 from firmware_py.contracts.errors import BundleFormatError, CheckpointUnsupportedError
 from firmware_py.tasks.text import WordPiece
 
@@ -29,6 +30,7 @@ TUNABLE = 30_000_000  # parameters above the embeddings: two cores tune such a m
 RUNS = (Run(epochs=6, rate=2e-4), Run(epochs=5, rate=4e-4, seed=1))
 
 Method = Literal["auto", "tune", "probe"]
+Way = Literal["tuned", "probed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,27 @@ class Taught:
 
 
 def tunable(checkpoint: Checkpoint) -> str | None:
-    """Why the checkpoint cannot be tuned here, or None when it can."""
+    """Why the checkpoint cannot be tuned here, or None when it can.
+
+    A teacher that is tuned reads what the student's own cutter makes of a text: lower case, without accents.
+
+    Raises:
+        CiuicError: its tokenizer cannot be opened.
+    """
     architecture = checkpoint.architecture
     if architecture.name != "bert":
         return f"{architecture.name} is not tuned here"
     if checkpoint.parameters > TUNABLE:
         return f"{checkpoint.parameters / 1e6:.0f} million parameters are more than {TUNABLE / 1e6:.0f}"
+    if longest(checkpoint) < MAX_TOKENS:
+        return f"it reads {longest(checkpoint)} tokens of a text, tuning asks for {MAX_TOKENS}"
+    if tells_capitals_apart(checkpoint):
+        return "it tells capital letters or accents from plain letters, the tuning would not"
+    return _unfit_vocabulary(checkpoint)
+
+
+def _unfit_vocabulary(checkpoint: Checkpoint) -> str | None:
+    """What a tuned teacher would lack in `vocab.txt`, which may be another file than the tokenizer."""
     path = checkpoint.folder / "vocab.txt"
     if not path.is_file():
         return "it has no vocab.txt"
@@ -63,7 +80,28 @@ def tunable(checkpoint: Checkpoint) -> str | None:
         WordPiece.from_bytes(path.read_bytes())
     except BundleFormatError as error:
         return error.message
+    pieces = read_vocabulary(checkpoint.folder)
+    if not set(FRAME) <= set(pieces):
+        return f"its vocab.txt has no {' and '.join(FRAME)}"
+    if len(pieces) > int(checkpoint.architecture.raw["vocab_size"]):
+        return "its vocab.txt has more pieces than its table has rows"
     return None
+
+
+def way_of(checkpoint: Checkpoint, method: Method) -> Way:
+    """Whether all layers learn or are read as they are.
+
+    Raises:
+        CheckpointUnsupportedError: it was asked to be tuned and cannot be.
+        CiuicError: its tokenizer cannot be opened.
+    """
+    if method == "probe":
+        return "probed"
+    reason = tunable(checkpoint)
+    if method == "tune" and reason is not None:
+        msg = f"the checkpoint cannot be tuned: {reason}"
+        raise CheckpointUnsupportedError(msg, hint="Probe it instead: leave the method to the build.")
+    return "tuned" if reason is None else "probed"
 
 
 def teach_from_checkpoint(order: Order, data: TaskData, cache: Path, tell: Tell = lambda _: None) -> Taught:
@@ -74,12 +112,9 @@ def teach_from_checkpoint(order: Order, data: TaskData, cache: Path, tell: Tell 
         CiuicError: what `inspect` finds, or memory or disk that is too small, before anything is computed.
     """
     checkpoint = inspect(order.folder)
-    reason = tunable(checkpoint)
-    if order.method == "tune" and reason is not None:
-        msg = f"the checkpoint cannot be tuned: {reason}"
-        raise CheckpointUnsupportedError(msg, hint="Probe it instead: leave the method to the build.")
+    way = way_of(checkpoint, order.method)
     cache.mkdir(parents=True, exist_ok=True)
-    if reason is None and order.method != "probe":
+    if way == "tuned":
         return _tuned(order, data, checkpoint, cache, tell)
     return _probed(order, data, checkpoint, cache, tell)
 

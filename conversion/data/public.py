@@ -25,19 +25,24 @@ UNLABELLED_EACH = 3000  # texts of each other set
 
 @dataclass(frozen=True, slots=True)
 class PublicSet:
-    """A set's folder name, licence, and the sets whose texts may be shown to its teacher without labels."""
+    """A set's folder name, licence, the sets whose texts may be shown to its teacher without labels, and where it is from."""
 
     name: str
     licence: str
     unlabelled: tuple[str, ...]
+    source: str
 
 
 # SLURP reuses HWU64's sentences, so the two never meet.
 SETS = {
-    "clinc150": PublicSet("clinc150", "CC-BY-3.0", ("hwu64", "banking77", "snips7")),
-    "hwu64": PublicSet("hwu64", "CC-BY-4.0", ("clinc150", "snips7")),
-    "banking77": PublicSet("banking77", "CC-BY-4.0", ("clinc150",)),
-    "snips7": PublicSet("snips7", "CC0-1.0", ("clinc150",)),
+    "clinc150": PublicSet(
+        "clinc150", "CC-BY-3.0", ("hwu64", "banking77", "snips7"), "github.com/clinc/oos-eval"
+    ),
+    "hwu64": PublicSet("hwu64", "CC-BY-4.0", ("clinc150", "snips7"), "github.com/xliuhw/NLU-Evaluation-Data"),
+    "banking77": PublicSet(
+        "banking77", "CC-BY-4.0", ("clinc150",), "github.com/PolyAI-LDN/task-specific-datasets"
+    ),
+    "snips7": PublicSet("snips7", "CC0-1.0", ("clinc150",), "github.com/sonos/nlu-benchmark"),
 }
 
 

@@ -27,6 +27,7 @@ Work = Callable[
     [Path, Callable[[float], None]], None
 ]  # takes the result's path and what hears the share done
 T = TypeVar("T")
+PACE = 4.0  # how much slower or faster than usual one step can show the others to be: the rest is that step's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,10 @@ class Step:
 
 @dataclass(slots=True)
 class Workbench:
-    """Runs steps in order; `weights` are the steps' usual seconds, for the time left; `workers`: processes at a time."""
+    """Runs steps in order; `workers`: processes at a time.
+
+    `weights`: the usual seconds of every step of this build, in their order and of no other, for the time left.
+    """
 
     folder: Path
     clock: Clock
@@ -125,6 +129,10 @@ class Workbench:
         self._done_s += self.weights.get(name, 0.0)
         return made
 
+    def expect(self, name: str, usual_s: float) -> None:
+        """Take a step for as long as is now known of it."""
+        self.weights[name] = usual_s
+
     def _tell(self, name: str, start_s: float) -> Callable[[float], None]:
         """A function that reports the share of this step and the minutes left of the whole build."""
         order = list(self.weights)
@@ -140,7 +148,8 @@ class Workbench:
             passed = self.clock.now_s() - start_s
             # The step's own pace once it shows, the usual one before that.
             left = passed / share * (1 - share) if share > 0.02 else usual * (1 - share)
-            minutes = (left + after * (passed / share / usual if share > 0.1 and usual else 1.0)) / 60
+            pace = passed / share / usual if share > 0.1 and usual else 1.0
+            minutes = (left + after * min(PACE, max(1 / PACE, pace))) / 60
             self.say(
                 f"[{number}/{len(order)}] {name:<8} {share:4.0%}  about {max(minutes, 0.1):.1f} min left"
             )

@@ -71,6 +71,12 @@ NORM_OF: dict[str, Norm] = {name: recipe.norm for name, recipe in RECIPES.items(
 GATE_RUNTIME: dict[str, str] = {name: next(iter(recipe.runtimes)) for name, recipe in RECIPES.items()}
 
 
-def bundle_name(name: str, recipe: str) -> str:
-    """The file name of a bundle: `dyn8` is the default and is not named."""
-    return f"{name}.bundle" if recipe == "dyn8" else f"{name}.{recipe}.bundle"
+def bundle_name(name: str, recipe: str, seed: int = 0) -> str:
+    """The file name of a bundle: seed 0 and `dyn8` are the default and are not named."""
+    stem = f"{name}-{seed}" if seed else name
+    return f"{stem}.bundle" if recipe == "dyn8" else f"{stem}.{recipe}.bundle"
+
+
+def report_name(bundle: str) -> str:
+    """The file name of the report beside a bundle."""
+    return f"{bundle.removesuffix('.bundle')}.report.json"

@@ -36,6 +36,22 @@ def find_tool(root: Path) -> Path:
     return python
 
 
+def tool_version(root: Path) -> str:
+    """The version of onnx2tf that its environment has; without one every graph came from the cache, of `VERSION`."""
+    asked = "from importlib.metadata import version; print(version('onnx2tf'))"
+    try:
+        done = subprocess.run(
+            tied([find_tool(root), "-I", "-c", asked]),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=True,
+        )
+    except (ToolMissingError, subprocess.SubprocessError):
+        return f"{VERSION} (of the cache: no environment says its own)"
+    return done.stdout.strip()
+
+
 def convert(python: Path, sources: Sequence[Path], folder: Path, inputs: Sequence[str]) -> list[Path]:
     """Convert ONNX files to float32 TFLite files in `folder`; they are returned in the same order.
 

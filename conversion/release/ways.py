@@ -9,7 +9,7 @@ from conversion.check import cascade
 from conversion.check.answers import LatticeAnswers, Prefix
 from conversion.check.calibrate import preset_rules, scope_of, temperatures
 from conversion.check.judge import Costs, Judge
-from conversion.check.risk import RULES, Risk
+from conversion.check.risk import RULES, Risk, guess, shared_sequence
 from conversion.check.rows import truth_of
 from conversion.export.lattice import widths_by_bucket
 from conversion.release.listen import Trained
@@ -61,7 +61,10 @@ class Ways:
 
 
 def find_ways(lattices: Lattices) -> Ways:
-    """Risk rules are tested on the thresholds' rows; everything else is chosen on those of selection."""
+    """Risk rules are tested on the thresholds' rows; everything else is chosen on those of selection.
+
+    Of a risk rule's two forms the one that ships is fixed without a look at how the tests went.
+    """
     tests, selection = lattices["thresholds"], lattices["selection"]
     widths = sorted({p for p in tests.verdicts if len(p) == tests.depth}, reverse=True)
     found = choose.candidates(widths, tests)
@@ -99,22 +102,44 @@ def accuracy(lattice: cascade.Lattice, prefix: Prefix) -> float:
     return round(cascade.weighted(lattice.right[prefix][known], lattice.truth.weight[known]), 5)
 
 
+def joins(selection: cascade.Lattice, full: Prefix, epsilon: float) -> bool:
+    """Whether the zeroth exit takes part in a risk rule, said by the selection rows alone.
+
+    Both forms are tested on the thresholds' rows. Whoever looked at both results first and then took one would
+    have two chances to pass a bad rule, so the form is fixed before, by where each walk would end on these rows.
+    """
+    if () not in selection.verdicts:
+        return False
+    guessed = [_guessed(selection, full, epsilon, zeroth=zeroth) for zeroth in (False, True)]
+    if guessed[1].rule.zeroth is None or guessed[1].rule.zeroth > 1.0:
+        return False
+    scores = choose.score(selection, guessed)
+    cheaper = bool(scores.ratio[1] < scores.ratio[0])
+    return cheaper and bool(scores.goodness[1] >= scores.goodness[0] - ZEROTH_LOSS)
+
+
+def _guessed(
+    selection: cascade.Lattice, full: Prefix, epsilon: float, *, zeroth: bool
+) -> cascade.Configuration:
+    said = cascade.answered(selection, full, zeroth=zeroth)
+    found = guess(said, shared_sequence(len(said.confidence)), epsilon)
+    first, later = (found[0], found[1:]) if zeroth else (None, found)
+    return cascade.Configuration(full, cascade.Rule("guess", (*later, 0.0), first))
+
+
 def _rules(
     found: choose.Candidates, selection: cascade.Lattice, full: Prefix
 ) -> tuple[dict[str, tuple[float, ...]], dict[str, float]]:
-    """Presets and risk rules at full width; the zeroth exit joins a risk rule where it moves the front."""
+    """Presets and risk rules at full width; what the test said of the form that was fixed before it."""
     rules = preset_rules(len(full))
     zeroth: dict[str, float] = {}
-    risky = {c.rule.name: c for c in found.risks if c.widths == full}
-    for name in RULES:
-        plain, early = risky[name], risky.get(f"{name}+z")
-        rules[name] = plain.rule.thresholds
-        if early is None or early.rule.zeroth is None or early.rule.zeroth > 1.0:
-            continue
-        scores = choose.score(selection, [plain, early])
-        cheaper = scores.ratio[1] < scores.ratio[0]
-        if cheaper and scores.goodness[1] >= scores.goodness[0] - ZEROTH_LOSS:
-            rules[name], zeroth[name] = early.rule.thresholds, early.rule.zeroth
+    risky = {c.rule.name: c.rule for c in found.risks if c.widths == full}
+    for name, epsilon in RULES.items():
+        early = joins(selection, full, epsilon)
+        rule = risky[f"{name}+z" if early else name]
+        rules[name] = rule.thresholds
+        if rule.zeroth is not None and rule.zeroth <= 1.0:  # else the test showed nothing: no exit is early
+            zeroth[name] = rule.zeroth
     return rules, zeroth
 
 

@@ -2,39 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from conversion.check import cascade, golden
-from conversion.check.calibrate import DEFAULT
+from conversion.check.calibrate import DEFAULT, preset_rules
 from conversion.check.judge import Judge
-from conversion.check.parity import Parity, Rules, gate
+from conversion.check.parity import Parity, Rules, bounds_of
+from conversion.check.refusal import Refusal, refusals, refuse
 from conversion.export import accelerators
 from conversion.export.bundle import Contents, Exits, Model, bundle
 from conversion.export.sizes import sizes
 from conversion.release.figures import figures_of, save_report_rows
 from conversion.release.listen import SPLITS, Heard, Target, Trained, compared, listen
 from conversion.release.ways import Ways, accuracy, find_ways, judge_of, shipped_variants
-from firmware_py.bundles.sign import sign_file
+from firmware_py.bundles.sign import SIGNATURE_SUFFIX, sign_file
+from firmware_py.bundles.write import write_atomic
 from firmware_py.tasks.text import WordPiece
+
+
+def release_all(
+    trained: Trained, targets: Sequence[Target], waiting: Path, tell: Callable[[float], None]
+) -> dict[str, dict[str, Any]]:
+    """Write the bundles of all of a build's recipes and return each one's part of the report.
+
+    Args:
+        trained: what the recipes share.
+        targets: one a recipe.
+        waiting: a folder of the build's, where bundles lie until all have passed; emptied first.
+        tell: hears the share done.
+
+    Raises:
+        ConversionError: a recipe is not what torch says; nothing is put into its place, `waiting` has a report of why.
+        ToolMissingError: a runtime's environment is not there; nothing is put into its place.
+    """
+    shutil.rmtree(waiting, ignore_errors=True)
+    parts = {}
+    for number, target in enumerate(targets, 1):
+        parts[target.recipe] = release(trained, replace(target, path=waiting / target.path.name))
+        tell(number / len(targets))
+    for target in targets:
+        _put_in_place(waiting / target.path.name, target.path)
+    shutil.rmtree(waiting)
+    return parts
+
+
+def _put_in_place(made: Path, place: Path) -> None:
+    """A bundle and its signature take the place of what was there."""
+    for suffix in ("", SIGNATURE_SUFFIX):
+        file = made.with_name(made.name + suffix)
+        if file.is_file():
+            write_atomic(place.with_name(place.name + suffix), file.read_bytes())
 
 
 def release(trained: Trained, target: Target) -> dict[str, Any]:
     """Write one signed bundle and return its part of the report.
 
     Raises:
-        ConversionError: the recipe is not what torch says; nothing is written.
+        ConversionError: the recipe is not what torch says; beside where the bundle would be lies a report of why.
         ToolMissingError: its runtime's environment is not there.
     """
     data, tokenizer = trained.data, WordPiece(list(trained.pieces))
     heard = listen(trained, target, tokenizer)
+    _refuse_infinite(trained, target, tokenizer, heard)
     judge = judge_of(trained, tokenizer, heard.sides)
     lattices = {side: judge.lattice(data.split(side), heard.sides[side]) for side in SPLITS}
     ways, report = find_ways(lattices), lattices["report"]
     parity = compared(trained, target, tokenizer, heard, _gate_rules(judge, ways))
-    for one in parity:
-        gate(one)
+    refuse(refusals(parity), target.path, _about(trained))
 
     figures = figures_of(data, report, heard.sides, (judge, ways))
     compiled = accelerators.describe(target.recipe, target.graphs, target.root)
@@ -80,6 +120,29 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
         **figures,
         "front": {str(ratio): str(way) for ratio, way in ways.best.items()},
     }
+
+
+def _refuse_infinite(trained: Trained, target: Target, tokenizer: WordPiece, heard: Heard) -> None:
+    """Where logits are not finite nothing can be calibrated: refuse before that, by figures of plain rules."""
+    sides = {"the gate's sentences": heard.probed, **heard.sides}
+    strange = [
+        name
+        for name, said in sides.items()
+        if not all(np.isfinite(one).all() for one in said.logits.values())
+    ]
+    if not strange:
+        return
+    plain = Rules(
+        (1.0,) * trained.stages, preset_rules(trained.stages)[DEFAULT], 1.0, trained.data.scope_index
+    )
+    why = f"logits are not finite on {', '.join(strange)}"
+    first = compared(trained, target, tokenizer, heard, plain)[0]
+    refuse([Refusal(first, bounds_of(target.recipe), (why,))], target.path, _about(trained))
+
+
+def _about(trained: Trained) -> dict[str, Any]:
+    """What the report of a refused recipe tells of the build."""
+    return {"name": trained.data.name, **trained.provenance}
 
 
 def _by_exit(judge: Judge, ways: Ways) -> tuple[float, ...]:

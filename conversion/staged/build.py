@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ import torch
 from conversion.check import golden
 from conversion.check.answers import LatticeAnswers, Prefix
 from conversion.check.calibrate import DEFAULT, Strangeness, preset_rules, scope_of, temperatures
-from conversion.check.parity import Bounds, Parity, Rules, bounds_of, compare, gate
+from conversion.check.parity import Bounds, Parity, Rules, bounds_of, compare, faults
+from conversion.check.refusal import Refusal, refuse
 from conversion.check.rows import truth_of
 from conversion.check.runtime import python_of
 from conversion.data.task import TaskData, inside
@@ -39,7 +40,6 @@ from firmware_py.bundles.read import unpack
 from firmware_py.bundles.sign import sign_file
 from firmware_py.bundles.verify import Trust
 from firmware_py.bundles.write import member, write_bundle
-from firmware_py.contracts.errors import ConversionError
 from firmware_py.contracts.golden import GoldenRow, write_golden
 from firmware_py.contracts.manifest import Graph, Head, Manifest, Task, TensorSpec
 from firmware_py.contracts.run import GraphKey
@@ -56,7 +56,10 @@ EARLY = Bounds(agreement=0.96, exits=0.96)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the bundle goes, who signs it, where environments and cache are, which lengths and recipe."""
+    """Where the bundle goes, who signs it, where environments and cache are, which lengths and recipe.
+
+    `about`: where encoder and heads come from, for provenance and report.
+    """
 
     path: Path
     key: Path | None
@@ -64,6 +67,7 @@ class Target:
     buckets: tuple[int, ...] = BUCKETS
     recipe: str = "dyn8"
     gate_rows: int = 40  # of each length
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_staged(
@@ -79,7 +83,7 @@ def build_staged(
         tell: hears the share done.
 
     Raises:
-        ConversionError: the graphs are not what torch says; nothing is written.
+        ConversionError: the graphs are not what torch says; beside where the bundle would be lies a report of why.
         ToolMissingError: an environment that the build needs is not there.
     """
     files = make_graphs(staged, target, lambda share: tell(0.6 * share))
@@ -127,7 +131,7 @@ def build_staged(
         torch_says(staged, probes, max(target.buckets)),
         Rules(ordered, rules[DEFAULT], scope.threshold, scope.index, scope.by_label),
     )
-    gate_staged(parity, last)
+    refuse(staged_refusals(parity, last), target.path, target.about)
     tell(0.95)
 
     accuracy = tuple(
@@ -140,11 +144,7 @@ def build_staged(
         exit_rules=rules,
         accuracy_by_exit=accuracy,
         out_of_scope_threshold=scope.threshold,
-        provenance={
-            "parity": parity.to_dict(),
-            "splits": data.hashes(),
-            **json.loads(json.dumps(data.notes)),
-        },
+        provenance=json.loads(json.dumps({**target.about, "parity": parity.to_dict()})),
     )
     sha256 = write_bundle(target.path, manifest, members)
     if target.key is not None:
@@ -257,17 +257,13 @@ def _golden(
     return write_golden(rows)
 
 
-def gate_staged(parity: Parity, last: Prefix) -> None:
-    """Let a staged bundle pass or refuse it: the last exit by the recipe's own bound, those before it by `EARLY`.
-
-    Raises:
-        ConversionError: a figure is beyond its bound.
-    """
-    gate(parity, EARLY)
+def staged_refusals(parity: Parity, last: Prefix) -> list[Refusal]:
+    """Let a staged bundle pass or refuse it: the last exit by the recipe's own bound, those before it by `EARLY`."""
+    found = faults(parity, EARLY)
     agreement, least = parity.by_prefix[last][0], bounds_of(parity.recipe).agreement
     if not agreement >= least:
-        msg = f"{parity.recipe} in {parity.runtime}: the last exit agrees with torch on {agreement:.3f}, {least} needed"
-        raise ConversionError(msg)
+        found.append(f"the last exit agrees with torch on {agreement:.3f}, at least {least} needed")
+    return [Refusal(parity, EARLY, tuple(found))] if found else []
 
 
 def _accuracy(logits: Any, truth: Any) -> float:

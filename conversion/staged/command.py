@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from conversion.data.digests import file_sha256
+from conversion.data.provenance import Made, describe
 from conversion.data.task import TaskData
+from conversion.export.to_tflite import tool_version
 from conversion.nets.heads import Head
 from conversion.staged.build import Target, build_staged
-from conversion.staged.teacher import Staged, Tell, train_heads
+from conversion.staged.teacher import BATCH, EPOCHS, RATE, SEED, Staged, Tell, train_heads
 from conversion.train import store
+from conversion.train.sources import MINILM
 from conversion.train.teacher import Teacher, model_folder
 
 
@@ -27,7 +32,7 @@ def build_minilm(data: TaskData, folder: Path, target: Target, tell: Tell = lamb
 
     Raises:
         DataMissingError: no teacher was tuned there.
-        ConversionError: the graphs are not what torch says; nothing is written.
+        ConversionError: the graphs are not what torch says; beside where the bundle would be lies a report of why.
         ToolMissingError: an environment that the build needs is not there.
     """
     torch.set_num_threads(store.THREADS)
@@ -35,10 +40,24 @@ def build_minilm(data: TaskData, folder: Path, target: Target, tell: Tell = lamb
     teacher = store.load_teacher(chosen, model_folder(), len(data.labels))
     heads = _heads(teacher, data, (folder, chosen), lambda share: tell(0.3 * share))
     vocabulary = (model_folder() / "vocab.txt").read_bytes()
+    log = store.read_log(chosen)
+    about = where_from(data, log, tool_version(target.place.root))
     report = build_staged(
-        Staged(teacher, heads), vocabulary, data, target, lambda share: tell(0.3 + 0.7 * share)
+        Staged(teacher, heads),
+        vocabulary,
+        data,
+        replace(target, about=about),
+        lambda share: tell(0.3 + 0.7 * share),
     )
-    return report | {"teacher": store.read_log(chosen)}
+    return about | report | {"teacher": log}
+
+
+def where_from(data: TaskData, log: Mapping[str, Any], onnx2tf: str) -> dict[str, Any]:
+    """The provenance of a staged MiniLM: `log` is of the run that tuned it, `settings` are of the heads behind its layers."""
+    encoder = MINILM | {"use": "the encoder itself, tuned, and its word pieces"}
+    made = Made((encoder,), None, store.THREADS, onnx2tf)
+    heads = {"seed": SEED, "epochs": EPOCHS, "batch": BATCH, "rate": RATE}
+    return describe(data, made) | {"settings": heads, "teachers": [dict(log)]}
 
 
 def _heads(teacher: Teacher, data: TaskData, where: tuple[Path, Path], tell: Tell) -> tuple[Head, ...]:

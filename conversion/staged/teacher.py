@@ -21,6 +21,7 @@ from conversion.train.teacher import Teacher
 Tell = Callable[[float], None]
 
 EPOCHS, BATCH, RATE = 30, 256, 2e-3  # of the heads: seconds, the encoder stays as it is
+SEED = 0
 TEMPERATURE = 2.0
 LONGEST = max(BUCKETS)
 KL = 1.0
@@ -45,7 +46,7 @@ def train_heads(teacher: Teacher, texts: Sequence[str], targets: Tensor, tell: T
     The classifier itself reads raw mean rows, which no exit head of a bundle does: the last head learns to
     say the same from what heads read.
     """
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     pools, taught = read_layers(teacher, texts, lambda share: tell(0.7 * share))
     labels = teacher.classify.out_features
     heads = []
@@ -115,7 +116,7 @@ def embedding_bytes(teacher: Teacher, longest: int) -> bytes:
 
 
 def _fit(head: Head, pool: Tensor, targets: Tensor, taught: Tensor) -> None:
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(SEED)
     optimiser = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=0.02)
     steps = EPOCHS * -(-len(pool) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)

@@ -1,7 +1,7 @@
-"""One scatter chart as inline SVG: a front, named points, spread bars, labels that do not cover each other.
+"""A scatter with its front: what nothing else beats in these two axes, joined by steps; the rest faint.
 
-Colours are CSS variables (`STYLE`), so that one drawing is legible on light and dark ground. No script, no
-font file, nothing loaded from elsewhere.
+The step line is what can be had for so much: it rises where a dearer way is more accurate. All marks keep their
+spread bars, and labels do not cover each other.
 """
 
 from __future__ import annotations
@@ -10,212 +10,190 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
-WIDTH, HEIGHT = 720, 440
-_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 24, 20, 58
-_LETTER, _LINE = 6.6, 14.0  # of the 12 px labels
-_TICKS = 6
+from conversion.study.axes import Axis, Box, Scale, frame, line, scales, svg, text, ticks, whisker
+from conversion.study.fronts import Point, front
 
-STYLE = """
-:root { --ground:#ffffff; --ink:#1c2430; --soft:#5b6675; --grid:#e3e7ec; --front:#1f6feb; --exit:#b35900;
-  --rule:#1a7f4b; --other:#8250df; }
-@media (prefers-color-scheme: dark) { :root { --ground:#11161d; --ink:#e6ebf2; --soft:#9aa7b8; --grid:#2a3340;
-  --front:#6cb0ff; --exit:#ffb066; --rule:#5fd39a; --other:#c3a2ff; } }
-svg.chart { width:100%; max-width:760px; height:auto; background:var(--ground); }
-svg.chart text { font:12px system-ui,sans-serif; fill:var(--ink); }
-svg.chart .soft { fill:var(--soft); } svg.chart .grid { stroke:var(--grid); stroke-width:1; }
-svg.chart .axis { stroke:var(--soft); stroke-width:1; } svg.chart .lead { stroke:var(--soft); stroke-width:.7; }
-svg.chart .line { fill:none; stroke:var(--front); stroke-width:2; }
-svg.chart .bar { stroke-width:1.2; opacity:.65; } svg.chart .mark { stroke:var(--ground); stroke-width:1; }
-svg.chart .front { fill:var(--front); } svg.chart .exit { fill:var(--exit); } svg.chart .rule { fill:var(--rule); }
-svg.chart .other { fill:var(--other); } svg.chart .bar.front { stroke:var(--front); }
-svg.chart .bar.exit { stroke:var(--exit); } svg.chart .bar.rule { stroke:var(--rule); }
-svg.chart .bar.other { stroke:var(--other); }
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A mark: where, its spread (None: none is known), and of what kind (`front`, `exit`, `rule`, `other`)."""
-
-    x: float
-    y: float
-    label: str
-    kind: str
-    y95: tuple[float, float] | None = None
-    x95: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """A title with its unit; what is drawn is the value times `scale`, written with `suffix`."""
-
-    title: str
-    scale: float = 1.0
-    suffix: str = ""
+WIDTH, HEIGHT = 880, 520
+_BOX = Box(74, 44, WIDTH - 24, HEIGHT - 62)
+_LETTER, _LINE = 7.4, 16.0  # of the 13 px labels
+_FAINT_LETTER = 6.2
+_KEY = (("exit", "one exit alone"), ("rule", "rule of the bundle"), ("found", "best within a budget"))
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Front points are joined by a line from left to right; the others stand alone."""
+    """Points of kind `exit`, `rule` or `found`; less x and more y are better."""
 
     title: str
     x: Axis
     y: Axis
-    front: Sequence[Point]
-    points: Sequence[Point] = ()
+    points: Sequence[Point]
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
-    low: float
-    high: float
-    begin: float
-    end: float
+class _Mark:
+    x: float
+    y: float
+    point: Point
+    best: bool
+    below: bool  # the drawn range ends above it
+    y95: tuple[float, float] | None  # pixels
+    x95: tuple[float, float] | None
 
-    def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return self.begin + min(1.0, max(0.0, share)) * (self.end - self.begin)
+    @property
+    def kind(self) -> str:
+        return self.point.kind if self.best else f"{self.point.kind} beaten"
 
 
 def draw(chart: Chart) -> str:
     """The chart as one `<svg>` element; a point below the drawn range stands on its lower edge with an arrow."""
-    everything = [*chart.front, *chart.points]
-    if not everything:
+    if not chart.points:
         return ""
-    x_ticks = ticks(0.0, max(p.x95[1] if p.x95 else p.x for p in everything) * chart.x.scale)
+    x_ticks = ticks(0.0, max(p.x95[1] if p.x95 else p.x for p in chart.points) * chart.x.scale, 8)
     y_ticks = _y_ticks(chart)
-    across = _Scale(x_ticks[0], x_ticks[-1], _LEFT, WIDTH - _RIGHT)
-    up = _Scale(y_ticks[0], y_ticks[-1], HEIGHT - _BOTTOM, _TOP)
+    across, up = scales(_BOX, x_ticks, y_ticks)
+    best = {id(point) for point in front(chart.points)}
+    marks = [_marked(chart, point, (across, up), best=id(point) in best) for point in chart.points]
+    marks.sort(key=lambda mark: mark.best)  # the front is drawn over the rest
+    steps = _steps(sorted((mark.x, mark.y) for mark in marks if mark.best))
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)}">',
-        f"<title>{escape(chart.title)}</title>",
-        *_axes(chart, (x_ticks, across), (y_ticks, up)),
+        *frame(_BOX, (chart.x, x_ticks), (chart.y, y_ticks)),
+        *_key(),
+        _area(steps),
+        *(part for mark in marks for part in _bars(mark)),
+        f'<polyline class="line" points="{_path(steps)}"/>',
+        *(_symbol(mark) for mark in marks),
+        *_labels(chart, marks, steps),
     ]
-    placed = [(across(p.x * chart.x.scale), up(p.y * chart.y.scale), p) for p in everything]
-    line = sorted((x, y) for x, y, p in placed[: len(chart.front)])
-    if len(line) > 1:
-        parts.append(f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in line)}"/>')
-    for x, y, point in placed:
-        parts += _bars(chart, point, (x, y), (across, up))
-    parts += [_mark(x, y, point.kind) for x, y, point in placed]
-    parts += _labels(chart, placed, y_ticks[0])
-    return "\n".join([*parts, "</svg>"])
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """Round numbers from at or below `low` to at or above `high`."""
-    span = max(high - low, 0.01 * max(abs(low), abs(high)), 1e-9)
-    rough = span / _TICKS
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, max(last, first + 1) + 1)]
+    return svg(chart.title, (WIDTH, HEIGHT), parts)
 
 
 def _y_ticks(chart: Chart) -> list[float]:
-    """From the front and the rules; exits far below (a zeroth one often is) do not squeeze the rest."""
-    shown = [p for p in (*chart.front, *chart.points) if p.kind != "exit"] or list(chart.points)
-    lows = [(p.y95[0] if p.y95 else p.y) * chart.y.scale for p in shown]
-    highs = [(p.y95[1] if p.y95 else p.y) * chart.y.scale for p in (*chart.front, *chart.points)]
-    low, high = min(lows), max(highs)
-    reach = low - 2.0 * max(high - low, 1e-9)
-    near = [p.y * chart.y.scale for p in chart.points if p.y * chart.y.scale >= reach]
+    """All points with their bars, but for exits below everybody else's (a zeroth one often is): they would squeeze the rest."""
+    lows = {id(p): (p.y95[0] if p.y95 else p.y) * chart.y.scale for p in chart.points}
+    others = [lows[id(p)] for p in chart.points if p.kind != "exit"]
+    low = min(others or lows.values())
+    near = [lows[id(p)] for p in chart.points if p.y * chart.y.scale >= low]
+    high = max((p.y95[1] if p.y95 else p.y) * chart.y.scale for p in chart.points)
     least = 0.01 * abs(high)  # where all are alike, show some room below them
     return ticks(min([low, high - least, *near]), high)
 
 
-def _axes(chart: Chart, x: tuple[list[float], _Scale], y: tuple[list[float], _Scale]) -> list[str]:
-    (x_ticks, across), (y_ticks, up) = x, y
-    bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
+def _marked(chart: Chart, point: Point, scale: tuple[Scale, Scale], *, best: bool) -> _Mark:
+    across, up = scale
+    y = point.y * chart.y.scale
+    y95, x95 = _pixels(point.y95, chart.y, up), _pixels(point.x95, chart.x, across)
+    below = y < up.low
+    return _Mark(across(point.x * chart.x.scale), up(y), point, best, below, None if below else y95, x95)
+
+
+def _pixels(spread: tuple[float, float] | None, axis: Axis, scale: Scale) -> tuple[float, float] | None:
+    return None if spread is None else (scale(spread[0] * axis.scale), scale(spread[1] * axis.scale))
+
+
+def _steps(corners: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """From the lower edge up to the first point, along and up to each next one, and along to the right edge."""
+    out = [(corners[0][0], _BOX.bottom)]
+    for x, y in corners:
+        out += [(x, out[-1][1]), (x, y)]
+    return [*out, (_BOX.right, out[-1][1])]
+
+
+def _path(steps: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in steps)
+
+
+def _area(steps: Sequence[tuple[float, float]]) -> str:
+    return f'<polygon class="within" points="{_path([*steps, (_BOX.right, _BOX.bottom)])}"/>'
+
+
+def _bars(mark: _Mark) -> list[str]:
     out = []
-    for value in y_ticks:
-        at = up(value)
-        out.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        out.append(
-            f'<text class="soft" x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{value:g}{chart.y.suffix}</text>'
-        )
-    for value in x_ticks:
-        at = across(value)
-        out.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{bottom}"/>')
-        out.append(
-            f'<text class="soft" x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{value:g}{chart.x.suffix}</text>'
-        )
-    out.append(f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
-    out.append(f'<line class="axis" x1="{_LEFT}" x2="{_LEFT}" y1="{_TOP}" y2="{bottom}"/>')
-    middle = (_TOP + bottom) / 2
-    out.append(
-        f'<text x="{(_LEFT + right) / 2}" y="{HEIGHT - 14}" text-anchor="middle">{escape(chart.x.title)}</text>'
-    )
-    out.append(
-        f'<text x="18" y="{middle}" text-anchor="middle" transform="rotate(-90 18 {middle})">{escape(chart.y.title)}</text>'
-    )
+    if mark.y95 is not None:
+        out += whisker(mark.kind, (mark.x, mark.y95[0]), (mark.x, mark.y95[1]))
+    if mark.x95 is not None:
+        out += whisker(mark.kind, (mark.x95[0], mark.y), (mark.x95[1], mark.y))
     return out
 
 
-def _bars(chart: Chart, point: Point, at: tuple[float, float], scales: tuple[_Scale, _Scale]) -> list[str]:
-    (x, y), (across, up) = at, scales
-    out = []
-    if point.y95 is not None:
-        low, high = (up(value * chart.y.scale) for value in point.y95)
-        out.append(_line(point.kind, (x, low), (x, high)))
-        out += [_line(point.kind, (x - 3, end), (x + 3, end)) for end in (low, high)]
-    if point.x95 is not None:
-        low, high = (across(value * chart.x.scale) for value in point.x95)
-        out.append(_line(point.kind, (low, y), (high, y)))
-        out += [_line(point.kind, (end, y - 3), (end, y + 3)) for end in (low, high)]
-    return out
+def _symbol(mark: _Mark) -> str:
+    said = f"<title>{escape(mark.point.said or mark.point.label)}</title>"
+    return _shape((mark.x, mark.y), mark.point.kind, f"mark {mark.kind}", said)
 
 
-def _line(kind: str, begin: tuple[float, float], end: tuple[float, float]) -> str:
-    return f'<line class="bar {kind}" x1="{begin[0]:.1f}" y1="{begin[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"/>'
-
-
-def _mark(x: float, y: float, kind: str) -> str:
+def _shape(at: tuple[float, float], kind: str, style: str, said: str = "") -> str:
+    x, y = at
     if kind == "exit":
-        return f'<rect class="mark exit" x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10"/>'
+        return (
+            f'<rect class="{style}" x="{x - 5.5:.1f}" y="{y - 5.5:.1f}" width="11" height="11">{said}</rect>'
+        )
     if kind == "rule":
-        return f'<path class="mark rule" d="M{x:.1f} {y - 6.5:.1f}l6.5 6.5l-6.5 6.5l-6.5 -6.5z"/>'
-    return f'<circle class="mark {kind}" cx="{x:.1f}" cy="{y:.1f}" r="{4 if kind == "front" else 5}"/>'
+        return f'<path class="{style}" d="M{x:.1f} {y - 7.5:.1f}l7.5 7.5l-7.5 7.5l-7.5 -7.5z">{said}</path>'
+    return f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="5.5">{said}</circle>'
 
 
-def _labels(chart: Chart, placed: Sequence[tuple[float, float, Point]], lowest: float) -> list[str]:
-    """A place near each point that covers no other label and no mark; a thin line leads to a distant one."""
-    taken = [(x - 7, y - 7, x + 7, y + 7) for x, y, _ in placed]
+def _key() -> list[str]:
+    """What line, shapes and faintness mean, above the frame: a picture alone must say it."""
+    y, x = 20.0, _BOX.left
+    out = [line("line", (x, y), (x + 22, y)), text((x + 28, y + 4), "front", "soft")]
+    x += 28 + _LETTER * len("front") + 16
+    for kind, words in _KEY:
+        out += [_shape((x + 6, y), kind, f"mark {kind}"), text((x + 17, y + 4), words, "soft")]
+        x += 17 + _LETTER * len(words) + 14
+    return [*out, text((x, y + 4), "faint: beaten; bars: 95 %", "soft")]
+
+
+def _labels(chart: Chart, marks: Sequence[_Mark], steps: Sequence[tuple[float, float]]) -> list[str]:
+    """A place near each point that covers no other label, no mark and, where it can, no line; the front's first."""
+    taken = [Box(mark.x - 8, mark.y - 8, mark.x + 8, mark.y + 8) for mark in marks]
+    lines = [_thin(a, b) for a, b in pairwise(steps)]
+    lines += [_thin((mark.x95[0], mark.y), (mark.x95[1], mark.y)) for mark in marks if mark.x95]
     out = []
-    for x, y, point in placed:
-        text = point.label
-        if not text:
-            continue
-        if point.y * chart.y.scale < lowest:
-            text += f" ({point.y * chart.y.scale:.1f}{chart.y.suffix}) ↓"
-        size = len(text) * _LETTER
-        at = next((c for c in _places(x, y, size) if not any(_cover(c, one) for one in taken)), None)
+    for mark in sorted(marks, key=lambda one: (not one.best, one.x)):
+        words = mark.point.label
+        if mark.below:
+            words += f" ({mark.point.y * chart.y.scale:.1f}) ↓"
+        size = len(words) * (_LETTER if mark.best else _FAINT_LETTER)
+        places = _places(mark.x, mark.y, size)
+        at = _free(places, [*taken, *lines]) or (_free(places, taken) if mark.best else None)
         if at is None:
             continue  # the table below names it
         taken.append(at)
-        middle = (at[1] + at[3]) / 2
-        if math.hypot(max(at[0] - x, x - at[2], 0), middle - y) > 18:
-            near = min(max(x, at[0]), at[2])
-            out.append(f'<line class="lead" x1="{x:.1f}" y1="{y:.1f}" x2="{near:.1f}" y2="{middle:.1f}"/>')
-        out.append(f'<text class="{point.kind}" x="{at[0]:.1f}" y="{at[3] - 3:.1f}">{escape(text)}</text>')
+        middle = (at.top + at.bottom) / 2
+        if math.hypot(max(at.left - mark.x, mark.x - at.right, 0), middle - mark.y) > 20:
+            near = min(max(mark.x, at.left), at.right)
+            out.append(line("lead" if mark.best else "lead beaten", (mark.x, mark.y), (near, middle)))
+        kind = f"{mark.point.kind} best" if mark.best else mark.kind
+        out.append(text((at.left, at.bottom - 4), words, kind))
     return out
 
 
-def _places(x: float, y: float, size: float) -> list[tuple[float, float, float, float]]:
-    """Boxes around a point, the nearest first, inside the drawing."""
+def _thin(begin: tuple[float, float], end: tuple[float, float]) -> Box:
+    (x, y), (to_x, to_y) = begin, end
+    return Box(min(x, to_x) - 2, min(y, to_y) - 2, max(x, to_x) + 2, max(y, to_y) + 2)
+
+
+def _free(places: Sequence[Box], taken: Sequence[Box]) -> Box | None:
+    return next((place for place in places if not any(place.meets(one) for one in taken)), None)
+
+
+def _places(x: float, y: float, size: float) -> list[Box]:
+    """Boxes around a point, the nearest first, inside the frame."""
     half = _LINE / 2
     out = []
-    for reach in (0, 14, 28, 42, 60, 80, 100):
+    for reach in (0, 14, 28, 42, 60, 80, 100, 120, 140):
         for left, top in (
-            (x + 9, y - half - reach), (x + 9, y - half + reach), (x - 9 - size, y - half - reach),
-            (x - 9 - size, y - half + reach), (x - size / 2, y - 22 - reach), (x - size / 2, y + 8 + reach),
+            (x - 9 - size, y - half - reach), (x + 9, y - half + reach), (x - size / 2, y - 26 - reach),
+            (x - size / 2, y + 10 + reach), (x + 9, y - half - reach), (x - 9 - size, y - half + reach),
         ):  # fmt: skip
-            box = left, top, left + size, top + _LINE
-            if box[0] >= _LEFT + 2 and box[2] <= WIDTH - 2 and box[1] >= 2 and box[3] <= HEIGHT - _BOTTOM:
+            box = Box(left, top, left + size, top + _LINE)
+            if (
+                box.left >= _BOX.left + 2
+                and box.right <= WIDTH - 2
+                and box.top >= _BOX.top
+                and box.bottom <= _BOX.bottom
+            ):
                 out.append(box)
     return out
-
-
-def _cover(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

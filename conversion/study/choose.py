@@ -22,7 +22,17 @@ from conversion.check.cascade import (
     static,
     weighted,
 )
-from conversion.check.risk import DELTA, GRID, NEVER, RULES, Risk, control, shared_sequence
+from conversion.check.risk import (
+    DELTA,
+    GRID,
+    NEVER,
+    RULES,
+    Risk,
+    binomial_tail,
+    control,
+    shared_sequence,
+    upper_bound,
+)
 from conversion.study.bootstrap import Resample, f1_interval, share_interval
 
 RATIOS = tuple(round(0.1 * step, 1) for step in range(1, 11))
@@ -87,6 +97,30 @@ def risk_rules(widths: Prefix, thresholds: Lattice, *, zeroth: bool) -> dict[Con
         rule = Rule(f"{name}+z" if zeroth else name, (*later, 0.0), first)
         out[Configuration(widths, rule)] = risk
     return out
+
+
+def risk_of(configuration: Configuration, thresholds: Lattice) -> Risk | None:
+    """The record of a risk rule that was found elsewhere, by its own harm on the thresholds split; None: no such rule.
+
+    `tested` is 1: this rule alone is held against the split here, not the sequence that its build walked.
+    """
+    rule = configuration.rule
+    epsilon = RULES.get(rule.name)
+    if epsilon is None:
+        return None
+    said = answered(thresholds, configuration.widths, zeroth=rule.zeroth is not None)
+    own = (*(() if rule.zeroth is None else (rule.zeroth,)), *rule.thresholds[:-1])
+    rows, harmed = said.right.shape[1], int(said.harmed(own).sum())
+    return Risk(
+        epsilon=epsilon,
+        delta=DELTA,
+        thresholds=own,
+        rows=rows,
+        harmed=harmed,
+        upper=upper_bound(harmed, rows, DELTA),
+        tested=1,
+        holds=binomial_tail(harmed, rows, epsilon) <= DELTA,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""`ciuic model tradeoff BUNDLE`: reads a bundle and its task's rows, evaluates, times, writes four files."""
+"""`ciuic model tradeoff`: reads a bundle and its task's rows, evaluates, times, writes four files.
+
+Or, with `--from FILE`, makes page, CSV and pictures of such a document again; nothing is measured.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +18,18 @@ from conversion.check.answers import LatticeAnswers
 from conversion.check.cascade import Prefix
 from conversion.check.rows import save_rows
 from conversion.check.runtime import RecipeFiles, Where, python_of, run_lattice
-from conversion.data.public import SETS, read_task
-from conversion.data.task import TaskData, load
-from conversion.study.document import Context, Energy, to_csv, to_document, to_table
+from conversion.study.document import FORMAT, Context, Energy, to_csv, to_document, to_table
 from conversion.study.joules import joules
 from conversion.study.latency import Asked, Timing, time_bundle
+from conversion.study.own_rows import Places as Places  # noqa: PLC0414 - the verb is where it is asked for
+from conversion.study.own_rows import task_rows
 from conversion.study.page import to_html
-from conversion.study.tradeoff import Ask, Tradeoff, evaluate_tradeoff
+from conversion.study.pictures import write_pictures
+from conversion.study.tradeoff import Ask, Tradeoff, check_lattice, evaluate_tradeoff
 from device_profiles.loader import load_profile
-from firmware_py.bundles.read import Unpacked, unpack
+from firmware_py.bundles.read import Unpacked, read_bundle, unpack
 from firmware_py.bundles.verify import Trust
-from firmware_py.contracts.errors import DataInvalidError, DataMissingError, ToolMissingError
+from firmware_py.contracts.errors import ConfigError, DataInvalidError, DataMissingError, ToolMissingError
 from firmware_py.contracts.manifest import Manifest
 
 TIMED_TEXTS = 400
@@ -34,32 +37,31 @@ TIMED_TEXTS = 400
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where things are: the checkout, the folder of public sets, the build folder of a model's name and seed."""
-
-    root: Path
-    data: Path | None
-    builds: Callable[[str, int], Path]
-
-
 def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
-    """Evaluate and write `NAME.tradeoff.{json,csv,html}` and `NAME.tradeoff.rows.npz`.
+    """Evaluate and write `NAME.tradeoff.{json,csv,html}` and `NAME.tradeoff.rows.npz`; or `--from FILE` again.
 
     Raises:
         BundleError: the bundle is refused.
+        ConfigError: neither a bundle nor a document was given.
         DataMissingError: its task's rows are not at hand.
-        DataInvalidError: the rows are not those that the bundle was built with.
+        DataInvalidError: the rows are not those that the bundle was built with, or FILE is no trade-off.
         ToolMissingError: no runtime of the bundle has an environment here.
     """
-    trust = args.trust or places.root / "models" / "trust"
+    folder = args.trust or places.root / "models" / "trust"
+    trust = Trust(folder if folder.is_dir() else None, args.allow_unsigned)
+    if args.source is not None:
+        return _again(args, trust, say)
+    if args.bundle is None:
+        msg = "there is no bundle to evaluate"
+        raise ConfigError(
+            msg, hint="ciuic model tradeoff BUNDLE, or ciuic model tradeoff --from NAME.tradeoff.json"
+        )
     profile = load_profile(args.board) if args.board else None
     with tempfile.TemporaryDirectory(prefix="ciuic-tradeoff-") as store:
-        unpacked = unpack(
-            args.bundle, Trust(trust if trust.is_dir() else None, args.allow_unsigned), Path(store)
-        )
+        unpacked = unpack(args.bundle, trust, Path(store))
         manifest = unpacked.manifest
-        data = task_rows(manifest, args.rows, places)
+        check_lattice(manifest)
+        data = task_rows(manifest, args.rows, places, args.bundle.parent)
         runtimes = _runtimes(manifest, args.runtime, places.root)
         found = evaluate_tradeoff(unpacked, data, lattice_of(unpacked, runtimes[0], places.root), _steps(say))
         timings = {} if args.no_timing else _time(unpacked, found, runtimes, (places.root, say))
@@ -70,49 +72,50 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
             args.bundle.name, args.bundle.stat().st_size, runtimes[0], timings, energy, args.board
         )
         document = to_document(found, unpacked, context)
-    written = _write(
-        document, found, args.out or args.bundle.parent, args.bundle.name.removesuffix(".bundle")
-    )
-    sys.stdout.write((json.dumps(document) if args.json else to_table(document)) + "\n")
-    say(f"written: {', '.join(map(str, written))}\n")
-    return 0
+    name, out = args.bundle.name.removesuffix(".bundle"), args.out or args.bundle.parent
+    written = [
+        _write(out / f"{name}.tradeoff.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    ]
+    written += _write_again(document, (out, args.pictures), name)
+    written.append(out / f"{name}.tradeoff.rows.npz")
+    save_rows(written[-1], found.rows())
+    return _said(document, written, args, say)
 
 
-def task_rows(manifest: Manifest, asked: Path | None, places: Places) -> TaskData:
-    """The rows that the bundle was built and judged with.
+def _again(args: argparse.Namespace, trust: Trust, say: Say) -> int:
+    """Page, CSV and pictures from a document; the document itself is left as it is."""
+    document = read_document(args.source)
+    now = None if args.bundle is None else (args.bundle.name, read_bundle(args.bundle, trust).sha256)
+    name = args.source.name.removesuffix(".json").removesuffix(".tradeoff")
+    written = _write_again(document, (args.out or args.source.parent, args.pictures), name, now)
+    return _said(document, written, args, say)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A document that this verb wrote.
 
     Raises:
-        DataMissingError: they are not at hand.
-        DataInvalidError: what is at hand has another report split.
+        DataMissingError: there is no such file.
+        DataInvalidError: it is not such a document.
     """
-    settings = manifest.provenance.get("settings", {})
-    seed = int(settings.get("seed", 0))
-    kept = [places.builds(manifest.name, number) / "data.json" for number in dict.fromkeys((seed, 0))]
-    path = asked or next((one for one in kept if one.is_file()), None)
-    if path is not None:
-        if not path.is_file():
-            msg = f"there is no {path}"
-            raise DataMissingError(msg)
-        try:
-            data = load(path)
-        except (ValueError, KeyError, TypeError) as error:
-            msg = f"{path} is not the data.json of a build"
-            raise DataInvalidError(
-                msg, hint="Give --rows the data.json of the bundle's own build folder."
-            ) from error
-    elif manifest.name in SETS:
-        data = read_task(manifest.name, places.data)
-    else:
-        msg = f"the rows of {manifest.name} are not at hand"
+    if not path.is_file():
+        msg = f"there is no {path}"
         raise DataMissingError(
-            msg,
-            hint=f"Run `ciuic model build {manifest.name}` once: it keeps them; or give --rows data.json.",
+            msg, hint="Give --from a NAME.tradeoff.json, as `ciuic model tradeoff BUNDLE` writes it."
         )
-    said = manifest.provenance.get("data", {}).get("splits", {})
-    if said and said.get("report") != data.hashes()["report"]:
-        msg = f"the rows of {data.name} here are not those that the bundle was judged on"
-        raise DataInvalidError(msg, hint="Give --rows the data.json of the bundle's own build folder.")
-    return data
+    try:
+        document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        known = document["command"] == "ciuic model tradeoff" and document["format"] == FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise _no_document(path) from error
+    if not known:
+        raise _no_document(path)
+    return document
+
+
+def _no_document(path: Path) -> DataInvalidError:
+    hint = "Give --from a NAME.tradeoff.json, as `ciuic model tradeoff BUNDLE` writes it."
+    return DataInvalidError(f"{path} is no trade-off of format {FORMAT}", hint=hint)
 
 
 def lattice_of(unpacked: Unpacked, runtime: str, root: Path) -> Ask:
@@ -176,18 +179,28 @@ def _steps(say: Say) -> Callable[[str, float], None]:
     return tell
 
 
-def _write(document: Mapping[str, Any], found: Tradeoff, folder: Path, name: str) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{name}.tradeoff"
-    texts = {
-        "json": json.dumps(document, indent=1, ensure_ascii=False) + "\n",
-        "csv": to_csv(document),
-        "html": to_html(document),
-    }
-    out = []
-    for kind, text in texts.items():
-        out.append(folder / f"{stem}.{kind}")
-        out[-1].write_text(text, "utf-8")
-    out.append(folder / f"{stem}.rows.npz")
-    save_rows(out[-1], found.rows())
-    return out
+def _write_again(
+    document: Mapping[str, Any],
+    where: tuple[Path, Path | None],
+    name: str,
+    now: tuple[str, str] | None = None,
+) -> list[Path]:
+    """Everything that a document alone is enough for; `where`: the folder, that of the pictures; `now` as in `to_html`."""
+    folder, pictures = where
+    out = [
+        _write(folder / f"{name}.tradeoff.csv", to_csv(document)),
+        _write(folder / f"{name}.tradeoff.html", to_html(document, now)),
+    ]
+    return out if pictures is None else [*out, *write_pictures(document, pictures, name)]
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def _said(document: Mapping[str, Any], written: Sequence[Path], args: argparse.Namespace, say: Say) -> int:
+    sys.stdout.write((json.dumps(document) if args.json else to_table(document)) + "\n")
+    say(f"written: {', '.join(map(str, written))}\n")
+    return 0

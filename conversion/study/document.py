@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ from typing import Any
 from conversion.check.cascade import Configuration, run
 from conversion.study.joules import UNKNOWN, Joules
 from conversion.study.latency import Timing
+from conversion.study.reliability import reliability
 from conversion.study.tradeoff import Chosen, Tradeoff, needed_bytes
 from firmware_py.bundles.read import Unpacked
 from firmware_py.contracts.measurement import machine, versions
-from firmware_py.contracts.written import spread
+from firmware_py.contracts.written import si
 
 FORMAT = 1
+_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
 Energy = Callable[[Any], Joules]  # seconds of answers on this machine -> joules of one
 
@@ -75,6 +78,7 @@ def to_document(tradeoff: Tradeoff, unpacked: Unpacked, context: Context) -> dic
             for configuration, risk in tradeoff.candidates.risks.items()
             if configuration in tradeoff.ways().values()
         ],
+        "calibration": reliability(tradeoff.report),
     }
 
 
@@ -204,7 +208,16 @@ def energy_text(energy: Mapping[str, Any]) -> str:
     if energy["energy_j"] is None:
         return "unknown"
     kind = ", simulated" if energy["simulated"] else ""
-    return f"{spread(energy['energy_j'], energy['u95_j'], 'J')} {energy['method']}{kind}"
+    return f"{figure(energy['energy_j'], energy['u95_j'], 'J')} {energy['method']}{kind}"
+
+
+def figure(value: float, u95: float | None, unit: str) -> str:
+    """A figure and its half-width in one unit, two digits of the half-width and as many of the figure: `218.0 ± 5.9 µJ`."""
+    if u95 is None or not u95 > 0.0:
+        return si(value, unit)
+    factor, prefix = next((pair for pair in _PREFIXES if abs(value) >= pair[0]), _PREFIXES[-1])
+    digits = max(0, 1 - math.floor(math.log10(u95 / factor)))
+    return f"{value / factor:.{digits}f} ± {u95 / factor:.{digits}f} {prefix}{unit}"
 
 
 def _latency(latency: Mapping[str, Any], runtimes: Sequence[str]) -> str:

@@ -11,14 +11,20 @@ METHODS = ("estimated", "simulated")
 
 def configure_tradeoff(parser: argparse.ArgumentParser) -> None:
     """Flags."""
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("bundle", type=Path, nargs="?", help="the .bundle file")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="FILE",
+        help="write page, CSV and pictures again from a NAME.tradeoff.json; nothing is run. BUNDLE, if given, is only "
+        "compared with the one that FILE is of",
+    )  # fmt: skip
     parser.add_argument(
         "--data", type=Path, help="folder of the public sets (else CIUIC_DATA, else ../shared/data)"
     )
     parser.add_argument(
         "--rows", type=Path, help="data.json of the bundle's own build folder, where that is elsewhere"
     )
-    parser.add_argument("--out", type=Path, help="folder for the files (default: beside the bundle)")
+    parser.add_argument("--out", type=Path, help="folder for the files (default: beside the bundle, or FILE)")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="each picture as an SVG file, too")
     parser.add_argument("--runtime", action="append", choices=RUNTIMES, help="only this one; repeatable")
     parser.add_argument("--no-timing", action="store_true", help="accuracies and compute only")
     parser.add_argument("--board", help="profile of the board whose joules are asked for")

@@ -7,7 +7,6 @@ that says so and names the command that makes it; no figure stands in for it.
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ import numpy as np
 from conversion.check.cascade import Array, slot_f1, weighted
 from conversion.check.rows import RowFile, SystemRows, load_rows
 from conversion.study.bootstrap import Difference, Resample, f1_difference, share_difference
-from conversion.study.bounds import bounds_of
+from conversion.study.bounds import Timed, bounds_of
+from conversion.study.told import spread, told_rows
 
 RULES = ("balanced", "thrifty", "careful", "risk-1", "risk-2", "full")
 STATIC = ("static-1", "static-2", "static-3")
@@ -29,6 +29,9 @@ ABLATION = (
 WITH_STATIC = ("hwu64", "banking77", "snips7")
 WITH_ABLATION = ("hwu64",)
 BASELINES = ("teacher fp32", "teacher int8", "linear svm")
+AGAINST = (
+    ("balanced", "linear svm"), ("balanced", "teacher fp32"), ("full", "teacher fp32"), ("risk-1", "linear svm"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,11 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run's row file with the command that makes it; None: it was not run."""
+    """One run's row file with the command that makes it; None: it was not run, or (`why`) not of this bundle."""
 
     file: RowFile | None
     command: str
+    why: str = ""
 
     def system(self, name: str) -> SystemRows | None:
         """A system of it."""
@@ -96,11 +100,41 @@ class _Found:
         }
         self.baselines = Run(_rows(first / "baselines.npz"), f"ciuic model baselines {name}")
         self.baseline_facts = _json(first / "baselines.json")
-        tradeoff = sources.models / f"{name}.tradeoff.rows.npz"
-        self.tradeoff = Run(_rows(tradeoff), f"ciuic model tradeoff {sources.models.name}/{name}.bundle")
-        speed = _json(sources.measurements / f"model-{name}.json")
+        self.tradeoff = self._tradeoff()
+        self.timed = self._timed()
+
+    @property
+    def _home(self) -> bool:
+        """Each seed has rows of its own, and the builds measured what stands beside the student."""
+        return self._sources.name.startswith("home")
+
+    @property
+    def bundle_sha256(self) -> str | None:
+        """Of the bundle that is reported: seed 0's; None where it was not built."""
+        report = self.reports[self._sources.seeds[0]]
+        return None if report is None else report["recipes"][self._sources.recipe].get("sha256")
+
+    def _tradeoff(self) -> Run:
+        """The ways of this very bundle; the document beside the rows says whose they are."""
+        folder, name = self._sources.models, self._sources.name
+        command = f"ciuic model tradeoff {folder.name}/{name}.bundle"
+        file = _rows(folder / f"{name}.tradeoff.rows.npz")
+        document = _json(folder / f"{name}.tradeoff.json")
+        if file is not None and (document is None or document["bundle"]["sha256"] != self.bundle_sha256):
+            return Run(None, command, "measured of another bundle")
+        return Run(file, command)
+
+    def _timed(self) -> Timed:
+        """The speed benchmark of this very bundle, or of an earlier one, which shows nothing of this."""
+        folder, name = self._sources.models, self._sources.name
+        command = f"ciuic bench model --bundle {folder.name}/{name}.bundle"
+        speed = _json(self._sources.measurements / f"model-{name}.json")
         # A figure that was taken while something else ran is no figure.
-        self.speed = None if speed is None or any("BUSY" in note for note in speed["notes"]) else speed
+        if speed is None or any("BUSY" in note for note in speed["notes"]):
+            return Timed(command=command)
+        if self.bundle_sha256 is not None and speed["bundle_sha256"] == self.bundle_sha256:
+            return Timed(speed, None, command)
+        return Timed(None, speed, command)
 
     # --- rows -----------------------------------------------------------------------------------------
 
@@ -110,6 +144,8 @@ class _Found:
             _row(f"{self._sources.recipe} {rule}", [(run, rule) for run in self.students.values()])
             for rule in RULES
         ]
+        if self._home:
+            return out + told_rows(tuple(self.reports.values()))
         out += [_row(name, [(self.baselines, name)]) for name in BASELINES]
         out += [
             _row(f"{name} (float32)", [(run, f"exit-{name[-1]}")])
@@ -147,9 +183,7 @@ class _Found:
         best = self._best_static()
         for one in out:
             one["best_static"] = one["second"] == best
-        for rule, baseline in (
-            ("balanced", "linear svm"), ("balanced", "teacher fp32"), ("full", "teacher fp32"), ("risk-1", "linear svm"),
-        ):  # fmt: skip
+        for rule, baseline in () if self._home else AGAINST:
             out.append(_compare(rule, (student, rule), baseline, (self.baselines, baseline)))
         out.append(_compare("risk-1", (student, "risk-1"), "full", (student, "full")))
         if "as-shipped" in self.variants:
@@ -177,27 +211,42 @@ class _Found:
         parts = [
             report["recipes"][self._sources.recipe] if report else None for report in self.reports.values()
         ]
-        return bounds_of(self._sources.name, rows, parts, self.speed)
+        return bounds_of(self._sources.name, rows, parts, self.timed, self._lost())
+
+    def _lost(self) -> float | None:
+        """Of seed 0 alone: a mean over seeds less one seed's float32 would be mostly what seeds differ by."""
+        pair = next((one for one in self.comparisons() if one["first"] == "full (int8)"), {})
+        return -pair["accuracy"]["value"] if "accuracy" in pair else None
 
     def promise(self) -> dict[str, Any]:
-        """Size, latency and accuracy against the uncompressed teacher; null where a part was not measured."""
+        """Size, latency and accuracy against the uncompressed teacher; null where a part was not measured.
+
+        Empty for a home model: the promise is kept or not on the public sets.
+        """
+        if self._home:
+            return {}
         report = self.reports[self._sources.seeds[0]]
         facts, rows = self.baseline_facts, {row["system"]: row for row in self.rows()}
-        size = latency = loss = None
+        size: float | None = None
+        latency: float | None = None
+        loss: float | None = None
         if report and facts and "fp32" in facts["bytes"]:
             size = report["recipes"][self._sources.recipe]["sizes"]["bundle"] / facts["bytes"]["fp32"] - 1.0
-        if self.speed:
-            ratios = {row["config"]: row["extra"].get("times_faster_than_fp32") for row in self.speed["rows"]}
-            balanced = ratios.get("balanced")
-            latency = None if balanced is None else 1.0 / balanced - 1.0
+        if (balanced := self.timed.faster("balanced", "fp32")) is not None:
+            latency = 1.0 / balanced - 1.0
         ours = rows[f"{self._sources.recipe} balanced"].get("accuracy")
-        theirs = rows["teacher fp32"].get("accuracy")
+        theirs = rows.get("teacher fp32", {}).get("accuracy")
         if ours and theirs:
             loss = 1.0 - ours["mean"] / theirs["mean"]
         kept = [
             size is not None and size <= -0.85, latency is not None and latency <= -0.60, loss is not None and loss <= 0.05,
         ]  # fmt: skip
-        return {"size": size, "latency": latency, "accuracy_loss": loss, "kept": all(kept)}
+        out: dict[str, Any] = {"size": size, "latency": latency, "accuracy_loss": loss, "kept": all(kept)}
+        if latency is None:
+            out["latency_command"] = self.timed.command
+            if (before := self.timed.before("balanced", "fp32")) is not None:
+                out["latency_earlier"] = before | {"value": 1.0 / before["value"] - 1.0}
+        return out
 
     def splits(self) -> dict[str, Any]:
         """The hashes that seed 0's report names."""
@@ -210,11 +259,11 @@ def _row(name: str, runs: Sequence[tuple[Run, str]]) -> dict[str, Any]:
     known = [(run.file, system) for run, key in runs if run.file is not None and (system := run.system(key))]
     row: dict[str, Any] = {"system": name, "runs": len(known)}
     if known:
-        row["accuracy"] = _spread([_accuracy(file, system) for file, system in known])
+        row["accuracy"] = spread([_accuracy(file, system) for file, system in known])
         slots = [_slot_f1(file, counts) for file, system in known if (counts := system.slots) is not None]
-        row["slot_f1"] = _spread(slots) if slots else None
+        row["slot_f1"] = spread(slots) if slots else None
         macs = [_inside(file, spent) for file, system in known if (spent := system.macs) is not None]
-        row["macs"] = _spread(macs) if macs else None
+        row["macs"] = spread(macs) if macs else None
     if missing := [run.command for run, key in runs if run.system(key) is None]:
         row["not_run"] = missing
     return row
@@ -228,7 +277,9 @@ def _compare(
     file, other = first[0].file, second[0].file
     if ours is None or theirs is None or file is None or other is None:
         pairs = ((first[0], ours), (second[0], theirs))
-        return out | {"not_run": [run.command for run, system in pairs if system is None]}
+        why = next((run.why for run, system in pairs if system is None and run.why), "")
+        missing: dict[str, Any] = {"not_run": [run.command for run, system in pairs if system is None]}
+        return out | missing | ({"why": why} if why else {})
     if file.sha256 != other.sha256:
         return out | {"not_run": [second[0].command], "why": "measured on other rows"}
     known = np.flatnonzero(file.truth.inside)
@@ -255,14 +306,6 @@ def _inside(file: RowFile, values: Array) -> float:
 def _slot_f1(file: RowFile, counts: Array) -> float:
     known = file.truth.inside
     return slot_f1(counts[known], file.truth.weight[known])
-
-
-def _spread(values: Sequence[float]) -> dict[str, Any]:
-    return {
-        "mean": round(statistics.fmean(values), 6),
-        "sd": round(statistics.stdev(values), 6) if len(values) > 1 else None,
-        "by_run": [round(value, 6) for value in values],
-    }
 
 
 def _json(path: Path) -> dict[str, Any] | None:

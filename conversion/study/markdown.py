@@ -18,8 +18,7 @@ def to_markdown(document: Mapping[str, Any]) -> str:
         "exit and are float32 torch. Compute: multiply-accumulates of the matrix products of one answer. *not run* names the",
         "command that makes the row. Every difference is a paired bootstrap over the same rows, 10,000 samples, 95 %.",
         "",
-        _promise(document["promise"]),
-        "",
+        *([_promise(document["promise"]), ""] if document["promise"] else []),
         *_systems(document["rows"]),
     ]
     if document["comparisons"]:
@@ -34,13 +33,21 @@ def to_markdown(document: Mapping[str, Any]) -> str:
 
 
 def _promise(promise: Mapping[str, Any]) -> str:
-    size, latency = _change(promise["size"]), _change(promise["latency"])
+    size, latency = _change(promise["size"]), _latency(promise)
     loss = "not measured" if promise["accuracy_loss"] is None else f"{promise['accuracy_loss']:+.1%}"
     verdict = "kept" if promise["kept"] else "**not shown yet**" if _open(promise) else "**not kept**"
     return (
         f"**The promise** - size −85 %, latency −60 %, accuracy loss ≤ 5 % against the uncompressed teacher: installed size "
         f"{size}, mean latency {latency}, accuracy loss {loss}: {verdict}."
     )
+
+
+def _latency(promise: Mapping[str, Any]) -> str:
+    if promise["latency"] is not None:
+        return _change(promise["latency"])
+    before = promise.get("latency_earlier")
+    shown = "" if before is None else f"; {_change(before['value'])} {_earlier(before)}"
+    return f"{_not_measured(promise.get('latency_command'))}{shown}"
 
 
 def _open(promise: Mapping[str, Any]) -> bool:
@@ -101,7 +108,9 @@ def _checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
     out = ["| bound | value | | limit | |", "|---|---|---|---|---|"]
     for one in checks:
         if one["value"] is None:
-            verdict, value = "not measured", "–"
+            before = one.get("earlier")
+            verdict = _not_measured(one.get("command"))
+            value = "–" if before is None else f"{_value(before['value'], one['unit'])} {_earlier(before)}"
         else:
             verdict, value = ("met" if one["ok"] else "**not met**"), _value(one["value"], one["unit"])
         out.append(
@@ -141,3 +150,12 @@ def _missing(row: Mapping[str, Any]) -> str:
 
 def _change(value: float | None) -> str:
     return "not measured" if value is None else f"{value:+.1%}".replace("-", "−")
+
+
+def _not_measured(command: str | None) -> str:
+    return "not measured" if command is None else f"not measured: `{command}`"
+
+
+def _earlier(before: Mapping[str, Any]) -> str:
+    """Whose figure it is, in words that cannot be taken for this bundle's."""
+    return f"of an earlier bundle ({str(before['bundle_sha256'])[:12]}…)"

@@ -1,4 +1,7 @@
-"""A trade-off as one HTML page that needs nothing else: fronts, exits as points, spread bars, the table."""
+"""A trade-off as one HTML page that needs nothing else: fronts, exits as points, spread bars, the tables.
+
+Made of the document alone, so that a page can be written again without measuring again.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,29 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from conversion.study.chart import STYLE, Axis, Chart, Point, draw
+from conversion.check.risk import RULES
+from conversion.study.axes import STYLE
 from conversion.study.document import energy_text, table_cells
-
-_ACCURACY = Axis("in-scope accuracy on the report split (%)", 100.0)
-_SHOWN_RULES = ("thrifty", "balanced", "careful", "risk-1", "risk-2", "risk-1+z", "risk-2+z")
+from conversion.study.fronts import computation, ways
+from conversion.study.pictures import pictures
 
 _PAGE_STYLE = """
+svg.chart { width:100%; height:auto; }
 body { font:15px/1.55 system-ui,sans-serif; color:var(--ink); background:var(--ground); margin:2rem auto;
-  max-width:60rem; padding:0 1rem; }
+  max-width:66rem; padding:0 1rem; }
 h1 { font-size:1.5rem; margin-bottom:.2rem; } h2 { font-size:1.15rem; margin-top:2.2rem; }
 table { border-collapse:collapse; font-size:13px; display:block; overflow-x:auto; }
 th,td { padding:.3rem .6rem; text-align:left; border-bottom:1px solid var(--grid); white-space:nowrap; }
 th { color:var(--soft); font-weight:600; } p.soft,li.soft { color:var(--soft); } p.warn { border-left:3px solid
   var(--exit); padding-left:.7rem; } code { font-size:.9em; word-break:break-all; }
-.key span { display:inline-block; margin-right:1.2rem; } .key i { display:inline-block; width:.75em; height:.75em;
-  margin-right:.35em; background:var(--c); } .key i.round { border-radius:50%; } .key i.turned { transform:rotate(45deg); }
 """
 
 
-def to_html(document: Mapping[str, Any]) -> str:
-    """The page."""
+def to_html(document: Mapping[str, Any], bundle_now: tuple[str, str] | None = None) -> str:
+    """The page; `bundle_now` is file name and SHA-256 of the bundle of today, where that is known."""
     bundle = document["bundle"]
     title = f"What {bundle['name']} ({bundle['recipe']}) gives for its compute"
+    shown = _shown(document)
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -37,50 +40,39 @@ def to_html(document: Mapping[str, Any]) -> str:
         f"<style>{STYLE}{_PAGE_STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(_origin(document))}</p>',
-        *[f'<p class="warn">{escape(line)}</p>' for line in warnings(document)],
-        _KEY,
+        *[f'<p class="warn">{escape(line)}</p>' for line in [*_age(bundle, bundle_now), *warnings(document)]],
     ]
-    for chart, text in charts(document):
-        parts += [f"<h2>{escape(chart.title)}</h2>", draw(chart), f'<p class="soft">{escape(text)}</p>']
-    parts += ["<h2>Ratios</h2>", _table(document, document["rows"])]
-    parts += ["<h2>Within the compute of a static student</h2>", _table(document, document["equal_compute"])]
-    parts += ["<h2>Exits and rules at full width</h2>", _table(document, document["points"])]
-    if document["risks"]:
-        parts += ["<h2>Risk rules</h2>", _risks(document["risks"])]
+    for picture in pictures(document):
+        parts += [
+            f"<h2>{escape(picture.title)}</h2>", picture.drawing, f'<p class="soft">{escape(picture.caption)}</p>',
+        ]  # fmt: skip
+    parts += ["<h2>Ratios</h2>", _table(document, shown["rows"])]
+    parts += ["<h2>Within the compute of a static student</h2>", _table(document, shown["equal_compute"])]
+    parts += ["<h2>Exits and rules at full width</h2>", _table(document, shown["points"])]
+    if risks := risk_rows(document):
+        parts += ["<h2>Risk rules</h2>", _risks(risks)]
     parts += ["<h2>How it was found</h2>", _notes(document), "</body></html>"]
     return "\n".join(parts) + "\n"
 
 
-_KEY = """<p class="key"><span><i class="round" style="--c:var(--front)"></i>best way within a ratio, joined</span>
-<span><i style="--c:var(--exit)"></i>one exit answers everything</span>
-<span><i class="turned" style="--c:var(--rule)"></i>exit rule at full width</span>
-<span>bars: 95 % intervals</span></p>"""
-
-
-def charts(document: Mapping[str, Any]) -> list[tuple[Chart, str]]:
-    """Accuracy over compute, over latency of each runtime, over joules where there are any; with a caption each."""
-    out = [
-        (
-            _chart(
-                document, "Accuracy over compute", Axis("compute (% of full depth and width)", 100.0), _ratio
-            ),
-            "Multiply-accumulates of the matrix products, mean over the report split's in-scope rows, of full depth "
-            "and width at the same length bucket. Exact for these rows, so it has no bar across.",
-        )
+def _age(bundle: Mapping[str, Any], now: tuple[str, str] | None) -> list[str]:
+    if now is None or now[1] == bundle["sha256"]:
+        return []
+    return [
+        f"Of an earlier bundle ({bundle['sha256'][:12]}…): {now[0]} is {now[1][:12]}… today, and none of these figures is of it."
     ]
-    for runtime in document["timings"]:
-        axis = Axis(f"mean latency in {runtime}, one thread (ms)", 1e3)
-        out.append((
-            _chart(document, f"Accuracy over latency in {runtime}", axis, lambda row, at=runtime: _latency(row, at)),
-            f"Whole answers, tokenizer included, on {document['machine']['cpu'] or document['machine']['arch']}; all ways "
-            "took turns on the same texts. Bars across are the 95 % interval of the mean.",
-        ))  # fmt: skip
-    known = [row for row in _reachable(document, "rows") if row["energy"]["energy_j"] is not None]
-    if known:
-        energy = known[0]["energy"]
-        kind = ("simulated, " if energy["simulated"] else "") + energy["method"]
-        axis = Axis(f"energy of one answer above idle ({kind}) (mJ)", 1e3)
-        out.append((_chart(document, "Accuracy over energy", axis, _energy), f"Source: {energy['source']}."))
+
+
+def _shown(document: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """Every row with the figures of its computation: one that has several names was one thing, timed twice."""
+    stands = {id(row): way.row for way in ways(document) for _, row in way.members}
+    out: dict[str, list[Mapping[str, Any]]] = {}
+    for group in ("rows", "equal_compute", "points"):
+        out[group] = []
+        for row in document[group]:
+            first = stands.get(id(row), row)
+            taken = ("latency_s", "energy") + (() if group == "points" else ("configuration", "shipped"))
+            out[group].append({**row, **{key: first[key] for key in taken if key in first}})
     return out
 
 
@@ -111,49 +103,6 @@ def _reachable(document: Mapping[str, Any], group: str) -> list[Mapping[str, Any
     return [row for row in document[group] if row["reachable"]]
 
 
-def _ratio(row: Mapping[str, Any]) -> tuple[float, tuple[float, float] | None] | None:
-    return row["report"]["ratio"], None
-
-
-def _latency(row: Mapping[str, Any], runtime: str) -> tuple[float, tuple[float, float] | None] | None:
-    found = row["latency_s"].get(runtime)
-    return None if found is None else (found["mean"], (found["mean_low"], found["mean_high"]))
-
-
-def _energy(row: Mapping[str, Any]) -> tuple[float, tuple[float, float] | None] | None:
-    found = row["energy"]
-    if found["energy_j"] is None:
-        return None
-    # An estimate's half-width is common to all ways (the board's watts): drawn, it would only hide them.
-    spread = found["u95_j"] if found["method"] == "metered" else None
-    bar = None if spread is None else (found["energy_j"] - spread, found["energy_j"] + spread)
-    return found["energy_j"], bar
-
-
-def _chart(document: Mapping[str, Any], title: str, axis: Axis, across: Any) -> Chart:
-    front, seen = [], set()
-    for row in _reachable(document, "rows"):
-        if row["configuration"] in seen:
-            continue
-        seen.add(row["configuration"])
-        front += _point(row, f"≤ {row['name']}", "front", across)
-    points = []
-    for row in _reachable(document, "points"):
-        if row["name"].startswith("exit-"):
-            points += _point(row, row["name"].replace("-", " "), "exit", across)
-        elif row["name"] in _SHOWN_RULES:
-            points += _point(row, row["name"], "rule", across)
-    return Chart(title, axis, _ACCURACY, front, points)
-
-
-def _point(row: Mapping[str, Any], label: str, kind: str, across: Any) -> list[Point]:
-    found = across(row)
-    if found is None:
-        return []
-    low, high = row["report"]["accuracy95"]
-    return [Point(found[0], row["report"]["accuracy"], label, kind, (low, high), found[1])]
-
-
 def _table(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     head = [
         "",
@@ -175,16 +124,56 @@ def _table(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     return f"<table>{''.join(lines)}</table>"
 
 
+def risk_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each risk rule rests on, the bundle's own first: its record, and `realised`, its harm on the report split.
+
+    A rule of the bundle whose record the document does not have has that of the same computation, else none.
+    """
+    rows = {
+        row["configuration"]: row
+        for group in ("points", "rows")
+        for row in document[group]
+        if row["reachable"]
+    }
+    records = {one["configuration"]: one for one in document["risks"]}
+    same = {_computed(one): one for one in document["risks"]}
+    for name, row in rows.items():
+        if row["shipped"] and row["rule"] in RULES and name not in records:
+            known = same.get(computation(row["widths"], row["thresholds"], row["zeroth"]), {})
+            records[name] = {**known, "configuration": name, "epsilon": RULES[row["rule"]]}
+    out = []
+    for name, record in records.items():
+        found = rows.get(name)
+        realised = None if found is None else found["report"]["harm"]
+        out.append({**record, "shipped": bool(found and found["shipped"]), "realised": realised})
+    return sorted(out, key=lambda one: not one["shipped"])
+
+
+def _computed(record: Mapping[str, Any]) -> Any:
+    """A record's thresholds are of the exits before the last, the zeroth first where it takes part."""
+    thresholds, widths = list(record["thresholds"]), record["widths"]
+    zeroth = thresholds.pop(0) if len(thresholds) == len(widths) else None
+    return computation(widths, [*thresholds, 0.0], zeroth)
+
+
 def _risks(risks: Sequence[Mapping[str, Any]]) -> str:
-    head = ["way", "harm allowed", "harmed", "95 % bound", "thresholds", "promise shown"]
+    head = [
+        "way", "harm allowed", "harmed, thresholds split", "95 % bound", "thresholds", "promise shown", "harm, report split",
+    ]  # fmt: skip
     lines = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"]
     for one in risks:
-        cells = [
-            one["configuration"], f"{one['epsilon']:.0%}", f"{one['harmed']} of {one['rows']}", f"{one['upper']:.2%}",
-            " ".join(f"{value:g}" for value in one["thresholds"]), "yes" if one["holds"] else "no",
-        ]  # fmt: skip
+        cells = [one["configuration"] + (" *" if one["shipped"] else ""), f"{one['epsilon']:.0%}"]
+        if "harmed" in one:
+            thresholds = " ".join("never" if value > 1.0 else f"{value:g}" for value in one["thresholds"])
+            cells += [f"{one['harmed']} of {one['rows']}", f"{one['upper']:.2%}", thresholds]
+            cells.append("yes" if one["holds"] else "no")
+        else:
+            cells += ["not in this file", "-", "-", "-"]
+        cells.append("-" if one["realised"] is None else f"{one['realised']:.2%}")
         lines.append(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
-    return f"<table>{''.join(lines)}</table>"
+    sources = dict.fromkeys(one["source"] for one in risks if "source" in one)
+    said = f'<p class="soft">Some records are from {escape(", ".join(sources))}.</p>' if sources else ""
+    return f"<table>{''.join(lines)}</table>{said}"
 
 
 def _origin(document: Mapping[str, Any]) -> str:
@@ -204,7 +193,8 @@ def _notes(document: Mapping[str, Any]) -> str:
         f"{document['criterion']} on the model-selection split; for each ratio the best within it was taken, of equals "
         "the cheapest. The figures are of the report split, which nothing was chosen on; a chosen way may compute a "
         "little more or less there than its budget.",
-        "An asterisk marks what the bundle itself has a rule for and a request can ask by name.",
+        "An asterisk marks what the bundle itself has a rule for and a request can ask by name. Ways that compute the same "
+        "under several names have one latency and one energy: that of the exit or rule among them.",
         "Accuracies come from the quantised graphs run in "
         f"{document['accuracy_runtime']} with the device's tokenizer, heads and exit rule; a rejected in-scope row is wrong.",
         f"The report split has {rows['rows'] if rows else '?'} in-scope and {rows['foreign_rows'] if rows else '?'} "

@@ -37,9 +37,12 @@ from conversion.study.choose import (
     figures,
     most_careful_within,
     named_points,
+    risk_of,
     score,
 )
+from conversion.study.fronts import Computation, computation
 from firmware_py.bundles.read import Unpacked
+from firmware_py.contracts.errors import BundleFormatError
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.inference.heads import load_arrays
 from firmware_py.tasks.text import WordPiece
@@ -113,15 +116,19 @@ def evaluate_tradeoff(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell =
         data: its task's rows, cut as they were for its training.
         ask: runs texts through the lattice in a runtime: what every asked prefix says.
         tell: hears what is being done and how much of it is done.
+
+    Raises:
+        BundleFormatError: the bundle has no lattice of widths and exits, see `check_lattice`.
     """
     manifest = unpacked.manifest
+    check_lattice(manifest)
     widths = all_widths(manifest.stages, lattice_widths(manifest))
     splits = _answers(unpacked, data, ask, tell)
     temperatures = _temperatures(manifest, data, splits["temperature"], tell)
     judge = _judge(unpacked, data, temperatures)
     grids = {name: judge.lattice(data.split(name), splits[name]) for name in SPLITS}
     found = candidates(widths, grids["thresholds"], lambda share: tell("testing risk rules", share))
-    found = _with_shipped(found, manifest)
+    found = _with_shipped(found, manifest, grids["thresholds"])
     scores = score(
         grids["selection"], found.configurations, lambda share: tell("comparing configurations", share)
     )
@@ -131,6 +138,8 @@ def evaluate_tradeoff(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell =
         for depth in range(1, manifest.stages + 1)
     ]
     own = set(shipped(manifest))
+    named = named_points(grids["report"], found)
+    known = {_computation(configuration): configuration for configuration in reversed(named.values())}
 
     def line(name: str, budget: float) -> Chosen:
         at = best_within(scores, budget)
@@ -147,14 +156,13 @@ def evaluate_tradeoff(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell =
         )
 
     def described(name: str, budget: float | None, way: Configuration, goodness: float | None) -> Chosen:
+        if budget is not None:  # what has a name goes by it: `t0` is `exit-1`, and is timed once
+            way = known.get(_computation(way), way)
         return Chosen(name, budget, way, way in own, goodness, figures(grids["report"], way))
 
     ratios = tuple(line(f"{ratio:.1f}", ratio) for ratio in RATIOS)
     equal = tuple(equal_line(f"static-{depth}", share) for depth, share in enumerate(shares, 1))
-    points = tuple(
-        described(name, None, configuration, None)
-        for name, configuration in named_points(grids["report"], found).items()
-    )
+    points = tuple(described(name, None, configuration, None) for name, configuration in named.items())
     return Tradeoff(
         ratios=ratios,
         equal=equal,
@@ -181,11 +189,40 @@ def shipped(manifest: Manifest) -> list[Configuration]:
     return out
 
 
-def _with_shipped(found: Candidates, manifest: Manifest) -> Candidates:
-    """What the bundle says of a rule at some widths replaces what was found here under the same name."""
+def check_lattice(manifest: Manifest) -> None:
+    """Refuse a bundle whose compute and exits cannot be counted here: another architecture than DeepSeekLite.
+
+    Raises:
+        BundleFormatError: its stages look both ways, frame every text, or are not of latent attention.
+    """
+    if manifest.attention == "causal" and not manifest.frame and "latent" in manifest.dims:
+        return
+    msg = f"{manifest.name} is no DeepSeekLite: a trade-off cannot count what its stages compute"
+    raise BundleFormatError(
+        msg,
+        hint="A trade-off is for bundles of `ciuic model build NAME|custom`; `ciuic eval --bundle FILE --data ROWS` gives "
+        "this one's accuracy by exit and its latency.",
+    )
+
+
+def _computation(configuration: Configuration) -> Computation:
+    rule = configuration.rule
+    return computation(configuration.widths, rule.thresholds, rule.zeroth)
+
+
+def _with_shipped(found: Candidates, manifest: Manifest, thresholds: Lattice) -> Candidates:
+    """What the bundle says of a rule at some widths replaces what was found here under the same name.
+
+    Its risk record is the one found where the thresholds are the same, else that of its own thresholds.
+    """
     own = {(one.widths, one.rule.name): one for one in shipped(manifest)}
     kept = [one for one in found.configurations if (one.widths, one.rule.name) not in own]
-    return Candidates((*own.values(), *kept), {c: r for c, r in found.risks.items() if c in kept})
+    risks = {c: r for c, r in found.risks.items() if c in kept}
+    for configuration in own.values():
+        risk = found.risks.get(configuration) or risk_of(configuration, thresholds)
+        if risk is not None:
+            risks[configuration] = risk
+    return Candidates((*own.values(), *kept), risks)
 
 
 def _answers(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell) -> dict[str, LatticeAnswers]:

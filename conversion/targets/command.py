@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conversion.targets.report import Built, Measured, rows, table_text
+from conversion.targets.report import OTHER_RUNTIME, Built, Measured, rows, table_text
 from device_profiles.vocabulary import RECIPES
 from firmware_py.bundles.read import read_bundle
 from firmware_py.bundles.verify import Trust
 from firmware_py.contracts.errors import CiuicError
 
+_USUAL = "ai-edge-litert"
 _ENGINE = "engine, exits as the rule chose"  # the row of engine.json that is one whole answer
 
 
@@ -67,18 +68,53 @@ def _beside(bundle: Path, name: str) -> list[Path]:
 
 
 def _measured(measurements: Path, built: Mapping[str, Built]) -> dict[str, Measured]:
-    """Seconds of one answer by recipe, of these very bundles, from what `ciuic bench model|engine` wrote."""
+    """Seconds of one answer by recipe, of these very bundles in the recipe's runtime, as quiet machines wrote them.
+
+    From `ciuic bench model`, `bench engine`, or a trade-off of the bundle, published or beside it.
+    """
     found: dict[str, Measured] = {}
     for recipe, one in built.items():
-        for path in (measurements / f"model-{one.manifest.name}.json", measurements / "engine.json"):
+        runtime = OTHER_RUNTIME.name if recipe == OTHER_RUNTIME.recipe else _USUAL
+        for folder, name in (
+            (measurements, f"model-{one.manifest.name}.json"),
+            (measurements, "engine.json"),
+            *((place, f"{one.path.stem}.tradeoff.json") for place in (measurements, one.path.parent)),
+        ):
+            path = folder / name
             document = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-            if recipe in found or document.get("bundle_sha256") != one.sha256:
-                continue
-            machine = document.get("machine", {})
-            source = f"{path.name} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
-            for row in document.get("rows", ()):
-                what = str(row.get("extra", {}).get("what", ""))
-                whole = row.get("config") == one.manifest.default_rule or what.startswith(_ENGINE)
-                if whole and row.get("latency_s"):
-                    found.setdefault(recipe, Measured(float(row["latency_s"]["p50"]), f"median of {source}"))
+            seconds = _of_tradeoff(document, one, runtime) or _of_bench(document, one, runtime)
+            if seconds is not None:
+                machine = document.get("machine", {})
+                source = f"median of {path.name} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
+                found.setdefault(recipe, Measured(seconds, source))
     return found
+
+
+def _of_bench(document: Mapping[str, Any], one: Built, runtime: str) -> float | None:
+    """Median seconds of one whole answer; a bench runs in ai-edge-litert where that is installed."""
+    if document.get("bundle_sha256") != one.sha256 or any(
+        "BUSY" in note for note in document.get("notes", ())
+    ):
+        return None
+    there = document.get("versions", {})
+    other = OTHER_RUNTIME.name in there and _USUAL not in there
+    if runtime != (OTHER_RUNTIME.name if other else _USUAL):
+        return None
+    for row in document.get("rows", ()):
+        what = str(row.get("extra", {}).get("what", ""))
+        whole = row.get("config") == one.manifest.default_rule or what.startswith(_ENGINE)
+        if whole and row.get("latency_s"):
+            return float(row["latency_s"]["p50"])
+    return None
+
+
+def _of_tradeoff(document: Mapping[str, Any], one: Built, runtime: str) -> float | None:
+    """The same from a trade-off, which times every runtime that is there."""
+    if document.get("bundle", {}).get("sha256") != one.sha256:
+        return None
+    if not document["timings"].get(runtime, {}).get("quiet"):
+        return None
+    for row in document["points"]:
+        if row["reachable"] and row["name"] == one.manifest.default_rule:
+            return float(row["latency_s"][runtime]["p50"])
+    return None

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from conversion.data.sources import NAMES
 from conversion.targets.forms import read_form
 from conversion.targets.mapping import AFTER_THE_FIRST, Division, divide, total
 from conversion.targets.tables import load_table, table_names
@@ -24,6 +25,12 @@ from firmware_py.contracts.manifest import Manifest
 _HEAD = ("board", "delegate", "recipe", "on it", "size", "accuracy", "seconds", "joules", "falls back")
 _NOTE_COLUMNS = 110
 NOT_BUILT = "not built"
+NOT_KNOWN = "not known for this architecture"
+# No board's ladder names it: what runs there is decided by which runtime is installed.
+OTHER_RUNTIME = Delegate(
+    "tflite-runtime", None, {}, "w8", "the CPU where tflite-runtime is what is installed"
+)
+_ON_CPU = ("xnnpack", OTHER_RUNTIME.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,8 @@ class Measured:
 class Row:
     """One board and delegate.
 
-    `operators` are those of the recipe's bundle, or of the recipe's form where it is not built.
+    `operators` are those of the recipe's bundle, or of the recipe's form where it is not built. `delegate` is
+    `tflite-runtime` for the CPU under that runtime, which has no delegate of a ladder.
     `status`: `built` or why not. `accuracy` is the last exit's on the report split, `accuracy_change` that
     less the reference recipe's, in points of 100. `predicted_s` and `predicted_j` are of one answer.
     `compiler`: what the delegate's own compiler said of the bundle's graphs, where it was called.
@@ -78,21 +86,28 @@ class Row:
 
 
 def rows(built: Mapping[str, Built], reference: Built, measured: Mapping[str, Measured]) -> list[Row]:
-    """A row for each delegate of each board profile's ladder, then of each accessory, then of each other table."""
+    """A row for each delegate of each board profile's ladder, then of each accessory, then of each other table.
+
+    A board with a CPU rung has one for tflite-runtime, too, where its recipe is built or could be.
+    """
     out: list[Row] = []
+    recipe = OTHER_RUNTIME.recipe
+    elsewhere = recipe in built or build_command(reference.manifest, recipe) is not None
     seen: set[str] = set()
     for name in list_profiles():
         profile = load_profile(name)
         for delegate in profile.delegates:
             seen.add(delegate.name)
             out.append(_row(profile, name, delegate, (built, reference, measured)))
+            if delegate.name == "xnnpack" and elsewhere:
+                out.append(_row(profile, name, OTHER_RUNTIME, (built, reference, measured)))
     for name in list_accessories():
         for delegate in load_accessory(name).delegates:
             seen.add(delegate.name)
             out.append(_row(None, name, delegate, (built, reference, measured)))
-    for table, recipe in (("gpu", "fp16"), ("ethosu", "ethosu"), ("teflon", "vx")):
+    for table, its_recipe in (("gpu", "fp16"), ("ethosu", "ethosu"), ("teflon", "vx")):
         if table not in seen:
-            delegate = Delegate(table, None, {}, recipe, "")
+            delegate = Delegate(table, None, {}, its_recipe, "")
             out.append(_row(None, "-", delegate, (built, reference, measured)))
     return out
 
@@ -114,21 +129,7 @@ def _row(
     built, reference, measured = known
     one = built.get(delegate.recipe)
     if one is None:
-        hint = f"{NOT_BUILT}: ciuic model build {reference.manifest.name} --recipe {delegate.recipe}"
-        form = read_form(delegate.recipe)
-        if not form or delegate.name not in table_names():
-            return Row(board, delegate.name, delegate.recipe, hint)
-        table = load_table(delegate.name)
-        basis = "operators of a two-layer stage as the build writes it; nothing of this model"
-        return Row(
-            board,
-            delegate.name,
-            delegate.recipe,
-            hint,
-            operators=divide(form, table),
-            basis=basis,
-            sources=table.sources,
-        )
+        return _unbuilt(board, delegate, build_command(reference.manifest, delegate.recipe))
     accuracy, base = one.manifest.accuracy_by_exit[-1], reference.manifest.accuracy_by_exit[-1]
     seconds, joules, basis = _predict(profile, delegate, measured.get(delegate.recipe))
     sources = load_table(delegate.name).sources if delegate.name in table_names() else ()
@@ -151,17 +152,47 @@ def _row(
     )
 
 
+def build_command(manifest: Manifest, recipe: str) -> str | None:
+    """What builds a model's recipe; None for an architecture that has no recipes but its own."""
+    if manifest.attention != "causal" or manifest.frame or "latent" not in manifest.dims:
+        return None
+    if manifest.name in NAMES:
+        return f"ciuic model build {manifest.name} --recipe {recipe}"
+    return f"ciuic model build custom --name {manifest.name} --recipe {recipe} --checkpoint DIR --data FILE (as before)"
+
+
+def _unbuilt(board: str, delegate: Delegate, command: str | None) -> Row:
+    """What can be said without a bundle: the operators of the recipe's form, which is DeepSeekLite's."""
+    if command is None:
+        return Row(board, delegate.name, delegate.recipe, NOT_KNOWN, basis=NOT_KNOWN)
+    hint, form = f"{NOT_BUILT}: {command}", read_form(delegate.recipe)
+    if not form or delegate.name not in table_names():
+        return Row(board, delegate.name, delegate.recipe, hint)
+    table = load_table(delegate.name)
+    basis = "operators of a two-layer stage as the build writes it; nothing of this model"
+    return Row(
+        board,
+        delegate.name,
+        delegate.recipe,
+        hint,
+        operators=divide(form, table),
+        basis=basis,
+        sources=table.sources,
+    )
+
+
 def _predict(
     profile: BoardProfile | None, delegate: Delegate, measured: Measured | None
 ) -> tuple[float | None, float | None, str]:
     """Seconds and joules of one answer, with where they come from; unknown is null."""
-    if delegate.name != "xnnpack":
+    if delegate.name not in _ON_CPU:
         return None, None, "unknown: nobody has measured this delegate"
     if measured is None:
         return (
             None,
             None,
-            "unknown: this very bundle is not measured; `ciuic bench model` or `engine` does it",
+            "unknown: this very bundle is not measured in this runtime; `ciuic model tradeoff BUNDLE --out docs/measurements`"
+            " does it, for ai-edge-litert `ciuic bench model` or `engine`, too",
         )
     if profile is None or profile.simulation.speed_factor is None:
         return None, None, "unknown: the profile has no speed factor"
@@ -191,7 +222,9 @@ def table_text(rows_: Sequence[Row]) -> str:
 
 def _note(row: Row, notes: dict[str, int]) -> str:
     """`nothing`, or the number of a note."""
-    said = _left(row) if row.status == "built" else f"{row.status}; falls back: {_left(row)}"
+    said = _left(row) if row.status == "built" else row.status
+    if row.status != "built" and row.operators is not None:
+        said += f"; falls back: {_left(row)}"
     return said if said == "nothing" else f"[{notes.setdefault(said, len(notes) + 1)}]"
 
 

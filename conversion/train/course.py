@@ -21,12 +21,11 @@ from conversion.data.vocabulary import cut, multi_vocabulary
 from conversion.data.workbench import Step, Workbench
 from conversion.nets.student import Student
 from conversion.train import store
-from conversion.train.batches import Encoded, batches, encode
+from conversion.train.batches import Encoded, encode
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
 from conversion.train.teacher import (
     WIDTH,
-    Lesson,
     Run,
     Tell,
     model_folder,
@@ -137,24 +136,22 @@ def _own_teacher(plan: Plan, data: TaskData, pieces: tuple[str, ...], bench: Wor
         larger.trunk.embedding.weight.data = start_embeddings(model_folder(), pieces, dims.d)
         return larger
 
-    weights = bench.step("teacher-1", "teacher-1.pt",
-        lambda path, tell: store.train_student(fresh(), path, store.Taught(side, None), plan.larger_settings, tell),
+    log = bench.folder / "teacher-1.json"
+
+    def tune(path: Path, tell: Tell) -> None:
+        log.unlink(missing_ok=True)
+        store.train_student(fresh(), path, store.Taught(side, None), plan.larger_settings, tell)
+
+    weights = bench.step("teacher-1", "teacher-1.pt", tune,
         data=data.fingerprint(), dims=asdict(dims), settings=asdict(plan.larger_settings), pieces=lines_sha256(pieces))  # fmt: skip
     larger = store.load_student(fresh(), weights)
+    # No step of its own: the keys of lesson and student would change, and what is kept of them be made anew.
+    if not log.is_file():
+        store.write_own_log(log, larger, pieces, data, plan.larger_settings)
 
     def write(path: Path, tell: Tell) -> None:
-        logits, rows = torch.zeros(len(side), len(data.labels)), torch.zeros(len(side), 3 * dims.d)
-        with torch.no_grad():
-            for batch in batches(side, 256):
-                last = larger(batch.ids, batch.mask)[-1]
-                logits[batch.index], rows[batch.index] = last.logits.float(), last.pool.float()
-        store.save_lesson(path, Lesson(logits, torch.nn.functional.normalize(rows, dim=-1)))
+        store.save_lesson(path, store.own_lesson(larger, side))
         tell(1.0)
 
     lesson = bench.step("lesson", "lesson.npz", write)
-    log = {
-        "run": asdict(plan.larger_settings),
-        "source": "the student's architecture, larger",
-        "dims": asdict(dims),
-    }
-    return Course(data, pieces, side, lesson, 3 * dims.d, (log,))
+    return Course(data, pieces, side, lesson, 3 * dims.d, (json.loads(log.read_text("utf-8")),))

@@ -63,7 +63,7 @@ class Settings:
     word_drop: float = 0.04  # share of tokens replaced by [UNK]: what is left must do
 
 
-def distil(
+def distill_model(
     student: Student, side: Encoded, lesson: Lesson | None, settings: Settings, tell: Callable[[float], None]
 ) -> None:
     """Train in place; equal seeds, thread counts and CPUs give equal weights."""

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conversion.data.augment import augment
-from conversion.data.digests import lines_sha256
-from conversion.data.public import read_task, report_texts
+from conversion.data.digests import file_sha256, lines_sha256
+from conversion.data.public import SETS, read_task, report_texts
 from conversion.data.sentence import Sentence
 from conversion.data.vocabulary import cut
 from conversion.data.workbench import Workbench
@@ -70,6 +71,40 @@ class GeneralSettings:
     decay: float = 0.02
 
 
+def settings_for(corpus: Corpus) -> GeneralSettings:
+    """How the stage of a corpus is trained."""
+    return GeneralSettings(epochs=corpus.epochs)
+
+
+def corpus_texts(folder: Path, corpus: Corpus) -> list[str]:
+    """What a corpus has to read: the training texts of its sets, none of which is a report text of any set.
+
+    Raises:
+        DataMissingError: a set is not in the folder.
+    """
+    asked = report_texts(folder)
+    read = [row.text for name in corpus.sets for row in read_task(name, folder).train]
+    return [text for text in read if text.lower() not in asked]
+
+
+def corpus_sources(folder: Path, corpus: Corpus) -> list[dict[str, Any]]:
+    """The files that a corpus reads, for the provenance: source, licence and SHA-256.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return [
+        {
+            "name": f"{name}/train",
+            "source": SETS[name].source,
+            "licence": SETS[name].licence,
+            "sha256": file_sha256(folder / name / "train.jsonl"),
+            "use": "general stage, no labels",
+        }
+        for name in corpus.sets
+    ]
+
+
 def general_start(
     folder: Path, bench: Workbench, corpus: Corpus, settings: GeneralSettings, layers: int
 ) -> Path:
@@ -78,9 +113,7 @@ def general_start(
     Raises:
         DataMissingError: a set is not in the folder.
     """
-    asked = report_texts(folder)
-    read = [row.text for name in corpus.sets for row in read_task(name, folder).train]
-    texts = [text for text in read if text.lower() not in asked]
+    texts, asked = corpus_texts(folder, corpus), report_texts(folder)
 
     def pool(path: Path, tell: Tell) -> None:
         made = augment(texts, neighbours(), corpus.augmented, settings.seed)

@@ -15,8 +15,8 @@ from conversion.data.augment import augment
 from conversion.data.task import TaskData, inside
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.student import Student
-from conversion.train.batches import Encoded
-from conversion.train.distil import Settings, distil
+from conversion.train.batches import Encoded, batches, encode
+from conversion.train.distil import Settings, distill_model
 from conversion.train.general import take_over
 from conversion.train.teacher import (
     Lesson,
@@ -30,7 +30,9 @@ from conversion.train.teacher import (
     start_embeddings,
     tune,
 )
+from firmware_py.bundles.write import write_atomic
 from firmware_py.contracts.errors import DataMissingError
+from firmware_py.tasks.text import WordPiece
 
 THREADS = 1  # two were slower whenever anything else ran: workers spin at every barrier
 
@@ -60,6 +62,35 @@ def write_teacher(folder: Path, data: TaskData, run: Run, source: Path, tell: Te
     torch.save(teacher.state_dict(), folder / "weights.pt")
     (folder / "log.json").write_text(json.dumps(log, indent=1), "utf-8")
     tell(1.0)
+
+
+def write_own_log(
+    path: Path, larger: Student, pieces: Sequence[str], data: TaskData, settings: Settings
+) -> None:
+    """The log of a teacher of the student's own architecture: what `write_teacher` logs of MiniLM."""
+    log: dict[str, Any] = {
+        "run": asdict(settings),
+        "source": "the student's architecture, larger",
+        "dims": asdict(larger.trunk.dims),
+        "parameters": _count(larger),
+    }
+    for split in ("selection", "report"):
+        side = encode(inside(data.split(split)), WordPiece(list(pieces)), data.labels, ())
+        right = own_lesson(larger, side).logits.argmax(1) == side.labels
+        log[split] = round(float(right.float().mean()), 5)
+    write_atomic(path, json.dumps(log, indent=1).encode())
+
+
+def own_lesson(larger: Student, side: Encoded) -> Lesson:
+    """What the last exit of a teacher of the student's own architecture says of encoded rows."""
+    torch.set_num_threads(THREADS)
+    classes, width = larger.heads[-1].intent_w2.shape[1], 3 * larger.trunk.dims.d
+    logits, rows = torch.zeros(len(side), classes), torch.zeros(len(side), width)
+    with torch.no_grad():
+        for batch in batches(side, 256):
+            last = larger(batch.ids, batch.mask)[-1]
+            logits[batch.index], rows[batch.index] = last.logits.float(), last.pool.float()
+    return Lesson(logits, torch.nn.functional.normalize(rows, dim=-1))
 
 
 def read_log(folder: Path) -> dict[str, Any]:
@@ -137,7 +168,7 @@ def train_student(student: Student, path: Path, lesson: Taught, settings: Settin
     """Distil and write the weights."""
     torch.set_num_threads(THREADS)
     said = None if lesson.path is None else load_lesson(lesson.path)
-    distil(student, lesson.side, said, settings, tell)
+    distill_model(student, lesson.side, said, settings, tell)
     torch.save(student.state_dict(), path)
 
 
@@ -168,5 +199,5 @@ def load_student(student: Student, path: Path) -> Student:
     return student.eval()
 
 
-def _count(teacher: Teacher) -> int:
+def _count(teacher: Teacher | Student) -> int:
     return sum(one.numel() for one in teacher.parameters())

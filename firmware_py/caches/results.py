@@ -14,13 +14,14 @@ from dataclasses import replace
 from firmware_py.caches.lru import Lru
 from firmware_py.contracts.reply import UNKNOWN_ENERGY, Reply
 
-Key = tuple[str, str, str, str, int]
+Heard = tuple[int, str]  # the version of the user's names, and the asker's language where it is known
+Key = tuple[str, str, str, str, Heard]
 _ENTRY_BYTES = 2048  # a reply with two slots took 1.6 KB (tracemalloc, CPython 3.11)
 
 
-def key(task: str, text: str, rule: str, bundle_sha256: str, names: int = 0) -> Key:
-    """What an answer depends on; `names` is the version of the user's names."""
-    return (task, text, rule, bundle_sha256, names)
+def key(task: str, text: str, rule: str, bundle_sha256: str, heard: Heard = (0, "")) -> Key:
+    """What an answer depends on; `heard` is what the text is understood by."""
+    return (task, text, rule, bundle_sha256, heard)
 
 
 class ResultCache:

@@ -261,7 +261,7 @@ class GoldenTestError(BundleError):
     """The self-test in the child process failed: wrong answers, or the interpreter died."""
 
     code = "golden_failed"
-    default_hint = "The node keeps its former model. Run `ciuic model show` and `ciuic doctor` on this board."
+    default_hint = "The node does not start with it. Run `ciuic model show` and `ciuic doctor` on this board."
 
 
 # --- HardwareError -----------------------------------------------------------------------------
@@ -317,7 +317,7 @@ class BrokerUnreachableError(PeerError):
     """No broker of the list answers."""
 
     code = "broker_unreachable"
-    default_hint = "Start a broker (`ciuic demo` brings its own) or give --broker mqtt://host:port."
+    default_hint = "Start a broker (`ciuic broker`) or give --broker mqtt://host:port."
 
 
 class NoReplyError(PeerError):
@@ -341,7 +341,7 @@ class KeyFileError(ConfigError):
     """A signing or trust key cannot be read or written."""
 
     code = "key_invalid"
-    default_hint = "Make a key pair with `ciuic key new`."
+    default_hint = "Make a key pair with `ciuic key new NAME`."
 
 
 class DataMissingError(ConfigError):

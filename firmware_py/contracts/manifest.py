@@ -78,7 +78,16 @@ class Task:
     def speaks(self, language: str) -> bool:
         """Whether a language tag (`en`, `en-GB`, `zh_Hans`) is of one of the languages; regions do not count."""
         wanted = _primary(language)
-        return wanted in _NO_LANGUAGE or any(_primary(known) == wanted for known in self.languages)
+        return wanted in _NO_LANGUAGE or wanted in self.primaries()
+
+    def primaries(self) -> tuple[str, ...]:
+        """The languages without their regions: `de` for `de-CH`."""
+        return tuple(dict.fromkeys(map(_primary, self.languages)))
+
+    def language_of(self, language: str) -> str:
+        """Which of `primaries` a text is in whose language tag is this one, or the only one there is; else empty."""
+        known, wanted = self.primaries(), _primary(language)
+        return wanted if wanted in known else known[0] if len(known) == 1 else ""
 
 
 _SUBTAG_END = re.compile(r"[-_.@]")

@@ -1,6 +1,7 @@
 """A measurement file: what every benchmark prints and writes, and cost model, mesh and rig read.
 
-Units: seconds, joules, bytes. A check compares one printed value with its bound.
+Units: seconds, joules, bytes. A check compares one printed value with its bound. A file of an older version 1 keeps
+its meaning (`tests/compat`); fields are only added, and readers ignore what they do not know.
 """
 
 from __future__ import annotations
@@ -16,13 +17,27 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from firmware_py.contracts.check import Fields
+from firmware_py.contracts.configuration import Configuration, parse_configuration
+from firmware_py.contracts.errors import ConfigError, DataInvalidError
+
+Relation = Literal["<=", ">="]
+
 MEASUREMENT_VERSION = 1
+RELATIONS: tuple[Relation, ...] = ("<=", ">=")
 _PACKAGES = ("ciuic-edge", "ai-edge-litert", "tflite-runtime", "numpy", "paho-mqtt", "iotcore")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured configuration. Latency in seconds, energy in joules above idle, memory resident."""
+    """One measured thing. Latency in seconds, energy in joules above idle, memory resident.
+
+    `config` says what was measured, in one of two forms. A way to run the model is the key that cost table and manifest
+    have for it, `16/w4-4-4/balanced/dyn8`: then `configuration` has its parts, and the row's figures are of answers of
+    that length, widths, rule and recipe (with `exit`: of those that this exit gave). Anything else is a name of the
+    benchmark's own, such as `request/q0`, `node/start` or `engine`, which mixes lengths: `configuration` is None, and
+    `extra.what` may say more. Older files have `*/w4-4-4/balanced/dyn8` for mixed lengths: a name.
+    """
 
     config: str
     delegate: str | None = None
@@ -34,6 +49,14 @@ class Row:
     memory_bytes: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def configuration(self) -> Configuration | None:
+        """The way to run the model that was measured; None where `config` is a name."""
+        try:
+            return parse_configuration(self.config)
+        except ConfigError:
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -43,7 +66,7 @@ class Check:
     value: float | None
     bound: float
     unit: str
-    relation: Literal["<=", ">="] = "<="
+    relation: Relation = "<="
 
     @property
     def ok(self) -> bool:
@@ -55,7 +78,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A run of one benchmark command on one machine."""
+    """A run of one benchmark command on one machine.
+
+    `machine` and `versions` are those of a file that was read; None: this machine, and what is installed here.
+    """
 
     command: str
     board: str
@@ -64,17 +90,19 @@ class Measurement:
     rows: tuple[Row, ...]
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
+    machine: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form, with this machine and these versions."""
+        """The JSON form."""
         return {
             "v": MEASUREMENT_VERSION,
             "command": self.command,
-            "machine": machine(),
+            "machine": machine() if self.machine is None else dict(self.machine),
             "board": self.board,
             "bundle_sha256": self.bundle_sha256,
             "date": self.date.isoformat(timespec="seconds"),
-            "versions": versions(),
+            "versions": versions() if self.versions is None else dict(self.versions),
             "rows": [asdict(row) for row in self.rows],
             "checks": [asdict(check) | {"ok": check.ok} for check in self.checks],
             "notes": list(self.notes),
@@ -115,4 +143,100 @@ def versions() -> dict[str, str]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+    return found
+
+
+def parse_measurement(data: Any) -> Measurement:
+    """A measurement out of a file's JSON.
+
+    Raises:
+        DataInvalidError: another version, a missing field, a value of the wrong form, or a check whose `ok` is not
+            what its value and bound say.
+    """
+    try:
+        return _measurement(Fields(data, "measurement", DataInvalidError))
+    except DataInvalidError as error:
+        hint = 'A measurement is what `ciuic bench NAME --json` prints, "v": 1.'
+        raise DataInvalidError(error.message, hint=hint) from None
+
+
+def _measurement(top: Fields) -> Measurement:
+    version = top.integer("v")
+    if version != MEASUREMENT_VERSION:
+        top.fail(f"measurement.v is {version}, and this build reads {MEASUREMENT_VERSION}")
+    named = Fields(top.object("versions"), "measurement.versions", DataInvalidError)
+    notes = top.array("notes", default=())
+    if not all(isinstance(note, str) for note in notes):
+        top.fail("measurement.notes holds something other than strings")
+    return Measurement(
+        command=top.text("command", default=""),
+        board=top.text("board"),
+        bundle_sha256=top.text("bundle_sha256", default=None, limit=64),
+        date=_date(top),
+        rows=tuple(_row(row, f"rows[{at}]") for at, row in enumerate(top.array("rows"))),
+        checks=tuple(_check(check, f"checks[{at}]") for at, check in enumerate(top.array("checks"))),
+        notes=tuple(notes),
+        machine=dict(top.object("machine")),
+        versions={name: named.text(name) for name in top.object("versions")},
+    )
+
+
+def _date(top: Fields) -> datetime:
+    try:
+        date = datetime.fromisoformat(top.text("date", limit=64))
+    except ValueError:
+        top.fail("measurement.date is not a time as ISO 8601 writes it")
+    if date.utcoffset() is None:
+        top.fail("measurement.date does not say how far it is from UTC")
+    return date
+
+
+def _row(data: Any, where: str) -> Row:
+    row = Fields(data, where, DataInvalidError)
+    config = row.text("config")
+    if not config:
+        row.fail(f"{where}.config is empty")
+    return Row(
+        config=config,
+        delegate=row.text("delegate", default=None),
+        exit=row.integer("exit", default=None),
+        n=row.integer("n", default=0),
+        accuracy=row.number("accuracy", default=None, low=0.0, high=1.0),
+        latency_s=_latency(row.object("latency_s", default=None), where),
+        energy_j=_joules(row.object("energy_j", default=None), where),
+        memory_bytes=row.integer("memory_bytes", default=None),
+        extra=dict(row.object("extra", default={})),
+    )
+
+
+def _latency(data: Mapping[str, Any] | None, where: str) -> dict[str, float] | None:
+    """Seconds by quantile."""
+    if data is None:
+        return None
+    fields = Fields(data, f"{where}.latency_s", DataInvalidError)
+    return {name: fields.number(name, low=0.0) for name in data}
+
+
+def _joules(data: Mapping[str, Any] | None, where: str) -> dict[str, Any] | None:
+    """Mean, half-width and source are checked where they are; what else a source says of itself is kept."""
+    if data is None:
+        return None
+    fields = Fields(data, f"{where}.energy_j", DataInvalidError)
+    fields.number("mean", default=None)
+    fields.number("u95", default=None, low=0.0)
+    fields.text("source", default=None)
+    return dict(data)
+
+
+def _check(data: Any, where: str) -> Check:
+    check = Fields(data, where, DataInvalidError)
+    found = Check(
+        name=check.text("name"),
+        value=check.number("value", default=None),
+        bound=check.number("bound"),
+        unit=check.text("unit"),
+        relation=check.choice("relation", RELATIONS, default="<="),
+    )
+    if check.flag("ok") is not found.ok:
+        check.fail(f"{where}.ok is not what its value, relation and bound say")
     return found

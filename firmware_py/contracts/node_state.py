@@ -1,4 +1,4 @@
-"""What a node says of itself: its birth (retained), its state (retained, with a will), its heartbeat."""
+"""What a node says of itself: its birth (retained), its state (retained, with a will), its heartbeat, its joules."""
 
 from __future__ import annotations
 
@@ -87,3 +87,48 @@ class Heartbeat:
     def to_dict(self) -> dict[str, Any]:
         """The wire form."""
         return {"v": WIRE_VERSION, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """Joules above idle, metered beside charged: of the busy windows of a stretch, and of all since the start.
+
+    A window is busy when something ran in it and the idle draw around it is known; `window_s` are their seconds. Of a
+    run that lies in two windows each has its part. `u95_j` is the half-width of the 95 % interval of `metered_j`.
+    """
+
+    windows: int
+    window_s: float
+    runs: float
+    metered_j: float
+    u95_j: float
+    charged_j: float
+    total_metered_j: float
+    total_charged_j: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyReport:
+    """Every 10 s while a meter reads, not retained: how well charges agree with the meter.
+
+    `source` is the meter's name, `method` how joules of answers are known at this moment, as in a reply.
+    """
+
+    node: str
+    epoch: int
+    reconciled: Reconciled
+    source: str
+    method: str
+    simulated: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The wire form: flat."""
+        return {
+            "v": WIRE_VERSION,
+            "node": self.node,
+            "epoch": self.epoch,
+            **asdict(self.reconciled),
+            "source": self.source,
+            "method": self.method,
+            "simulated": self.simulated,
+        }

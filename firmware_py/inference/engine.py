@@ -47,8 +47,8 @@ class StageCosts(Protocol):
     def stage_s(self, graph: GraphKey, delegate: str) -> float | None:
         """Mean seconds."""
 
-    def stage_j(self, graph: GraphKey, delegate: str) -> float | None:
-        """Mean joules above idle."""
+    def stage_j(self, graph: GraphKey, delegate: str, untimed_s: float | None = None) -> float | None:
+        """Mean joules above idle; of a stage that was never timed, those of `untimed_s` seconds of it."""
 
 
 class NoCosts:
@@ -60,7 +60,7 @@ class NoCosts:
         """Unknown."""
         return None
 
-    def stage_j(self, graph: GraphKey, delegate: str) -> float | None:  # noqa: ARG002 - the protocol's form
+    def stage_j(self, graph: GraphKey, delegate: str, untimed_s: float | None = None) -> float | None:  # noqa: ARG002 - the protocol's form
         """Unknown."""
         return None
 
@@ -137,7 +137,8 @@ class Outcome:
     """One run's answer.
 
     `widths` are those of the stages that ran. `accepted` is false when limits or failures ended the run
-    before an exit met the rule; such an answer is not worth caching. `over_budget`: even the cheapest path is over the asked joules.
+    before an exit met the rule; such an answer is not worth caching. `over_budget`: what ran is expected to cost
+    more than the asked joules, though the walk ended at the first exit it could; no narrower graph is tried for it.
     """
 
     record: RunRecord
@@ -168,7 +169,7 @@ class Engine:
         self._last_resort = runners[-1].delegate
         self._simulated = any(getattr(runner, "simulated", False) for runner in runners)
         self.now_s = clock.now_s
-        self._costs: StageCosts = costs or NoCosts()
+        self.costs: StageCosts = costs or NoCosts()
         manifest = weights.manifest
         self._rules = manifest.exit_rules
         self._causal = manifest.attention == "causal"
@@ -197,9 +198,11 @@ class Engine:
             raise DeadlinePassedError(msg)
         tokens, stages = encoded.tokens, self.graph.stages
         path = self.graph.path(tokens, limits.widths)
+        if start_s is None:
+            start_s = now_s
         if not encoded.known:
-            return self._unknown(path, encoded, rule, now_s if start_s is None else start_s)
-        walk = Walk(self, path, encoded, limits, self._feeds(path, encoded))
+            return self._unknown(path, encoded, limits, start_s)
+        walk = Walk(self, path, encoded, limits, start_s)
         runs = walk.runs
         depth = stages if limits.max_stages is None else min(limits.max_stages, stages)
         early = path.rungs[0].zeroth.get(rule)
@@ -217,7 +220,7 @@ class Engine:
             self._written.get((path.bucket, rung.widths, rule)) or self._configuration(path, rung, rule),
             tuple(runs),
             at,
-            now_s if start_s is None else start_s,
+            start_s,
             self.now_s(),
             tokens,
             encoded.truncated,
@@ -231,17 +234,19 @@ class Engine:
             walk.widths(),
             runs[-1].delegate if at else HOST_DELEGATE,
             accepted,
-            limits.energy_j is not None and walk.expected_j() > limits.energy_j,
+            walk.over_budget(),
         )
 
-    def _unknown(self, path: Way, encoded: Encoded, rule: str, start_s: float) -> Outcome:
+    def _unknown(self, path: Way, encoded: Encoded, limits: Limits, start_s: float) -> Outcome:
         """A text of mostly unknown words is out of scope: what heads made of it could start a machine."""
-        written = self._configuration(path, path.rungs[0], rule)
+        written = self._configuration(path, path.rungs[0], limits.rule)
         record = RunRecord(
             self.weights.sha256, written, (), 0, start_s, self.now_s(), encoded.tokens, encoded.truncated,
             simulated=self._simulated,
         )  # fmt: skip
-        return Outcome(record, Verdict(0, 1.0, True, 1.0), (), (), HOST_DELEGATE, True, False)
+        most_j = limits.energy_j
+        over = most_j is not None and (self.costs.stage_j(*HOST, record.run_s) or 0.0) > most_j
+        return Outcome(record, Verdict(0, 1.0, True, 1.0), (), (), HOST_DELEGATE, True, over)
 
     def zeroth(self, encoded: Encoded) -> Verdict | None:
         """What exit 0 says when asked alone; None where the bundle has none."""
@@ -261,7 +266,7 @@ class Engine:
         """
         way = self.graph.path(encoded.tokens, widths)
         patient = Limits(inf, self.weights.manifest.default_rule)
-        walk = Walk(self, way, encoded, patient, self._feeds(way, encoded))
+        walk = Walk(self, way, encoded, patient, self.now_s())
         verdicts: list[Verdict] = []
         while len(verdicts) < self.graph.stages and walk.goes_on(self.graph.stages):
             verdicts.append(walk.verdict)
@@ -279,11 +284,8 @@ class Engine:
         """Whether a rung's delegate may be tried."""
         return delegate == self._last_resort or self.health.usable(delegate)
 
-    def expected(self, graph: GraphKey, delegate: str) -> tuple[float | None, float | None]:
-        """Seconds and joules that the next stage is expected to take."""
-        return self._costs.stage_s(graph, delegate), self._costs.stage_j(graph, delegate)
-
-    def _feeds(self, path: Way, encoded: Encoded) -> dict[str, Any]:
+    def feeds(self, path: Way, encoded: Encoded) -> dict[str, Any]:
+        """What the first stage is fed: the embedded rows, and what every stage is fed beside its rows."""
         key = path.bucket, encoded.tokens
         tables = self._tables.get(key) or self._make_tables(path, encoded.tokens)
         feeds = tables.copy()

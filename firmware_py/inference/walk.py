@@ -34,15 +34,15 @@ class Walk:
     accepts or this ends.
     """
 
-    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_tokens", "_unheard", "_verdict", "_zeroth", "fallback", "pooled", "read", "runs")  # fmt: skip
+    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_start_s", "_tokens", "_unheard", "_verdict", "_zeroth", "fallback", "pooled", "read", "runs")  # fmt: skip
 
-    def __init__(
-        self, engine: Engine, path: Way, encoded: Encoded, limits: Limits, feeds: dict[str, Any]
-    ) -> None:
+    def __init__(self, engine: Engine, path: Way, encoded: Encoded, limits: Limits, start_s: float) -> None:
+        """Begin; `start_s` is when the answer's work began, tokenizer included."""
         self._engine = engine
         self._path = path
         self._limits = limits
-        self._feeds = feeds
+        self._start_s = start_s
+        self._feeds = engine.feeds(path, encoded)
         self._tokens = encoded.tokens
         self._at = 0
         self.runs: list[StageRun] = []
@@ -112,30 +112,45 @@ class Walk:
     def expected_j(self) -> float:
         """Joules that the work so far is expected to have cost; unknown ones count nothing.
 
-        Of the stages and of the host's work around them, as it will be charged.
+        Of the stages and of the host's work around them, as it will be charged. What the cost model never timed
+        counts with the seconds it took just now.
         """
-        expected = self._engine.expected
-        stages_j = sum(expected(run.graph, run.delegate)[1] or 0.0 for run in self.runs)
-        return stages_j + (expected(*HOST)[1] or 0.0)
+        engine, stages_s, stages_j = self._engine, 0.0, 0.0
+        stage_j = engine.costs.stage_j
+        for run in self.runs:
+            stages_s += run.run_s
+            stages_j += stage_j(run.graph, run.delegate, run.run_s) or 0.0
+        host_s = engine.now_s() - self._start_s - stages_s
+        return stages_j + (stage_j(*HOST, host_s) or 0.0)
+
+    def over_budget(self) -> bool:
+        """Whether the work so far is expected to have cost more than was asked for."""
+        most_j = self._limits.energy_j
+        return most_j is not None and self.expected_j() > most_j
 
     def _allowed(self, done: int, depth: int) -> bool:
         limits, rung = self._limits, self._path.rungs[self._at]
         if done >= depth:
             self.fallback = self.fallback or f"exit {done}: the board allows no deeper stage now"
             return False
-        next_s, next_j = self._engine.expected(rung.graphs[done], rung.delegate)
+        graph, delegate, costs = rung.graphs[done], rung.delegate, self._engine.costs
+        next_s = costs.stage_s(graph, delegate)
         if done:
             last = self.runs[-1]
-            end_s = last.start_s + last.run_s + (last.run_s if next_s is None else next_s)
+            if next_s is None:  # the stage before stands for one that was never timed, in joules too
+                next_s = last.run_s
+            end_s = last.start_s + last.run_s + next_s
         else:
             end_s = self._engine.now_s() + (next_s or 0.0)
         if end_s > limits.due_s:
             self.fallback = self.fallback or f"exit {done}: no time for the next stage"
             return False
-        if limits.energy_j is None or next_j is None or self.expected_j() + next_j <= limits.energy_j:
-            return True
-        self.fallback = self.fallback or f"exit {done}: no joules for the next stage"
-        return False
+        if limits.energy_j is not None:
+            next_j = costs.stage_j(graph, delegate, next_s) or 0.0  # unknown joules bound nothing
+            if self.expected_j() + next_j > limits.energy_j:
+                self.fallback = self.fallback or f"exit {done}: no joules for the next stage"
+                return False
+        return True
 
     def _hear(self, head: ExitHead, h: Any, temperature: float) -> Verdict:
         """What an exit says of its rows."""

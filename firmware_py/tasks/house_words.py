@@ -12,7 +12,7 @@ import unicodedata
 from typing import Any
 
 from firmware_py.tasks.folding import fold
-from firmware_py.tasks.names import ARTICLES, KINDS, Names
+from firmware_py.tasks.names import ARTICLES, KINDS, LANGUAGES, Kind, Languages, Names
 
 _REACH = ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0))  # words more before and behind, the nearest first
 _LONGEST = 5  # words of an overlooked name
@@ -24,7 +24,9 @@ Slot = dict[str, Any]
 Span = tuple[int, int]
 
 
-def correct(names: Names, slots: list[Slot], sentence: str, label: str) -> None:
+def correct(
+    names: Names, slots: list[Slot], sentence: str, label: str, languages: Languages = LANGUAGES
+) -> None:
     """Mend the slots of one answer in place; an overlooked name is put between them.
 
     Args:
@@ -32,6 +34,7 @@ def correct(names: Names, slots: list[Slot], sentence: str, label: str) -> None:
         slots: in the order of the text, each with `name`, `text`, `value`, `start`, `end`.
         sentence: the text that they lie in, as far as the model read it.
         label: the intent.
+        languages: those that the sentence may be in.
     """
     words = _words(sentence)
     things = [slot for slot in slots if slot["name"] in KINDS]
@@ -39,7 +42,7 @@ def correct(names: Names, slots: list[Slot], sentence: str, label: str) -> None:
         taken = [(one["start"], one["end"]) for one in slots if one is not slot]
         for start, end in _reaches(slot, sentence, words, taken):
             text = sentence[start:end]
-            name = _slot_of(names, slot["name"], text)
+            name = _slot_of(names, slot["name"], text, languages)
             if name is not None:
                 if text != slot["text"]:
                     slot |= {"value": text, "text": text, "start": start, "end": end}
@@ -47,7 +50,7 @@ def correct(names: Names, slots: list[Slot], sentence: str, label: str) -> None:
                 break
     if any(slot["name"] == _DEVICE for slot in things) or any(word in label for word in _THINGLESS):
         return
-    missed = _overlooked(names, sentence, words, [(one["start"], one["end"]) for one in slots])
+    missed = _overlooked(names, sentence, words, [(one["start"], one["end"]) for one in slots], languages)
     if missed is not None and (not things or missed["name"] == _DEVICE):  # a place is said already
         slots.append(missed)
         slots.sort(key=lambda slot: int(slot["start"]))
@@ -83,13 +86,14 @@ def _reaches(slot: Slot, sentence: str, words: list[Span], taken: list[Span]) ->
     return out
 
 
-def _overlooked(names: Names, sentence: str, words: list[Span], taken: list[Span]) -> Slot | None:
+def _overlooked(
+    names: Names, sentence: str, words: list[Span], taken: list[Span], languages: Languages
+) -> Slot | None:
     """The longest name of several words that lies in no slot and is of one kind; None without one."""
     firsts = [
         first
         for first, (start, end) in enumerate(words)
-        # A name is found without its article too, one word later.
-        if (head := fold(sentence[start:end]).partition(" ")[0]) in names.first_words and head not in ARTICLES
+        if fold(sentence[start:end]).partition(" ")[0] in names.first_words
     ]
     for count in range(min(_LONGEST, len(words)), 1, -1):
         for first in firsts:
@@ -100,10 +104,18 @@ def _overlooked(names: Names, sentence: str, words: list[Span], taken: list[Span
             if any(_meet(other, span) for other in taken):
                 continue
             text = sentence[span[0] : span[1]]
-            known = [name for name, kind in KINDS.items() if names.find(kind, text)]
+            known = [name for name, kind in KINDS.items() if _is_called(names, kind, text, languages)]
             if len(known) == 1:
                 return {"name": known[0], "value": text, "text": text, "start": span[0], "end": span[1]}
     return None
+
+
+def _is_called(names: Names, kind: Kind, text: str, languages: Languages) -> bool:
+    """Whether a name is all of the text; what is also found without its article begins a word later."""
+    head, _, rest = text.partition(" ")
+    if not ARTICLES.get(fold(head), frozenset()) & languages:
+        return bool(names.find(kind, text, languages))
+    return bool({*names.find(kind, text, frozenset())}.difference(names.find(kind, rest, languages)))
 
 
 def _joined(sentence: str, words: list[Span]) -> bool:
@@ -112,11 +124,11 @@ def _joined(sentence: str, words: list[Span]) -> bool:
     return all(not gap.strip(" \t-‐‑–") for gap in gaps)
 
 
-def _slot_of(names: Names, said: str, text: str) -> str | None:
+def _slot_of(names: Names, said: str, text: str, languages: Languages) -> str | None:
     """The slot whose kind knows the text: the one said, else the only other one; None where neither does."""
-    if names.find(KINDS[said], text):
+    if names.find(KINDS[said], text, languages):
         return said
-    others = [name for name, kind in KINDS.items() if name != said and names.find(kind, text)]
+    others = [name for name, kind in KINDS.items() if name != said and names.find(kind, text, languages)]
     return others[0] if len(others) == 1 else None
 
 

@@ -5,8 +5,8 @@ Slot tags are inside-outside (Ramshaw and Marcus 1995, without their mark for a 
 these tasks says one slot twice side by side. A word has the tag of its last piece, where the causal trunk has
 read all of it; other pieces' tags are not read, so a slot never ends inside a word.
 
-Slots of the task `home` have the values that a hub takes (`values`), and where the user gave a names file, what
-they name in the house (`names`).
+Slots of the task `home` hold whole numbers (`number_spans`) and have the values that a hub takes (`values`), and where
+the user gave a names file, what they name in the house (`names`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from firmware_py.contracts.records import record
 from firmware_py.tasks import values
 from firmware_py.tasks.house_words import correct
 from firmware_py.tasks.names import Names
+from firmware_py.tasks.number_spans import Found, mend
 from firmware_py.tasks.text import WordPiece
 
 MAX_TOKENS = 512
@@ -34,7 +35,7 @@ class Encoded:
     """A text ready for the engine.
 
     `ids` and `spans` are of the kept tokens, `tokens` counts them, `truncated` those cut off. `known`: the
-    vocabulary has more of the text's words than it lacks.
+    vocabulary has more of the text's words than it lacks. `language` is the text's, empty where it is not known.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Encoded:
     tokens: int
     truncated: int
     known: bool = True
+    language: str = ""
 
 
 class Pieces(Protocol):
@@ -80,7 +82,17 @@ class NamesSource(Protocol):
 class IntentTask:
     """Encodes texts and decodes verdicts of one bundle; holds no request."""
 
-    __slots__ = ("_begins", "_bucket", "_frame", "_labels", "_names", "_slots", "_tokenizer", "_values")
+    __slots__ = (
+        "_begins",
+        "_bucket",
+        "_frame",
+        "_labels",
+        "_names",
+        "_slots",
+        "_task",
+        "_tokenizer",
+        "_values",
+    )
 
     def __init__(
         self,
@@ -104,14 +116,19 @@ class IntentTask:
         self._slots = manifest.slots
         self._frame = manifest.frame
         self._bucket = max(manifest.buckets) - len(self._frame)
+        self._task = manifest.task
         home = manifest.task.name == values.TASK and bool(manifest.slots)
-        self._values = values.SlotValues(manifest.task.languages) if home else None
+        self._values = values.SlotValues(manifest.task.primaries()) if home else None
         self._names = names if home else None
 
     @property
     def names_version(self) -> int:
         """Grows when the user's names change: answers from before may name other things."""
         return 0 if self._names is None else self._names.current.version
+
+    def language(self, input: Mapping[str, str]) -> str:  # noqa: A002 - the request's own field name
+        """What language a text is in: the bundle's only one, or which of them the request names; empty where none."""
+        return self._task.language_of(input.get("lang") or "")
 
     def encode(self, input: Mapping[str, str]) -> Encoded:  # noqa: A002 - the request's own field name
         """Cut `input["text"]` and keep the first tokens that fit the largest length bucket.
@@ -138,44 +155,50 @@ class IntentTask:
             raise EmptyInputError(msg)
         kept = min(count, self._bucket)
         ids, spans = tuple(tokens.ids[:kept]), tuple(tokens.spans[:kept])
-        known = self._tokenizer.mostly_knows(ids)
+        known, language = self._tokenizer.mostly_knows(ids), self.language(input)
         if not self._frame:
-            return Encoded(text, ids, spans, kept, count - kept, known)
+            return Encoded(text, ids, spans, kept, count - kept, known, language)
         begin, end = self._frame  # around the kept ones; their spans are empty
         spans = ((0, 0), *spans, (len(text), len(text)))
-        return Encoded(text, (begin, *ids, end), spans, kept + 2, count - kept, known)
+        return Encoded(text, (begin, *ids, end), spans, kept + 2, count - kept, known, language)
 
     def decode(self, encoded: Encoded, verdict: LabelVerdict, tags: Sequence[int]) -> dict[str, Any]:
         """The reply's `result`; `tags` has at least one tag per kept token."""
         text = encoded.text
         if self._begins:
             tags = _of_first_version(tags, encoded, self._tokenizer.continues)
+        spans = spans_of(tags, encoded, self._tokenizer.continues)
+        found = [Found(self._slots[slot], start, end) for slot, start, end in spans]
+        read = text[: encoded.spans[-1][1]] if encoded.truncated else text
+        if self._values is not None:
+            found = mend(found, read, self._values, self._slots)
         slots: list[dict[str, Any]] = [
             {
-                "name": self._slots[slot],
-                "value": self._value(slot, text[start:end], text),
-                "text": text[start:end],
-                "start": start,
-                "end": end,
+                "name": slot.name,
+                "value": self._value(slot, encoded),
+                "text": text[slot.start : slot.end],
+                "start": slot.start,
+                "end": slot.end,
             }
-            for slot, start, end in spans_of(tags, encoded, self._tokenizer.continues)
+            for slot in found
         ]
         if self._names is not None:
             house = self._names.current
             if house.entries:
-                read = text[: encoded.spans[-1][1]] if encoded.truncated else text
-                correct(house, slots, read, self._labels[verdict.label_index])
-                house.resolve(slots)
+                languages = {encoded.language} if encoded.language else frozenset(self._task.primaries())
+                correct(house, slots, read, self._labels[verdict.label_index], languages)
+                house.resolve(slots, languages)
         return {
             "label": self._labels[verdict.label_index],
             "confidence": round(float(verdict.confidence), 4),
             "slots": slots,
         }
 
-    def _value(self, slot: int, text: str, sentence: str) -> values.Value:
+    def _value(self, slot: Found, encoded: Encoded) -> values.Value:
+        text = encoded.text[slot.start : slot.end]
         if self._values is None:
             return values.plain(text)
-        return self._values.value(self._slots[slot], text, sentence)
+        return self._values.value(slot.name, text, encoded.text, end=slot.end, language=encoded.language)
 
 
 def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> list[tuple[int, int, int]]:

@@ -8,6 +8,7 @@ different things by a word, the bundle's first counts. What no table knows stays
 from __future__ import annotations
 
 import functools
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,111 +17,119 @@ from importlib.resources import files
 from typing import Any
 
 from firmware_py.tasks.folding import fold
+from firmware_py.tasks.numbers import HOUR_S, MINUTE_S, Number, Numbers, Reading, whole
 
 TASK = "home"  # whose slots these tables are for; other tasks' slots may have the same names and mean other things
 Value = str | int | float
 
-_FIGURES = re.compile(r"\s*([+\-−]?)\s*(\d{1,9})(?:[.,](\d{1,6}))?\s*[%％‰°º度]?\s*[a-z]?\s*")
+# What a slot of that name, or with that end of its name, counts in.
+LASTING = {"hours": HOUR_S, "minutes": MINUTE_S, "seconds": 1}
+
 _MOST_KNOWN, _KNOWN_CHARS = 1024, 64  # texts with their values, about 200 KB; dropped whole when it is full
-_HALF = {"and a half": 0.5}  # en; other languages say it in one word with the number, or in figures
+_KELVIN = 1000  # no temperature of a home is as high: the number is a colour's
+_NEXT_WORD = re.compile(r"[\s\-]*([^\W\d_]+)(?!['’]|[^\W\d])")  # no "s'il vous plaît"
 
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """One slot's words with their values; `numeric` slots also read figures and number words."""
+    """One slot's words with their values; `numeric` slots also read figures and number words.
+
+    `minus` are the words of a sentence that turn a step down, `unit_s` what a slot of time counts in, else 0.
+    """
 
     words: Mapping[str, Value]
     numeric: bool
+    percent: bool
     minus: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Numbers:
-    words: Mapping[str, int]
-    minus: frozenset[str]
-    decimal: frozenset[str]
-    units: tuple[str, ...]
+    unit_s: int
 
 
 class SlotValues:
     """Normalises the slots of one bundle."""
 
-    __slots__ = ("_known", "_numbers", "_slots")
+    __slots__ = ("_known", "_slots", "numbers")
 
     def __init__(self, languages: Iterable[str]) -> None:
         """Join the tables of some languages (`en`, `zh`, `de-CH` as `de`); unknown ones add nothing."""
         known = tuple(dict.fromkeys(language.partition("-")[0].lower() for language in languages))
-        self._numbers, self._slots = _tables(known)
-        self._known: dict[tuple[str, str], Value] = {}  # a home says the same few words again and again
+        self.numbers, self._slots = _tables(known)
+        # A home says the same few words again and again.
+        self._known: dict[tuple[str, str, int, str], Value] = {}
 
-    def value(self, slot: str, text: str, sentence: str = "") -> Value:
-        """The hub's value of a slot's text; `sentence` tells "up by 10" from "down by 10"."""
-        known = self._known.get((slot, text))
+    def value(
+        self, slot: str, text: str, sentence: str = "", *, end: int | None = None, language: str = ""
+    ) -> Value:
+        """The hub's value of a slot's text.
+
+        Args:
+            slot: its name.
+            text: what the sentence says there.
+            sentence: tells "up by 10" from "down by 10", and "half" an hour from half a minute.
+            end: where the text ends in the sentence; None: nothing follows it.
+            language: the asker's, where it is known (`en`): tells what "2.700" is.
+        """
+        table = self._slots.get(slot)
+        if table is None:
+            return plain(text)
+        unit_s = self.unit_after(sentence, end) if table.unit_s and end is not None else 0
+        known = self._known.get((slot, text, unit_s, language))
         if known is not None:
             return known
-        table = self._slots.get(slot)
-        value = plain(text) if table is None else self._read(table, text, sentence)
-        if len(text) <= _KNOWN_CHARS and (table is None or not table.minus):  # else the sentence has a say
+        value = self._read(table, text, unit_s, language)
+        if table.minus and isinstance(value, int | float):
+            down = not table.minus.isdisjoint(fold(sentence).split())
+            return -abs(value) if down else value
+        if len(text) <= _KNOWN_CHARS:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            self._known[slot, text] = value
+            self._known[slot, text, unit_s, language] = value
         return value
 
-    def _read(self, table: _Slot, text: str, sentence: str) -> Value:
+    def numeric(self, slot: str) -> bool:
+        """Whether a slot may hold a number."""
+        table = self._slots.get(slot)
+        return table is not None and table.numeric
+
+    def unit_after(self, sentence: str, end: int) -> int:
+        """The seconds of the unit of time that stands next in a sentence, else 0."""
+        match = _NEXT_WORD.match(sentence, end)
+        word = "" if match is None else fold(match[1])
+        if word.isascii():
+            return self.numbers.time_of(word)
+        word = word.removeprefix("个")  # 两个小时; Chinese leaves no blank behind its units
+        return self.numbers.time_of(word[:2]) or self.numbers.time_of(word[:1])
+
+    def _read(self, table: _Slot, text: str, unit_s: int, language: str) -> Value:
         key = fold(text)
         found = table.words.get(key)
+        if table.unit_s and found is None:
+            cuts = (cut for cut in self.numbers.without_unit(key) if cut[0] in table.words)
+            rest, said_s = next(cuts, ("", 0))
+            found, unit_s = table.words.get(rest), said_s or unit_s
         # Folding drops signs and points: what may have one is read as figures first.
-        if found is not None and (not table.numeric or text.isalnum() or text[0].isalpha()):
-            return found
-        number = self._number(text, key) if table.numeric else None
-        if number is None:
-            return plain(text) if found is None else found
-        down = table.minus and not table.minus.isdisjoint(fold(sentence).split())
-        return -number if down else number
+        reading = None
+        if table.numeric and (found is None or not text[:1].isalpha()):
+            reading = self.numbers.read(text, language)
+        if reading is not None:
+            value = _number(table, reading, unit_s)
+            return plain(text) if value is None else value
+        if table.unit_s and isinstance(found, int):
+            # A part is told in minutes of an hour: "half" is 30. Without a unit it is one of the next larger unit.
+            return whole(found * (unit_s or min(HOUR_S, 60 * table.unit_s)) / 60 / table.unit_s)
+        return plain(text) if found is None else found
 
-    def _number(self, text: str, key: str) -> int | float | None:
-        match = _FIGURES.fullmatch(text.casefold())
-        if match is None:
-            return self._spoken(key)
-        sign = -1 if match[1] in {"-", "−"} else 1
-        return sign * _whole(float(f"{match[2]}.{match[3] or 0}"))
 
-    def _spoken(self, key: str) -> int | float | None:
-        """A number in words with sign, fraction and unit around it; also figures with a spoken unit."""
-        numbers = self._numbers
-        for unit in numbers.units:
-            if key != unit and key.endswith(unit):
-                key = key.removesuffix(unit).rstrip()
-                break
-        sign = 1
-        for minus in numbers.minus:
-            if key.startswith(minus) and (not minus.isascii() or key[len(minus) :].startswith(" ")):
-                sign, key = -1, key.removeprefix(minus).lstrip()
-                break
-        number = self._fraction(key)
-        return None if number is None else sign * number
-
-    def _fraction(self, key: str) -> int | float | None:
-        """A number in words, perhaps with a half or one decimal place behind it."""
-        for ending, more in _HALF.items():
-            if key.endswith(ending):
-                whole = self._whole_word(key.removesuffix(ending).rstrip())
-                return None if whole is None else whole + more
-        whole = self._whole_word(key)
-        if whole is not None:
-            return whole
-        for point in self._numbers.decimal:
-            key = key if point.isascii() else key.replace(point, f" {point} ")
-        *words, point, last = ["", "", *key.split()]
-        if point not in self._numbers.decimal:
-            return None
-        whole, tenth = self._whole_word(" ".join(words).strip()), self._whole_word(last)
-        return None if whole is None or tenth is None or tenth > 9 else _whole(whole + tenth / 10.0)
-
-    def _whole_word(self, key: str) -> int | None:
-        if key.isdecimal() and len(key) <= 9:
-            return int(key)
-        return self._numbers.words.get(key)
+def _number(table: _Slot, reading: Reading, unit_s: int) -> Number | None:
+    """What a hub takes for a number: whole percents and kelvins, and a duration in the slot's unit; None: not here."""
+    number = reading.number
+    if table.unit_s:
+        said_s = reading.unit_s or unit_s or table.unit_s
+        return number if said_s == table.unit_s else whole(round(number * said_s / table.unit_s, 4))
+    if reading.unit_s or (table.percent and 0 < abs(number) < 1):  # 0.5 may be half as well as half a percent
+        return None
+    if table.percent or number >= _KELVIN:
+        return math.floor(number + 0.5)
+    return number
 
 
 def plain(text: str) -> str:
@@ -128,18 +137,17 @@ def plain(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def _whole(number: float) -> int | float:
-    return int(number) if number.is_integer() else number
-
-
-def _load(name: str) -> dict[str, Any]:
-    return tomllib.loads(files("firmware_py.tasks").joinpath(name).read_text(encoding="utf-8"))
+def _load(name: str, sections: Iterable[str]) -> dict[str, Any]:
+    """Some top-level tables of a data file; the others are not even parsed, which takes most of a start's time."""
+    text = files("firmware_py.tasks").joinpath(name).read_text(encoding="utf-8")
+    wanted = set(sections)
+    parts = (part for part in text.split("\n[") if re.split(r"[\].]", part, maxsplit=1)[0] in wanted)
+    return tomllib.loads("\n".join(f"[{part}" for part in parts))
 
 
 @functools.lru_cache(maxsize=4)
-def _tables(languages: tuple[str, ...]) -> tuple[_Numbers, dict[str, _Slot]]:
-    values, spoken = _load("values.toml"), _load("numbers.toml")
-    numbers = _numbers([spoken[language] for language in languages if language in spoken])
+def _tables(languages: tuple[str, ...]) -> tuple[Numbers, dict[str, _Slot]]:
+    values, spoken = _load("values.toml", ("slots", *languages)), _load("numbers.toml", languages)
     kinds: dict[str, dict[str, Value]] = {}
     for language in languages:
         for kind, table in values.get(language, {}).items():
@@ -149,27 +157,15 @@ def _tables(languages: tuple[str, ...]) -> tuple[_Numbers, dict[str, _Slot]]:
                     words.setdefault(fold(text), int(value) if value.isdecimal() else value)
     slots = {}
     for slot, names in values["slots"].items():
-        numeric = "number" in names
-        words = dict(numbers.words) if numeric else {}
+        words = {}
         for name in names:
             if name not in {"number", "down"}:
                 words.update(kinds.get(name, {}))
-        minus = frozenset(kinds.get("down", {})) if "down" in names else frozenset()
-        # A step's number word goes the long way, where the sentence gives it its sign.
-        slots[slot] = _Slot(kinds.get("step", {}) if minus else words, numeric, minus)
-    return numbers, slots
-
-
-def _numbers(tables: list[Mapping[str, Any]]) -> _Numbers:
-    words: dict[str, int] = {str(number): number for number in range(101)}
-    for table in tables:
-        for number, spellings in enumerate(table["words"]):
-            for spelling in spellings.split("|"):
-                words.setdefault(fold(spelling), number)
-    units = {fold(unit) for table in tables for unit in table["unit"]}
-    return _Numbers(
-        words=words,
-        minus=frozenset(fold(word) for table in tables for word in table["minus"]),
-        decimal=frozenset(fold(word) for table in tables for word in table["decimal"]),
-        units=tuple(sorted(units, key=lambda unit: (-len(unit), unit))),  # the longest that fits is taken off
-    )
+        slots[slot] = _Slot(
+            words=words,
+            numeric="number" in names,
+            percent="level" in names or "down" in names,
+            minus=frozenset(kinds.get("down", {})) if "down" in names else frozenset(),
+            unit_s=LASTING.get(slot.rpartition("_")[2], 0),
+        )
+    return Numbers({language: spoken[language] for language in languages if language in spoken}), slots

@@ -70,7 +70,7 @@ def acl_lines(mesh: str, node_users: tuple[str, ...], identity: Literal["%u", "%
         f"pattern write {own}/{identity}",
         f"pattern read {topics.ROOT}/{topics.VERSION}/{mesh}/reply/{identity}/#",
     ]
-    for kind in ("birth", "state", "heartbeat"):
+    for kind in ("birth", "state", "heartbeat", "energy"):
         lines.append(f"pattern read {topics.build_filter(kind, mesh)}")
     return lines
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from firmware_py.contracts.errors import BrokerUnreachableError, ToolMissingError
+from firmware_py.contracts.errors import BrokerUnreachableError, ConfigError, ToolMissingError
 from mqtt_bridge.broker import iotcore, mosquitto
 from mqtt_bridge.broker.kind import HOST, BrokerKind, Ports
 
@@ -97,6 +98,16 @@ class BrokerProcess:
         if self._process.poll() is not None:  # then it was another process that answered
             self._give_up()
 
+    def check(self) -> None:
+        """Whether it still runs, where it should.
+
+        Raises:
+            BrokerUnreachableError: it ended by itself, or somebody else ended it.
+        """
+        if self._process is not None and self._process.poll() is not None:
+            msg = f"{self.kind.name} ended by itself: {self._last_words()}"
+            raise BrokerUnreachableError(msg)
+
     def _give_up(self) -> NoReturn:
         msg = f"{self.kind.name} did not come up: {self._last_words()}"
         self.stop()
@@ -127,16 +138,19 @@ class BrokerProcess:
 
 
 @contextmanager
-def start_broker(kind: str | None = None) -> Iterator[BrokerProcess]:
-    """A broker on free ports of loopback for the length of a block.
+def start_broker(kind: str | None = None, port: int = 0) -> Iterator[BrokerProcess]:
+    """A broker on loopback for the length of a block, on free ports unless one is given.
+
+    A kind with a listener per MQTT version takes 3.1.1 on the next port.
 
     Raises:
         ToolMissingError: none is installed.
+        ConfigError: the given port, or the next, cannot be had.
         BrokerUnreachableError: it does not come up.
     """
     chosen = choose(kind)
     with tempfile.TemporaryDirectory(prefix="ciuic-broker-") as folder:
-        broker = _started(chosen, Path(folder))
+        broker = _started_at(chosen, Path(folder), port) if port else _started(chosen, Path(folder))
         try:
             yield broker
         finally:
@@ -152,6 +166,37 @@ def _started(kind: BrokerKind, folder: Path) -> BrokerProcess:
             broker.start()
             return broker
     raise AssertionError  # the last attempt raises its own
+
+
+def _started_at(kind: BrokerKind, folder: Path, port: int) -> BrokerProcess:
+    ports = Ports(port, port if kind.one_port else port + 1)
+    for wanted in (ports.v5, ports.v311):
+        _check_port(wanted)
+    broker = BrokerProcess(kind, folder, ports)
+    broker.start()
+    return broker
+
+
+def _check_port(port: int) -> None:
+    """Try the port as a broker would.
+
+    Raises:
+        ConfigError: it is no port, or taken, or not for this user.
+    """
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # as brokers do: old connections may linger
+            probe.bind((HOST, port))
+    except OverflowError as error:
+        msg = f"{port} is no port"
+        raise ConfigError(msg, hint="Ports go from 1 to 65535; 0 takes a free one.") from error
+    except OSError as error:
+        msg = f"port {port} of {HOST} cannot be had: {error.strerror}"
+        there = f" If a broker is there already, use it: --broker mqtt://{HOST}:{port}."
+        hint = f"Choose another --port; 0 takes a free one.{there if error.errno == errno.EADDRINUSE else ''}"
+        raise ConfigError(msg, hint=hint) from error
 
 
 def free_port() -> int:

@@ -13,8 +13,6 @@ from mqtt_bridge.transport.base import Message
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import reply_content_type
 
-ERROR_LEVEL = "error"
-
 
 @record(frozen=True, slots=True)
 class Asker:
@@ -63,10 +61,27 @@ def find_asker(
         if reason is not None:
             fault = ReplyTopicRefusedError(reason)
     if fault is not None or wanted is None:
-        wanted = topics.build("reply", address.mesh, client=client, rest=ERROR_LEVEL)
+        wanted = topics.error_topic(address.mesh, client)
+    return _asker(client, wanted, message), fault
+
+
+def find_unnamed(message: Message) -> tuple[Asker | None, RequestError]:
+    """Whom to tell that the client level of the request's topic is no name; no asker: drop it."""
+    fault = ReplyTopicRefusedError(
+        "the client level of the request's topic is not 1 to 64 of letters, digits, '_', '.', ':' and '-'",
+        hint="Choose another client name: it is a level of the request's topic and of its reply topic.",
+    )
+    found = topics.unnamed_client(message.topic)
+    if found is None:
+        return None, fault
+    mesh, client = found
+    return _asker(client, topics.error_topic(mesh, client), message), fault
+
+
+def _asker(client: str, reply_topic: str, message: Message) -> Asker:
     content_type = None if message.content_type is None else reply_content_type(message.content_type)
     five = message.response_topic is not None or message.correlation is not None or content_type is not None
-    return Asker(client, wanted, message.correlation, content_type, min(message.qos, 1), five), fault
+    return Asker(client, reply_topic, message.correlation, content_type, min(message.qos, 1), five)
 
 
 def _client_of(mesh: str, reply_topic: str | None) -> str:

@@ -23,9 +23,9 @@ from firmware_py.contracts.errors import (
     ShuttingDownError,
     UnknownTaskError,
 )
-from firmware_py.contracts.reply import Reply, error_reply
+from firmware_py.contracts.reply import Reply, Status, error_reply
 from firmware_py.contracts.request import DEFAULT_DEADLINE_S, Request, parse_request
-from mqtt_bridge.node.asker import Asker, find_asker
+from mqtt_bridge.node.asker import Asker, find_asker, find_unnamed
 from mqtt_bridge.node.port import NodeAgent
 from mqtt_bridge.node.replies import Key, ReplyBook, key_of
 from mqtt_bridge.node.sharing import SharingProbe
@@ -43,11 +43,12 @@ _OLDEST_CLOCK = datetime(2025, 1, 1, tzinfo=UTC)  # a board whose clock was neve
 
 @dataclass(frozen=True, slots=True)
 class NodeIdentity:
-    """Where the node lives: mesh, its id, the tasks it serves."""
+    """Where the node lives: mesh, its id, the tasks it serves; `simulated` where its board is."""
 
     mesh: str
     node: str
     tasks: tuple[str, ...]
+    simulated: bool = False
 
 
 @dataclass(slots=True)
@@ -124,9 +125,12 @@ class Endpoint:
 
     def _on_message(self, message: Message) -> None:
         self.counts.received += 1
-        address = topics.parse(message.topic)
-        if address is None or message.retain:  # a retained request would be answered at every reconnect
+        if message.retain:  # a retained request would be answered at every reconnect
             self.counts.dropped += 1
+            return
+        address = topics.parse(message.topic)
+        if address is None:
+            self._refuse_unnamed(message)
             return
         read = _read(message, address.client, self._clock.now_s())
         asker, fault = find_asker(address, message, read.reply_to)
@@ -146,6 +150,14 @@ class Endpoint:
                 self._serve(request, asker)
                 return
         self._refuse(asker, read.request_id, error or InternalError("a request was neither read nor refused"))
+
+    def _refuse_unnamed(self, message: Message) -> None:
+        """A client level that is no name: its asker hears so, and nothing of the payload is run."""
+        asker, fault = find_unnamed(message)
+        if asker is None:
+            self.counts.dropped += 1
+            return
+        self._refuse(asker, _read(message, "", self._clock.now_s()).request_id, fault)
 
     def _problem(self, address: topics.Address, request: Request) -> CiuicError | None:
         if self._closing:
@@ -187,7 +199,11 @@ class Endpoint:
 
     def _refuse(self, asker: Asker, request_id: str | None, error: CiuicError) -> None:
         self.counts.refused += 1
-        self._send(asker, error_reply(request_id, error, node=self._identity.node), DEFAULT_DEADLINE_S)
+        self._send(asker, self._error_reply(request_id, error, "refused"), DEFAULT_DEADLINE_S)
+
+    def _error_reply(self, request_id: str | None, error: CiuicError, status: Status) -> Reply:
+        node, simulated = self._identity.node, self._identity.simulated
+        return error_reply(request_id, error, node=node, status=status, simulated=simulated)
 
     def _send(self, asker: Asker, reply: Reply, deadline_s: float) -> None:
         try:
@@ -195,8 +211,7 @@ class Endpoint:
         except (ValueError, TypeError):  # a figure that is no number: a defect of ours, but still one answer
             _log.error("a reply could not be encoded")
             error = InternalError("the node made a reply that cannot be sent")
-            failed = error_reply(reply.id, error, node=self._identity.node, status="failed")
-            payload = encode_reply(failed, asker.content_type)
+            payload = encode_reply(self._error_reply(reply.id, error, "failed"), asker.content_type)
         self._transport.publish(asker.reply(payload, math.ceil(deadline_s) + 1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from types import TracebackType
 from typing import Self
@@ -35,9 +36,12 @@ class StopSignals:
         os.close(self._write)
         os.close(self._read)
 
-    def wait(self) -> int:
-        """The signal's number; at once if it came before."""
-        while True:  # the pipe hears of every signal that has a handler
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """The signal's number, at once if it came before; null when none came for about `timeout_s` seconds."""
+        poller = select.poll()
+        poller.register(self._read, select.POLLIN)
+        while poller.poll(None if timeout_s is None else timeout_s * 1e3):
             number = os.read(self._read, 1)[0]
-            if number in NUMBERS:
+            if number in NUMBERS:  # the pipe hears of every signal that has a handler
                 return number
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from firmware_py.contracts.errors import ConfigError
@@ -12,12 +12,12 @@ DEFAULT_PORT = 1883
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where a broker listens; `str()` leaves the password out."""
+    """Where a broker listens; neither `str()` nor `repr()` tells the password."""
 
     host: str
     port: int = DEFAULT_PORT
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"mqtt://{self.host}:{self.port}"

@@ -197,10 +197,30 @@ HEARTBEAT: Schema = _object(
     },
 )
 
+ENERGY: Schema = _object(
+    (
+        "v", "node", "epoch", "windows", "window_s", "runs", "metered_j", "u95_j", "charged_j",
+        "total_metered_j", "total_charged_j", "source", "method", "simulated",
+    ),
+    **_NODE_FIELDS,
+    windows=_integer(),
+    window_s=_number(0, say="Seconds of the busy windows reconciled since the last message."),
+    runs=_number(0, say="Runs in them, calibration included; one in two windows has a part in each."),
+    metered_j=_number(say="Joules above idle in them, by the meter."),
+    u95_j=_number(0, say="Half-width of the 95 % interval of metered_j, joules."),
+    charged_j=_number(0, say="Joules that these runs were charged."),
+    total_metered_j=_number(say="As metered_j, of all busy windows since the epoch began."),
+    total_charged_j=_number(0, say="As charged_j, of all busy windows since the epoch began."),
+    source=_text(say="The meter."),
+    method=_choice(METHODS),
+    simulated=_FLAG,
+)  # fmt: skip
+
 SCHEMAS: dict[str, Schema] = {
     "request": REQUEST,
     "reply": REPLY,
     "birth": BIRTH,
     "state": STATE,
     "heartbeat": HEARTBEAT,
+    "energy": ENERGY,
 }

@@ -18,8 +18,10 @@ VERSION = "v1"
 DEFAULT_MESH = "home"
 MAX_TOPIC_CHARS = 1024
 MAX_REST_LEVELS = 16
+ERROR_LEVEL = "error"
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _REST = re.compile(r"[A-Za-z0-9_.:/-]+")
+_NO_TOPIC = re.compile(r"[+#\0]")  # what MQTT forbids in a topic name
 _PREFIX = f"{ROOT}/{VERSION}/"
 
 Kind = Literal["request", "command", "reply", "birth", "state", "heartbeat", "energy", "segment", "leader"]
@@ -97,7 +99,15 @@ TABLE: tuple[TopicRow, ...] = (
         "heartbeat",
         "Load, power and cost lines, twice a second.",
     ),
-    TopicRow("energy", "node/{node}/energy", "node", 0, False, None, "Reserved: metered windows."),
+    TopicRow(
+        "energy",
+        "node/{node}/energy",
+        "node",
+        0,
+        False,
+        "energy",
+        "Joules metered beside joules charged, every 10 s while a meter reads.",
+    ),
     TopicRow("segment", "seg/{job}/{stage}", "node", 1, False, None, "Reserved: activations between stages."),
     TopicRow("leader", "ctl/leader", "node", 1, True, None, "Reserved: the coordinator's lease."),
 )
@@ -215,6 +225,27 @@ def _parse(topic: str) -> Address | None:
         if found is not None:
             return Address(row.kind, levels[2], **found)
     return None
+
+
+def error_topic(mesh: str, client: str) -> str:
+    """Where a client is told what its own reply topics cannot be told; the level need not be a name.
+
+    Never longer than `…/svc/<task>/infer/<client>`, so what a broker took from the client it takes from a node.
+    """
+    return f"{_PREFIX}{mesh}/reply/{client}/{ERROR_LEVEL}"
+
+
+def unnamed_client(topic: str) -> tuple[str, str] | None:
+    """Mesh and client level of a request's topic, where that level is no name but MQTT allows it.
+
+    A broker has let the level by in one topic, so it does in another: unlike a reply topic of the payload's
+    choice, which may end the connection of the node that publishes on it.
+    """
+    head, _slash, client = topic.rpartition("/")
+    if not client or is_name(client) or _NO_TOPIC.search(client):
+        return None
+    address = parse(f"{head}/any")
+    return (address.mesh, client) if address is not None and address.kind == "request" else None
 
 
 def reply_topic_fault(mesh: str, client: str, topic: str) -> str | None:

@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from firmware_py.contracts.manifest import parse_manifest
+from firmware_py.contracts.measurement import parse_measurement
+from firmware_py.contracts.node_state import EnergyReport, Reconciled
 from firmware_py.contracts.reply import parse_reply
 from firmware_py.contracts.request import parse_request
 from firmware_py.contracts.run import GraphKey
+from mqtt_bridge.wire.schema import SCHEMAS
 
 HERE = Path(__file__).parent
 
@@ -42,3 +47,25 @@ def test_the_first_manifest() -> None:
     assert {graph.key for graph in manifest.graphs} >= {GraphKey(16, 1, 4), GraphKey(32, 3, 4)}
     assert manifest.exit_rules["thrifty"] == (0.7, 0.7, 0.0)
     assert len({member.name for member in manifest.members()}) == len(manifest.members()) == 12
+
+
+def test_the_first_report_of_metered_joules() -> None:
+    """Nodes only write it: its fields keep name, type and meaning, and new ones are added beside them."""
+    sample = _sample("energy")
+    jsonschema.Draft202012Validator(SCHEMAS["energy"]).validate(sample)
+    sums = Reconciled(3, 3.0, 41.5, 0.0621, 0.0094, 0.0598, 4.8173, 4.9021)
+    told = EnergyReport("pi5", 1795392000000, sums, "ina219", "predicted", True).to_dict()
+    assert {key: told.get(key) for key in sample} == sample
+
+
+def test_the_first_measurement() -> None:
+    """Three rows and checks of `docs/measurements/engine.json` as it was first committed."""
+    sample = _sample("measurement")
+    measurement = parse_measurement(sample)
+    assert measurement.to_dict() == sample
+    whole, first, start = measurement.rows
+    assert (whole.n, whole.latency_s, first.exit) == (1200, sample["rows"][0]["latency_s"], 1)
+    assert whole.configuration is None, "it mixes lengths"
+    assert start.memory_bytes == sample["rows"][2]["memory_bytes"]
+    assert [check.ok for check in measurement.checks] == [check["ok"] for check in sample["checks"]]
+    assert measurement.date.isoformat() == sample["date"]

@@ -60,15 +60,72 @@ def qwen2(folder: Path) -> Path:
     return save(Qwen2ForCausalLM, config, folder)
 
 
-def roberta(folder: Path) -> Path:
+def roberta(folder: Path, **changes: Any) -> Path:
     """Positions begin behind the padding's number; saved without a head, so without a prefix."""
     from transformers import RobertaConfig, RobertaModel
 
-    config = RobertaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=130, pad_token_id=1, initializer_range=0.3,
-    )  # fmt: skip
-    return save(RobertaModel, config, folder)
+    sizes: dict[str, Any] = {
+        "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "max_position_embeddings": 130, "pad_token_id": 1, "initializer_range": 0.3,
+    }  # fmt: skip
+    return save(RobertaModel, RobertaConfig(**sizes | changes), folder)
+
+
+def bert(folder: Path, **changes: Any) -> Path:
+    """A small uncased BERT with MiniLM's vocabulary, both as `vocab.txt` and as `tokenizer.json`."""
+    from transformers import BertConfig, BertModel
+
+    from conversion.train.teacher import model_folder
+
+    sizes: dict[str, Any] = {
+        "vocab_size": 30522, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "initializer_range": 0.3,
+    }  # fmt: skip
+    save(BertModel, BertConfig(**sizes | changes), folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        shutil.copy(model_folder() / name, folder)
+    return folder
+
+
+def float8(folder: Path, exact: Path, block: int = 16) -> Path:
+    """Store the linear weights as DeepSeek-V3 is published; `exact` gets a copy with what they are rounded to."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    copy(folder, exact)
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    for path in sorted(folder.glob("*.safetensors")):
+        tensors = load_file(path)
+        rounded = dict(tensors)
+        for name, weight in list(tensors.items()):
+            if not name.endswith("proj.weight") or weight.dim() != 2:
+                continue
+            rows, columns = -(-weight.shape[0] // block), -(-weight.shape[1] // block)
+            factor = torch.rand(rows, columns) * 0.01 + 0.01
+            spread = factor.repeat_interleave(block, 0).repeat_interleave(block, 1)[
+                : weight.shape[0], : weight.shape[1]
+            ]
+            small = (weight / spread).clamp(-440, 440).to(torch.float8_e4m3fn)
+            tensors[name], rounded[name] = small, small.float() * spread
+            tensors[f"{name}_scale_inv"] = factor
+            index["weight_map"][f"{name}_scale_inv"] = path.name
+        save_file(tensors, path)
+        save_file(rounded, exact / path.name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return change_config(
+        folder, quantization_config={"quant_method": "fp8", "weight_block_size": [block, block]}
+    )
+
+
+def change_tensor(folder: Path, name: str, change: Any) -> None:
+    """Put `change(tensor)` in a tensor's place; None takes it out."""
+    from safetensors.torch import load_file, save_file
+
+    table = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+    path = folder / table[name]
+    tensors = load_file(path)
+    tensors[name] = change(tensors[name])
+    save_file({key: value for key, value in tensors.items() if value is not None}, path)
 
 
 def save(make: Any, config: Any, folder: Path) -> Path:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from conversion.checkpoint.data import read_files
-from conversion.data.task import SPLITS
+from conversion.checkpoint.data import CHOOSING, MIN_TEXTS, REPORT, check_name, read_files, texts_of
+from conversion.data.public import cut_splits, read_rows
+from conversion.data.task import SPLITS, inside
 from firmware_py.contracts.errors import CiuicError
 
 
@@ -39,6 +40,89 @@ def test_one_file_is_cut_into_five_disjoint_splits(tmp_path: Path) -> None:
         assert len(found) == 3
     assert 0.12 < len(data.report) / 600 < 0.18
     assert data.notes["sources"][0]["rows"] == 600
+
+
+def few(each: int, intents: tuple[str, ...] = ("on", "off")) -> list[dict[str, object]]:
+    """So many different texts of each intent."""
+    return [{"text": f"{intent} {n}", "intent": intent} for intent in intents for n in range(each)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    ("each", "intents"),
+    [(5, ("on", "off")), (10, ("on", "off")), (6, ("on", "off", "oos")), (5, ("a", "b", "c", "d", "oos"))],
+)
+def test_the_smallest_sets_fill_every_split(
+    each: int, intents: tuple[str, ...], seed: int, tmp_path: Path
+) -> None:
+    """Five texts count as they were given; no split is without rows to judge by, no intent without rows to learn."""
+    file = write(tmp_path / "a", few(each, intents))
+    data = read_files("t", [file], seed=seed)
+    for split in SPLITS:
+        assert inside(data.split(split)), split
+    assert {row.intent for row in data.train} == set(intents) == set(data.labels)
+    texts = [row.text for split in SPLITS for row in data.split(split)]
+    assert sorted(texts) == sorted(str(row["text"]) for row in few(each, intents))
+    assert data == read_files("t", [file], seed=seed)
+    two = read_files("t", [file, write(tmp_path / "b", some(9, intents, word="other"))], seed=seed)
+    assert all(inside(two.split(split)) for split in SPLITS)
+
+
+def test_four_texts_are_too_few(tmp_path: Path) -> None:
+    rows = few(9) + [{"text": f"rare {n % (MIN_TEXTS - 1)}", "intent": "rare"} for n in range(20)]
+    with pytest.raises(CiuicError, match="different texts: rare") as caught:
+        read_files("t", [write(tmp_path / "a", rows)])
+    assert caught.value.code == "data_invalid"
+
+
+def test_where_rows_are_many_the_cut_is_that_of_the_public_sets(tmp_path: Path) -> None:
+    file = write(tmp_path / "a", some(600))
+    data = read_files("t", [file])
+    parts = cut_splits(read_rows(file), 0, {"report": REPORT})
+    assert data.report == tuple(parts["report"])
+    for split, rows in cut_splits(parts["train"], 0, CHOOSING).items():
+        assert data.split(split) == tuple(rows)
+
+
+def test_a_text_with_two_labels_moves_whole(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"text": f"text {n}", "intent": intent} for n in range(6) for intent in ("on", "off")
+    ]
+    data = read_files("t", [write(tmp_path / "a", rows)])
+    where = [{row.text for row in data.split(split)} for split in SPLITS]
+    assert sum(map(len, where)) == len(set.union(*where)) == 6
+    assert all(where)
+
+
+def test_texts_of_the_report_file_do_not_count(tmp_path: Path) -> None:
+    """What is asked is not trained: an intent whose texts are all in the report file has none left."""
+    whole = write(tmp_path / "a", few(6))
+    report = write(tmp_path / "b", few(6)[:3])
+    with pytest.raises(CiuicError, match="besides those of the report file: on"):
+        read_files("t", [whole, report])
+    with pytest.raises(CiuicError, match="fewer than two intents besides"):
+        read_files("t", [whole, whole])
+
+
+def test_a_report_file_may_have_foreign_rows_that_training_has_not(tmp_path: Path) -> None:
+    report = write(tmp_path / "b", some(9, ("on", "oos"), word="other"))
+    data = read_files("t", [write(tmp_path / "a", few(9)), report])
+    assert data.labels == ("off", "on")
+    assert {row.intent for row in data.report} == {"on", "oos"}
+    with pytest.raises(CiuicError, match="no row in scope"):
+        read_files("t", [tmp_path / "a", write(tmp_path / "b", some(9, ("oos",), word="other"))])
+
+
+def test_a_name_of_ours_is_taken() -> None:
+    check_name("my-home", taken=("home-en",))
+    with pytest.raises(CiuicError, match="one of our models") as caught:
+        check_name("home-en", taken=("home-en",))
+    assert caught.value.code == "config_invalid"
+    assert "my-home-en" in caught.value.hint
+
+
+def test_the_texts_of_all_files_are_read_as_they_are(tmp_path: Path) -> None:
+    assert texts_of([write(tmp_path / "a", few(1)), write(tmp_path / "b", few(1))]) == ["on 0", "off 0"] * 2
 
 
 def test_two_files_are_training_and_report(tmp_path: Path) -> None:
@@ -79,6 +163,7 @@ def test_slots_are_kept(tmp_path: Path) -> None:
         ("".join(json.dumps({"text": f"a {n}", "intent": "b"}) + "\n" for n in range(9)), "data_invalid", "two intents"),
         ("".join(json.dumps(row) + "\n" for row in [*some(90), {"text": "z", "intent": "rare"}]), "data_invalid", "rare"),
         ("", "data_invalid", "two intents"),
+        ('{"text": " ", "intent": "b"}\n', "data_invalid", "a.jsonl has 1 rows without a text"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_rows_is_named(content: str, code: str, words: str, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,9 @@ torch = pytest.importorskip(
 )
 
 from conversion.checkpoint.families import FAMILIES
-from conversion.checkpoint.inspect import arithmetic, check_disk, free_memory_bytes, inspect, load_tokenizer
+from conversion.checkpoint.inspect import arithmetic, check_disk, free_memory_bytes, inspect
 from conversion.checkpoint.listen import listen_checkpoint
+from conversion.checkpoint.tokenizer import load_tokenizer
 from conversion.train.teacher import model_folder
 from firmware_py.contracts.errors import CiuicError
 from tests.conversion import checkpoints
@@ -151,6 +154,44 @@ def test_a_fault_has_its_code_and_names_what_is_wrong(fault: str, v3: Path, tmp_
     assert not (tmp_path / "cache").exists()  # nothing was begun
 
 
+SCALE = "model.layers.2.self_attn.o_proj.weight_scale_inv"  # of a weight [32, 32], blocks of 16
+SCALES: dict[str, tuple[Callable[[Any], Any], str, str]] = {
+    "missing": (lambda _: None, "checkpoint_incomplete", f"are missing: {SCALE}"),
+    "empty": (lambda _: torch.zeros(0, 0), "checkpoint_invalid", f"{SCALE} has shape [0, 0], the weight's blocks ask for [2, 2]"),
+    "one for all": (lambda _: torch.ones(()), "checkpoint_invalid", f"{SCALE} has shape []"),
+    "of other blocks": (lambda one: one[:1, :1], "checkpoint_invalid", f"{SCALE} has shape [1, 1]"),
+    "float8 too": (lambda one: one.to(torch.float8_e4m3fn), "checkpoint_unsupported", f"{SCALE} is stored as F8_E4M3"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def f8(v3: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("f8")
+    return checkpoints.float8(checkpoints.copy(v3, folder / "f8"), folder / "exact")
+
+
+@pytest.mark.parametrize("fault", SCALES)
+def test_a_float8_weight_has_its_scales(fault: str, f8: Path, tmp_path: Path) -> None:
+    """DeepSeek-V3's shards are many: a lost one of scales must not be met after hours of reading."""
+    change, code, words = SCALES[fault]
+    folder = checkpoints.copy(f8, tmp_path / "damaged")
+    inspect(folder)
+    checkpoints.change_tensor(folder, SCALE, change)
+    with pytest.raises(CiuicError) as caught:
+        inspect(folder)
+    assert caught.value.code == code
+    assert words in caught.value.message
+
+
+def test_only_matrices_are_float8(f8: Path, tmp_path: Path) -> None:
+    folder = checkpoints.copy(f8, tmp_path / "damaged")
+    norm = "model.layers.2.input_layernorm.weight"
+    checkpoints.change_tensor(folder, norm, lambda one: one.to(torch.float8_e4m3fn))
+    with pytest.raises(CiuicError, match=f"{norm}_scale_inv") as caught:
+        inspect(folder)
+    assert caught.value.code == "checkpoint_incomplete"
+
+
 def test_a_whole_checkpoint_is_described(v3: Path) -> None:
     said = inspect(v3).to_dict()
     assert (said["architecture"], said["layers"], said["hidden_size"]) == ("deepseek_v3", 3, 32)
@@ -215,10 +256,16 @@ def test_deepseek_v3_itself_needs_more_than_a_board_has() -> None:
     assert count > 40_000
 
 
-def test_too_little_disk_is_found_first(v3: Path, tmp_path: Path) -> None:
+def test_too_little_disk_is_found_first(v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CiuicError) as caught:
-        check_disk(tmp_path, 2**60)
+        check_disk(tmp_path / "not" / "there", 2**60)
     assert caught.value.code == "resources_short"
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(CiuicError, match="of disk"):
+        listen_checkpoint(v3, checkpoints.TEXTS, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    (tmp_path / "rows-001.part").write_bytes(b"x" * 100_000)  # of a reading that goes on: written over
+    check_disk(tmp_path, 90_000)
 
 
 def test_a_control_group_bounds_free_memory(tmp_path: Path) -> None:

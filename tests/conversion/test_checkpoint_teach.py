@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,20 @@ torch = pytest.importorskip(
 )
 
 from conversion.checkpoint import probe, teach
-from conversion.checkpoint.course import Source, prepare_from_checkpoint, unknown_share
+from conversion.checkpoint.course import (
+    MIN_STEPS,
+    PLAN,
+    Source,
+    enough,
+    prepare_from_checkpoint,
+    unknown_share,
+)
 from conversion.checkpoint.data import read_files
 from conversion.checkpoint.inspect import inspect
 from conversion.checkpoint.teach import Order, teach_from_checkpoint, tunable
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
+from conversion.pipeline import Job, usual_seconds
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
 from conversion.train.teacher import Run, model_folder
@@ -103,6 +113,28 @@ def test_a_deepseek_checkpoint_teaches(data: TaskData, v3: Path, tmp_path: Path)
     assert taught.logs[0]["report"] > 0.5
 
 
+@pytest.mark.parametrize("method", ["tune", "probe"])
+def test_foreign_rows_of_the_report_file_alone_are_no_label(method: teach.Method, tmp_path: Path) -> None:
+    """The tutorial offers two files: a report file may ask what training never showed."""
+    rows = [
+        {"text": text.format(word), "intent": intent}
+        for intent, texts in SAID.items()
+        for text in texts
+        for word in FILLED
+    ]
+    known = [row for row in rows if row["intent"] != "oos"]
+    files = {"train": known[::2], "report": [*known[1::2], *rows[-20:]], "known": known[1::2]}
+    for name, some in files.items():
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in some), "utf-8")
+    figures = {}
+    for name in ("report", "known"):
+        data = read_files("rooms", [tmp_path / "train", tmp_path / name])
+        assert "oos" not in data.labels
+        order = Order(model_folder(), method, (Run(epochs=3, rate=3e-4),))
+        figures[name] = teach_from_checkpoint(order, data, tmp_path / f"cache-{name}").logs[0]["report"]
+    assert figures["report"] == figures["known"] > 0.5
+
+
 def test_minilm_is_tuned_by_default_and_every_run_is_logged(data: TaskData, tmp_path: Path) -> None:
     runs = (Run(epochs=3, rate=3e-4), Run(epochs=1, rate=1e-6, seed=1))
     taught = teach_from_checkpoint(Order(model_folder(), runs=runs), data, tmp_path)
@@ -134,7 +166,10 @@ def test_a_course_is_what_a_student_learns_from(data: TaskData, v3: Path, tmp_pa
     from conversion.train.course import learn
 
     plan = Plan(2048, (), 1, Settings(0, epochs=1))
-    course = prepare_from_checkpoint(Source(v3), plan, data, bench_of(tmp_path))
+    bench = bench_of(tmp_path)
+    course = prepare_from_checkpoint(Source(v3), plan, data, bench)
+    job = Job("mine", plan.settings, ("dyn8",), tmp_path, None, tmp_path, None, Source(v3))
+    assert [*usual_seconds(job)][1:3] == [*bench.seconds]  # the time left counts these steps and no others
     assert course.teacher_width == 32
     assert len(course.side) > len(data.train)  # the pool follows
     assert course.logs[0]["method"] == "probed"
@@ -145,6 +180,20 @@ def test_a_course_is_what_a_student_learns_from(data: TaskData, v3: Path, tmp_pa
     student = learn(again, plan.settings, bench_of(tmp_path), "student.pt")
     ids = course.side.ids[:3]
     assert student(ids, (ids > 0).float())[-1].logits.shape == (3, len(data.labels))
+
+
+def test_a_small_set_is_gone_through_more_often() -> None:
+    """Some steps of warming up alone would leave a student that no gate lets pass."""
+    settings = PLAN.settings
+    assert enough(settings, 8000, 48_000) == settings
+    quick = replace(settings, epochs=1)
+    assert enough(quick, 8000, 48_000) == replace(quick, warm_up_steps=47)  # a quarter of 188 steps
+    for known, others in ((14, 60), (175, 995), (175, 0)):
+        few = enough(quick, known, others)
+        each = math.ceil((known + min(others, 2 * known)) / settings.batch)
+        assert MIN_STEPS <= few.epochs * each < MIN_STEPS + each
+        assert few.warm_up_steps == few.epochs * each // 4
+    assert enough(replace(settings, epochs=900), 14, 60).epochs == 900
 
 
 def test_a_faulty_checkpoint_stops_the_course_first(data: TaskData, v3: Path, tmp_path: Path) -> None:

@@ -17,11 +17,15 @@ from conversion import pipeline
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
+from conversion.nets.deepseek_lite import Dims
+from conversion.nets.student import Student
 from conversion.train import course, store, teacher
+from conversion.train.batches import encode
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
 from conversion.train.teacher import Run
 from firmware_py.contracts.clock import VirtualClock
+from firmware_py.tasks.text import WordPiece
 
 PIECES = ["[PAD]", "[UNK]", "turn", "on", "off"]
 PLAN = Plan(8, (Run(1, 1e-3), Run(1, 2e-3, seed=1)), 2, Settings(0), speakers=2)
@@ -61,8 +65,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_lesson_is_given_again_where_others_speak(tmp_path: Path, made: list[str]) -> None:
     rows = tuple(Sentence(f"turn {what}", what) for what in ("on", "off"))
     data = TaskData("t", "t", ("en",), ("off", "on"), (), rows, rows, rows, rows, rows)
-    course.prepare(PLAN, data, bench(tmp_path), None)
+    first = bench(tmp_path)
+    course.prepare(PLAN, data, first, None)
     assert made == ["teacher-1", "teacher-2", "pool", "lesson of teacher-2 and teacher-1"]
+    job = pipeline.Job("hwu64", PLAN.settings, ("dyn8",), tmp_path, None, tmp_path, None)
+    assert list(pipeline.usual_seconds(job))[1:5] == list(first.seconds)  # what the time left counts
     course.prepare(PLAN, data, bench(tmp_path), None)
     assert made[4:] == []
     course.prepare(replace(PLAN, speakers=1), data, bench(tmp_path), None)
@@ -72,6 +79,66 @@ def test_a_lesson_is_given_again_where_others_speak(tmp_path: Path, made: list[s
     other = replace(data, train=(*rows, Sentence("turn turn off", "off")))
     course.prepare(replace(PLAN, augmented=3), other, bench(tmp_path), None)
     assert made[7:] == ["teacher-1", "teacher-2", "pool", "lesson of teacher-2 and teacher-1"]
+
+
+OWN = Plan(
+    8, (), 0, Settings(0),
+    larger=Dims(0, d=16, heads=4, latent=4, rope=4, ffn=16, stages=2, dropout=0.0),
+    larger_settings=Settings(0, epochs=20, stages=2, batch=4, warm_up_steps=1, rate=1e-2, sandwich=False),
+)  # fmt: skip
+
+
+def test_a_larger_model_that_teaches_has_its_figures_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As every MiniLM run's are: the accuracy on selection and report, of rows in scope."""
+    monkeypatch.setattr(course, "_pieces", lambda _plan, _data: PIECES)
+    monkeypatch.setattr(course, "model_folder", Path)
+    monkeypatch.setattr(
+        course, "start_embeddings", lambda _folder, pieces, width: torch.randn(len(pieces), width)
+    )
+    trained, real = [], store.train_student
+
+    def train(student: Student, path: Path, *more: Any) -> None:
+        trained.append(path.name)
+        real(student, path, *more)
+
+    monkeypatch.setattr(store, "train_student", train)
+    rows = tuple(Sentence(f"turn {what}{' turn' * n}", what) for what in ("on", "off") for n in range(6))
+    odd = (
+        Sentence("on", "off"),
+        Sentence("turn on", "on"),
+        Sentence("lamp", "oos"),
+        Sentence("turn off", "off"),
+    )
+    data = TaskData("t", "t", ("en",), ("off", "on", "oos"), (), rows, odd, rows, rows, rows)
+    taken = course.prepare(OWN, data, bench(tmp_path), None)
+
+    (log,) = taken.logs
+    assert log["parameters"] > 0
+    assert log["dims"]["d"] == 16
+    assert log["run"]["epochs"] == 20
+    larger = store.load_student(Student(Dims(**log["dims"]), 3, 0), tmp_path / "teacher-1.pt")
+    for split in ("selection", "report"):
+        known = [row for row in data.split(split) if row.intent != "oos"]
+        side = encode(known, WordPiece(PIECES), data.labels, ())
+        with torch.no_grad():
+            said = larger(side.ids, (side.ids > 0).float())[-1].logits.argmax(1)
+        assert log[split] == pytest.approx(float((said == side.labels).float().mean()), abs=1e-5)
+    assert log["selection"] < log["report"] == 1.0
+    assert trained == ["teacher-1.pt"]
+
+    path = tmp_path / "teacher-1.json"
+    path.unlink()  # as a build of an earlier version left its folder: nothing is trained anew for a figure
+    lesson = (tmp_path / "lesson.npz").stat().st_mtime_ns
+    assert course.prepare(OWN, data, bench(tmp_path), None).logs == taken.logs
+    assert (tmp_path / "lesson.npz").stat().st_mtime_ns == lesson
+    path.write_text('{"selection": 0}', "utf-8")
+    other = replace(data, train=rows[:-1])
+    assert (
+        course.prepare(OWN, other, bench(tmp_path), None).logs[0]["selection"] > 0
+    )  # other weights, other figures
+    assert trained == ["teacher-1.pt"] * 2
 
 
 def test_other_pieces_of_the_same_number_make_another_student(

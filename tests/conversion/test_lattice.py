@@ -19,7 +19,7 @@ from conversion.check.runtime import RecipeFiles, Where, python_of, run_lattice
 from conversion.export.lattice import lattice_keys
 from conversion.export.make import Place, make_graphs
 from conversion.export.parts import write_parts
-from conversion.export.recipes import RECIPES, bundle_name
+from conversion.export.recipes import RECIPES, bundle_name, report_name
 from conversion.export.to_onnx import folded
 from conversion.export.to_tflite import find_tool
 from conversion.nets.deepseek_lite import Dims
@@ -59,6 +59,13 @@ def test_the_shipped_lattice_has_39_graphs() -> None:
 def test_only_the_default_recipe_is_not_named() -> None:
     assert bundle_name("home-en", "dyn8") == "home-en.bundle"
     assert {bundle_name("x", name) for name in RECIPES} >= {"x.bundle", "x.w8.bundle", "x.fp32.bundle"}
+
+
+def test_seeds_of_one_folder_have_bundles_and_reports_of_their_own() -> None:
+    names = [bundle_name("x", recipe, seed) for recipe in RECIPES for seed in range(3)]
+    assert len(set(names)) == len(set(map(report_name, names))) == 3 * len(RECIPES)
+    assert bundle_name("x", "dyn8", 1) == "x-1.bundle"
+    assert report_name(bundle_name("x", "w8", 0)) == "x.w8.report.json"
 
 
 def test_a_cache_key_knows_weights_width_and_length() -> None:

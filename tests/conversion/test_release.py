@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +22,7 @@ torch = pytest.importorskip(
 from conversion.check.answers import LatticeAnswers, Prefix
 from conversion.check.calibrate import Strangeness
 from conversion.check.cascade import judge_rows
+from conversion.check.parity import bounds_of
 from conversion.check.reference import torch_answers
 from conversion.check.rows import load_rows
 from conversion.data.sentence import Sentence
@@ -28,10 +35,12 @@ from conversion.nets.student import Student
 from conversion.release import listen
 from conversion.release.listen import SPLITS, Target, Trained
 from conversion.release.ways import judge_of
-from conversion.release.write import release
+from conversion.release.write import release, release_all
 from firmware_py.bundles.read import read_bundle
 from firmware_py.bundles.sign import new_key
 from firmware_py.bundles.verify import Trust
+from firmware_py.contracts.errors import ConversionError
+from firmware_py.contracts.run import GraphKey
 from firmware_py.tasks.text import WordPiece
 
 PIECES = (
@@ -82,6 +91,26 @@ def trained(folder: Path, *, slots: bool) -> Trained:
     return Trained(data, student, PIECES, parts, Strangeness(), {"settings": {"seed": 7}})
 
 
+def files_of(folder: Path) -> dict[GraphKey, Path]:
+    """Files in the place of converted graphs."""
+    graphs = {key: folder / f"{key.bucket}-{key.stage}-{key.width}" for key in lattice_keys(DIMS.stages)}
+    for number, path in enumerate(graphs.values()):
+        path.write_bytes(b"graph %d" % number)
+    return graphs
+
+
+def turned(values: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The same, put in from the other end, and so are all mappings in it."""
+    return {
+        key: turned(one) if isinstance(one, Mapping) else one for key, one in reversed(list(values.items()))
+    }
+
+
+def permuted(said: LatticeAnswers) -> LatticeAnswers:
+    """Every label's logit where its neighbour's belongs: it runs, and is wrong."""
+    return replace(said, logits={prefix: np.roll(one, 1, axis=-1) for prefix, one in said.logits.items()})
+
+
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let torch answer where the graphs would."""
@@ -99,9 +128,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_bundle_and_its_report_say_the_same(tmp_path: Path, answers: Any, slots: bool) -> None:
     one = trained(tmp_path, slots=slots)
     answers(one)
-    graphs = {key: tmp_path / f"{key.bucket}-{key.stage}-{key.width}" for key in lattice_keys(DIMS.stages)}
-    for number, path in enumerate(graphs.values()):
-        path.write_bytes(b"graph %d" % number)
+    graphs = files_of(tmp_path)
     new_key(tmp_path, "builder")
     out = tmp_path / "tiny.bundle"
     report = release(one, Target("dyn8", graphs, out, tmp_path / "builder.key", tmp_path, every=not slots))
@@ -139,3 +166,133 @@ def test_the_scope_threshold_is_found_without_the_rows_that_test_harm(tmp_path: 
     score = judge_rows(said["temperature"].logits[4, 4], found.temperatures[4, 4], found.scope).score
     ours = np.array([row.intent != "oos" for row in one.data.temperature])
     assert (score[ours] >= found.scope.threshold).mean() <= one.strangeness.rejected
+
+
+def test_a_refused_recipe_leaves_a_report_that_says_why_and_no_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trained(tmp_path, slots=False)
+
+    def said(_files: Any, _where: Any, texts: list[str], prefixes: list[Prefix]) -> LatticeAnswers:
+        return permuted(torch_answers(one.student, WordPiece(list(PIECES)), texts, prefixes))
+
+    monkeypatch.setattr(listen, "run_lattice", said)
+    target = Target("dyn8", files_of(tmp_path), tmp_path / "tiny.bundle", None, tmp_path, every=False)
+    with pytest.raises(ConversionError, match="intents agree on") as caught:
+        release(one, target)
+    assert not target.path.exists()
+    path = tmp_path / "tiny.refused.json"
+    assert str(path) in caught.value.hint
+    report = json.loads(path.read_text("utf-8"))
+    (refused,) = report["refused"]
+    assert (refused["recipe"], refused["runtime"], refused["file"]) == (
+        "dyn8",
+        "ai-edge-litert",
+        "tiny.bundle",
+    )
+    assert any(why.startswith("intents agree on") for why in refused["why"])
+    assert refused["figures"]["agreement"] < refused["bounds"]["agreement"] == bounds_of("dyn8").agreement
+    assert (report["name"], report["settings"]) == ("tiny", {"seed": 7})
+
+
+def test_a_figure_that_is_no_number_is_null_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trained(tmp_path, slots=False)
+
+    def said(_files: Any, _where: Any, texts: list[str], prefixes: list[Prefix]) -> LatticeAnswers:
+        right = torch_answers(one.student, WordPiece(list(PIECES)), texts, prefixes)
+        return replace(right, logits={p: np.full_like(row, np.nan) for p, row in right.logits.items()})
+
+    monkeypatch.setattr(listen, "run_lattice", said)
+    target = Target("w8", files_of(tmp_path), tmp_path / "tiny.w8.bundle", None, tmp_path, every=False)
+    with pytest.raises(ConversionError, match="not finite"):
+        release(one, target)
+    text = (tmp_path / "tiny.w8.refused.json").read_text("utf-8")
+    assert "NaN" not in text
+    found = json.loads(text)["refused"]
+    assert [entry["runtime"] for entry in found] == ["tflite-runtime"]
+    assert found[0]["figures"]["mean_logit_error"] is None
+
+
+@pytest.mark.parametrize("wrong", ["w8", None])
+def test_no_bundle_is_replaced_before_all_recipes_have_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str | None
+) -> None:
+    one, graphs = trained(tmp_path, slots=False), files_of(tmp_path)
+
+    def said(files: Any, _where: Any, texts: list[str], prefixes: list[Prefix]) -> LatticeAnswers:
+        right = torch_answers(one.student, WordPiece(list(PIECES)), texts, prefixes)
+        return permuted(right) if files.name == wrong else right
+
+    monkeypatch.setattr(listen, "run_lattice", said)
+    new_key(tmp_path, "builder")
+    models, waiting = tmp_path / "models", tmp_path / "build" / "released"
+    models.mkdir()
+    waiting.mkdir(parents=True)
+    (waiting / "tiny.refused.json").write_text("of an earlier build", "utf-8")
+    before = {name: name.encode() for name in ("tiny.bundle", "tiny.bundle.sig", "tiny.w8.bundle")}
+    for name, data in before.items():
+        (models / name).write_bytes(data)
+    targets = [
+        Target(recipe, graphs, models / name, tmp_path / "builder.key", tmp_path, every=False)
+        for recipe, name in (("dyn8", "tiny.bundle"), ("w8", "tiny.w8.bundle"))
+    ]
+    if wrong is None:
+        parts = release_all(one, targets, waiting, lambda _: None)
+        for target in targets:
+            bundle = read_bundle(target.path, Trust(tmp_path, allow_unsigned=False))
+            assert parts[target.recipe]["sha256"] == bundle.sha256
+            assert parts[target.recipe]["bundle"] == target.path.name
+        assert not waiting.exists()
+        return
+    with pytest.raises(ConversionError, match="w8"):
+        release_all(one, targets, waiting, lambda _: None)
+    assert {path.name: path.read_bytes() for path in models.iterdir()} == before
+    assert [path.name for path in waiting.glob("*.json")] == ["tiny.w8.refused.json"]
+
+
+def written(folder: Path, *, other_order: bool) -> tuple[bytes, bytes]:
+    """The bytes of bundle and signature; with another order everything is put in from the other end."""
+    folder.mkdir(exist_ok=True)
+    one, graphs = trained(folder, slots=False), files_of(folder)
+    about = {"settings": {"seed": 7, "epochs": 1}, "versions": {"torch": "2", "numpy": "1"}, "threads": 1}
+    order = turned if other_order else dict
+    one = replace(one, provenance=order(about))
+
+    def said(_files: Any, _where: Any, texts: list[str], prefixes: list[Prefix]) -> LatticeAnswers:
+        right = torch_answers(one.student, WordPiece(list(PIECES)), texts, prefixes)
+        ops = {key: {"FULLY_CONNECTED": 7, "ADD": 3} for key in graphs}
+        return replace(right, logits=order(right.logits), tags=order(right.tags), ops=order(ops))
+
+    path = folder / "tiny.bundle"
+    with mock.patch.object(listen, "run_lattice", said):
+        release(one, Target("dyn8", order(graphs), path, folder.parent / "builder.key", folder, every=False))
+    return path.read_bytes(), path.with_name("tiny.bundle.sig").read_bytes()
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
+    """Twice here, put in in another order, and once more where strings hash otherwise."""
+    new_key(tmp_path, "builder")
+    first = written(tmp_path / "first", other_order=False)
+    assert written(tmp_path / "second", other_order=False) == first
+    assert written(tmp_path / "third", other_order=True) == first
+    again = "import runpy, sys, pathlib\nruns = runpy.run_path(sys.argv[1])\nruns['written'](pathlib.Path(sys.argv[2]), other_order=False)"
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    folder = tmp_path / "fourth"
+    subprocess.run(
+        [sys.executable, "-c", again, __file__, folder],
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    there = (folder / "tiny.bundle").read_bytes(), (folder / "tiny.bundle.sig").read_bytes()
+    assert there == first
+
+
+def test_other_weights_are_other_bytes(tmp_path: Path) -> None:
+    """The comparison above can fail."""
+    new_key(tmp_path, "builder")
+    first = written(tmp_path / "first", other_order=False)
+    with mock.patch.object(torch, "manual_seed"):
+        torch.randn(3)
+        assert written(tmp_path / "second", other_order=False) != first

@@ -18,7 +18,7 @@ from conversion.nets.importance import sort_groups
 from conversion.nets.student import Student
 from conversion.train import store
 from conversion.train.batches import encode, sample
-from conversion.train.distil import Settings, distil, narrower
+from conversion.train.distil import Settings, distill_model, narrower
 from conversion.train.general import take_over
 from conversion.train.teacher import Lesson
 from firmware_py.tasks.text import WordPiece
@@ -52,7 +52,7 @@ def train(settings: Settings) -> Student:
     """Train on the labelled rows and two without a label."""
     rows = [*ROWS, Sentence("sing", ""), Sentence("the fan off please", "")]
     side, one = encode(rows, WordPiece(PIECES), LABELS, SLOTS), student()
-    distil(one, side, taught(rows), settings, lambda _: None)
+    distill_model(one, side, taught(rows), settings, lambda _: None)
     return one
 
 

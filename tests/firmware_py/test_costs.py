@@ -33,6 +33,14 @@ def test_nothing_is_known_of_a_stage_that_never_ran() -> None:
     assert costs.lines() == ()
 
 
+def test_a_stage_that_never_ran_is_priced_for_the_seconds_that_it_may_take() -> None:
+    costs = CostModel(2.0)
+    assert costs.stage_j(ONE, "xnnpack", 0.01) == pytest.approx(0.02)
+    assert CostModel(None).stage_j(ONE, "xnnpack", 0.01) is None
+    costs.learn(run_of(0.004))
+    assert costs.stage_j(ONE, "xnnpack", 0.01) == pytest.approx(0.008), "its own seconds count from then on"
+
+
 def test_seconds_converge_to_the_mean_with_its_spread() -> None:
     rng, costs = random.Random(0), CostModel(1.0)
     for _ in range(2000):

@@ -1,4 +1,7 @@
-"""A broker, and a real node beside it: `ciuic node run` with a bundle that needs no trained model."""
+"""A broker of each kind that is here, and a real node beside it: `ciuic node run` with a bundle without training.
+
+A kind that is not installed is a skip with its name, here for every file of this folder.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,30 @@ from pathlib import Path
 import pytest
 
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
-from mqtt_bridge.broker.process import BrokerProcess, start_broker
+from mqtt_bridge.broker.process import KINDS, BrokerProcess, start_broker
 
 ROOT = Path(__file__).parents[2]
-NPM = ROOT / ".venvs/npm/node_modules"
 
 
-@pytest.fixture(scope="module", params=["mosquitto", "iotcore"])
-def broker(request: pytest.FixtureRequest) -> Iterator[BrokerProcess]:
-    with start_broker(request.param) as found:
+@pytest.fixture(scope="module", params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    """A kind of broker that can be started here."""
+    name: str = request.param
+    if not KINDS[name].available():
+        pytest.skip(f"{name} is not installed")
+    return name
+
+
+@pytest.fixture
+def any_broker() -> None:
+    """For what chooses its broker itself."""
+    if not any(kind.available() for kind in KINDS.values()):
+        pytest.skip(f"no broker is installed: {' or '.join(KINDS)}")
+
+
+@pytest.fixture(scope="module")
+def broker(kind: str) -> Iterator[BrokerProcess]:
+    with start_broker(kind) as found:
         yield found
 
 

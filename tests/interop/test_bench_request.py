@@ -20,6 +20,7 @@ def _args(*words: str) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+@pytest.mark.usefixtures("any_broker")
 def test_a_short_run_writes_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     bundle = tmp_path / "tiny.bundle"
@@ -32,9 +33,12 @@ def test_a_short_run_writes_every_row(tmp_path: Path, monkeypatch: pytest.Monkey
     for qos in (0, 1):
         assert {f"{name}/q{qos}" for name in ("request", "floor", "echo", "bare", "hit", "queued")} <= names
         assert f"request/q{qos}/alternating" in names
-    assert "node/start" in names
-    assert len(found["checks"]) == 7
+    assert {"node/start", "ciuic --help"} <= names
+    assert len(found["checks"]) == 8
     assert all(check["value"] is not None for check in found["checks"])
+    (told,) = (check for check in found["checks"] if check["name"].startswith("ciuic --help"))
+    assert told["name"] == "ciuic --help, median of 1 runs"
+    assert (told["bound"], told["unit"], told["relation"]) == (0.150, "s", "<=")
 
 
 def test_sentences_are_distinct_and_always_the_same() -> None:

@@ -30,9 +30,23 @@ def _program(example: str) -> str:
     return example.split(maxsplit=1)[0]
 
 
+def _is_old(example: str) -> bool:
+    return any(word in example for word in ("mqttv311", "protocolVersion: 4", "MQTTv311"))
+
+
+def _correlation(example: str) -> str | None:
+    """What an MQTT 5 example gives as correlation data and prints before the answer."""
+    found = re.search(r'(?:correlation-data |correlationData: Buffer\.from\(")([\w-]+)', example)
+    return found[1] if found else None
+
+
 def test_the_page_has_its_examples() -> None:
-    programs = [_program(example) for example in EXAMPLES]
-    assert programs == ["mosquitto_rr", "mosquitto_rr", "mosquitto_sub", "node", "python"]
+    """Each program of others asks over MQTT 5 and over 3.1.1; paho over 3.1.1 only, as our own link is paho."""
+    asked = [(_program(example), "3.1.1" if _is_old(example) else "5") for example in EXAMPLES]
+    both = [
+        (name, version) for name in ("mosquitto_rr", "mosquitto_sub", "node") for version in ("5", "3.1.1")
+    ]
+    assert asked == [*both, ("python", "3.1.1")]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[f"{n}-{_program(e)}" for n, e in enumerate(EXAMPLES)])
@@ -41,8 +55,7 @@ def test_an_example_prints_an_answer(broker: BrokerProcess, example: str) -> Non
         pytest.skip(f"{_program(example)} is not installed")
     if _program(example) == "node" and not (NPM / "mqtt").exists():
         pytest.skip("npm package mqtt is not in .venvs/npm")
-    old = "mqttv311" in example or _program(example) == "python"
-    port = broker.ports.v311 if old else broker.ports.v5
+    port = broker.ports.v311 if _is_old(example) else broker.ports.v5
     environment = os.environ | {
         "BROKER": "127.0.0.1",
         "PORT": str(port),
@@ -64,8 +77,10 @@ def test_an_example_prints_an_answer(broker: BrokerProcess, example: str) -> Non
     asked_id = re.search(r'"?id"?: ?"(\w+)"', example)
     assert asked_id is not None
     assert reply["id"] == asked_id[1]
-    if _program(example) == "node":
-        assert found.stdout.startswith("c1 ")  # the correlation data came back
+    assert ("reply_to" in example) == _is_old(example)
+    assert (_correlation(example) is None) == _is_old(example)
+    if not _is_old(example):
+        assert found.stdout.startswith(f"{_correlation(example)} {{")  # the correlation data came back
 
 
 def test_the_automation_is_answered_on_the_topic_that_it_listens_to(broker: BrokerProcess) -> None:

@@ -153,7 +153,7 @@ def test_a_reply_is_spoken_with_its_joules_and_their_doubt() -> None:
     assert "exit 2 of 3 on pi5" in text
     assert "1.20 ± 0.30 mJ above idle (predicted, ina219, simulated)" in text
     dear = replace(reply, route=replace(route, over_budget=True))
-    assert "over the asked joules" in "\n".join(spoken(dear, 0.0021))
+    assert "over the asked joules: the earliest exit costs more" in "\n".join(spoken(dear, 0.0021))
     guess = replace(reply, energy=replace(energy, method="estimated", source="none"))
     assert "mJ above idle (estimated, simulated)" in "\n".join(spoken(guess, 0.0021))
     assert "energy unknown" in "\n".join(spoken(Reply("r", "out_of_scope", route), 0.1))

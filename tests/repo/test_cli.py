@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import types
 
 import pytest
 
 from ciuic import cli
+from ciuic.bench.cli import BENCHES
+from ciuic.parser import Parser
 from device_profiles.profile import ProfileError
 from firmware_py.contracts.errors import ConfigError, NoReplyError
 
@@ -90,6 +93,68 @@ def test_a_wrong_flag_is_told_like_every_other_error(
     assert first.startswith("error: ")
     assert first.endswith("[config_invalid]")
     assert second == "hint: `ciuic probe --help` lists what it takes."
+
+
+def _lines(verb: str) -> list[list[str]]:
+    """The words that lead to each parser of a verb: its own, and one for each of its sub-verbs."""
+    parser = Parser(conflict_handler="resolve")
+    module = importlib.import_module(cli.VERBS[verb].module)
+    cli._part(module, "configure", verb)(parser)
+    found = [[verb]]
+    if verb == "bench":  # which hands the rest of its line to a parser of its own
+        found += [[verb, name] for name in BENCHES]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found += [[verb, name] for name in action.choices]
+    return found
+
+
+def test_the_lines_are_all_the_command_has() -> None:
+    lines = [" ".join(line) for verb in cli.VERBS for line in _lines(verb)]
+    assert set(cli.VERBS) <= set(lines)
+    assert {f"bench {name}" for name in ("engine", "request", "energy", "model")} <= set(lines)
+    assert {"node run", "key new", "key show", "model build", "profile list", "profile check"} <= set(lines)
+
+
+@pytest.mark.parametrize("verb", list(cli.VERBS))
+def test_a_wrong_flag_of_a_real_verb_is_told_like_every_other_error(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two lines and status 2, however deep the flag stands; argparse's own usage text is never seen."""
+    for line in _lines(verb):
+        assert cli.main([*line, "--no-such-flag"]) == 2, line
+        printed = capsys.readouterr()
+        first, second = printed.err.splitlines()
+        assert first.startswith("error: ")
+        assert first.endswith("[config_invalid]")
+        # What no parser knows is told by the verb's, a missing word before it by the sub-verb's.
+        assert second in {
+            f"hint: `ciuic {' '.join(at)} --help` lists what it takes." for at in (line, [verb])
+        }
+        assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["bench", "engine", "--nope"], "--nope"),
+        (["bench", "engine", "-n", "abc"], "'abc'"),
+        (["bench", "request", "--kind", "none"], "'none'"),
+        (["bench", "energy", "--trials"], "--trials"),
+        (["bench", "nothing"], "'nothing'"),
+        (["key", "new", "me", "--nope"], "--nope"),
+        (["node", "run", "--simulate=yes"], "'yes'"),
+        (["demo", "--count", "abc"], "'abc'"),
+    ],
+)
+def test_the_error_names_the_word_that_is_wrong(
+    capsys: pytest.CaptureFixture[str], words: list[str], named: str
+) -> None:
+    assert cli.main(words) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("[config_invalid]")
+    assert named in first
+    assert second.startswith("hint: `ciuic ")
 
 
 def test_no_verb_is_a_usage_error_that_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def test_the_wire_loads_no_client_library() -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    """The issue's bound is 150 ms; that is measured by a benchmark, here stands what it rests on."""
+    """The issue's bound is 150 ms; `ciuic bench request` measures that, here stands what it rests on."""
     code = "import sys\nsys.argv = ['ciuic', '--help']\nfrom ciuic.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
     loaded = _loaded(code)
     heavy = (
@@ -81,7 +81,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["node", "ask", "model", "bench", "eval", "key", "profile", "doctor", "demo"]
+    "verb", ["node", "ask", "broker", "model", "bench", "eval", "key", "profile", "doctor", "demo"]
 )
 def test_the_help_of_a_verb_loads_no_training_library(verb: str) -> None:
     code = (

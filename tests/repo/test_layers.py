@@ -48,6 +48,8 @@ def test_the_tree_keeps_its_contracts() -> None:
         ("firmware_py/contracts/request.py", "import numpy", "contracts are standard library only"),
         ("firmware_py/helpers.py", "", "inside the device agent"),
         ("mqtt_bridge/wire/topics.py", "import mqtt_bridge.node", "inside the bridge"),
+        ("hil_tests/conftest.py", "import mqtt_bridge.broker", "a bench stays outside of what it tests"),
+        ("hil_tests/conftest.py", "import firmware_py.answering", "a bench stays outside of what it tests"),
     ],
 )
 def test_a_planted_breach_is_caught(copy: Path, file: str, line: str, contract: str) -> None:

@@ -1,4 +1,6 @@
-"""Plays a recorded trace as if its meter were here: figures of a real board on a desk without one.
+"""Plays a recorded trace as if its meter were here: for tests of what reads meters, against a real board's samples.
+
+No node plays one: a trace knows nothing of what the node runs, so its joules would teach wrong watts.
 
 A trace is a header and rows. As JSON lines: the header object first, then `[second, volt, ampere]`; as CSV:
 `# {header}` first, then the columns `t_s,voltage_v,current_a`. A row without ampere was over range. The header

@@ -54,8 +54,19 @@ def test_the_measurement_has_rows_and_checks(
     ]  # fmt: skip
     assert {check["ok"] for check in printed["checks"]} >= {False}
     assert all(row["extra"]["simulated"] for row in printed["rows"])
+
+
+def test_without_out_it_writes_where_the_others_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(energy, "SCENARIOS", energy.SCENARIOS[:1])
     energy.run(parse("--trials", "3"))
-    assert "FAIL trials of a row" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "FAIL trials of a row" in printed.out
+    assert printed.err.endswith("written: docs/measurements/energy.json\n")
+    written = json.loads((tmp_path / "docs/measurements/energy.json").read_text())
+    assert [row["n"] for row in written["rows"]] == [3, 3]
 
 
 def test_no_trials_is_a_usage_error() -> None:

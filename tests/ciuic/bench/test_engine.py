@@ -52,6 +52,26 @@ def test_the_file_has_a_row_per_exit_and_one_for_hits() -> None:
     assert "FAIL" not in engine.table(engine.report(figures(110e-6), 1000))
 
 
+def test_rows_of_one_length_have_the_cost_tables_key_and_the_others_a_name() -> None:
+    made = figures(110e-6)
+    longer = replace(RECORD, configuration="16/w4-4-4/balanced/dyn8")
+    made.records = [longer if at % 4 == 0 else record for at, record in enumerate(made.records)]
+    rows = engine.report(made, 1000).rows
+    named = [row.config for row in rows if row.configuration is None]
+    assert named == ["engine", "bare", "node/inline", "node/hit", "node/start"]
+    keyed = {(str(row.configuration), row.exit): row for row in rows if row.configuration is not None}
+    assert list(keyed) == [
+        ("8/w4-4-4/balanced/dyn8", None),
+        ("8/w4-4-4/balanced/dyn8", 1),
+        ("8/w4-4-4/balanced/dyn8", 2),
+        ("16/w4-4-4/balanced/dyn8", None),
+        ("16/w4-4-4/balanced/dyn8", 1),
+    ]
+    assert [row.n for row in keyed.values()] == [750, 700, 50, 250, 250]
+    assert keyed["16/w4-4-4/balanced/dyn8", 1].extra["share"] == 0.25
+    assert "answered by this exit 2 (5%), 8/w4-4-4/balanced/dyn8" in engine.table(engine.report(made, 1000))
+
+
 def test_too_few_sentences_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "engine", "-n", "10"]) == 2
     assert "below 1000 sentences" in capsys.readouterr().err

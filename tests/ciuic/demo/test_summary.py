@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ciuic.demo.screen import WIDE, answer_line, fold, header, joules, summary_lines
 from ciuic.demo.sentences import Question, Sentence
-from ciuic.demo.summary import Answered, checks, percentile, summarise
-from firmware_py.contracts.reply import Energy, Reply, Route
+from ciuic.demo.summary import Answered, Killed, Played, checks, percentile, summarise
+from firmware_py.contracts.errors import CiuicError, DeadlinePassedError, GraphError, QueueFullError
+from firmware_py.contracts.reply import Energy, Reply, Route, Status, error_reply
 
+EXACTLY_ONCE = "every request answered exactly once: lost or answered twice"
+AMISS = "late, refused or failed answers"
 ENERGY = Energy(0.0021, 0.0003, method="predicted", source="ina219", simulated=True)
 
 
@@ -31,9 +35,26 @@ def answered(
     return Answered(Question(index, sentence, 5), reply, 0.004, late=False)
 
 
+def unheard(index: int, error: CiuicError, status: Status = "refused") -> Answered:
+    """A reply that says why nothing was understood."""
+    reply = error_reply(str(index), error, node="pi5", status=status, simulated=True)
+    return replace(answered(index), reply=reply)
+
+
+def figures_of(answers: list[Answered]) -> dict[str, Any]:
+    """The figures of a run in which each of these was asked for once."""
+    return summarise(Played(len(answers), answers))
+
+
 def names_of_missed(answers: list[Answered]) -> list[str]:
     """The checks that do not hold."""
-    return [check.name for check in checks(summarise(answers)) if not check.ok]
+    return [check.name for check in checks(figures_of(answers)) if not check.ok]
+
+
+def said_of(answers: list[Answered]) -> str:
+    """The closing summary."""
+    figures = figures_of(answers)
+    return "\n".join(summary_lines(figures, checks(figures)))
 
 
 GOOD = [answered(i) for i in range(80)] + [answered(i, origin="hand") for i in range(80, 100)]
@@ -42,7 +63,7 @@ GOOD = [answered(i) for i in range(80)] + [answered(i, origin="hand") for i in r
 def test_all_right_passes_and_the_summary_says_so() -> None:
     """Right answers pass every check; the lines give joules with their method and 'simulated'."""
     assert names_of_missed(GOOD) == []
-    text = "\n".join(summary_lines(summarise(GOOD), checks(summarise(GOOD))))
+    text = said_of(GOOD)
     assert "2.10 ± 0.30 mJ an answer above idle (100 predicted; source ina219, simulated board)" in text
     assert "MISS" not in text
 
@@ -50,13 +71,65 @@ def test_all_right_passes_and_the_summary_says_so() -> None:
 def test_one_lost_request_fails() -> None:
     """A request without an answer fails the run, whatever the accuracy."""
     lost = [*GOOD[:-1], replace(GOOD[-1], reply=None)]
-    assert "every request answered exactly once: lost" in names_of_missed(lost)
+    assert EXACTLY_ONCE in names_of_missed(lost)
+
+
+def test_an_answer_that_is_missing_or_there_twice_fails() -> None:
+    """The number of questions counts, not that of answers: one that vanished is lost, one too many is seen."""
+    vanished = summarise(Played(100, GOOD[:-1]))
+    assert (vanished["asked"], vanished["answered"], vanished["lost"]) == (100, 99, 1)
+    twice = summarise(Played(100, [*GOOD[:-1], GOOD[0]]))
+    assert (twice["answered"], twice["lost"], twice["answered_twice"]) == (99, 1, 1)
+    for figures in (vanished, twice):
+        assert [check.name for check in checks(figures) if not check.ok] == [EXACTLY_ONCE]
+
+
+def test_refused_and_failed_answers_are_counted_and_shown() -> None:
+    """They are answers, but none of them understood anything; more than 1 % with the late ones fails."""
+    full, broken = QueueFullError("full"), GraphError("it broke")
+    one = [*GOOD[:-1], unheard(99, full)]
+    assert names_of_missed(one) == []
+    assert "answered     100 of 100" in said_of(one)
+    assert "late 0, refused 1, failed 0" in said_of(one)
+    two = [*GOOD[:-2], unheard(98, full), unheard(99, broken, "failed")]
+    assert names_of_missed(two) == [AMISS]
+    assert "late 0, refused 1, failed 1" in said_of(two)
+    mixed = [replace(GOOD[0], late=True), *GOOD[1:-1], unheard(99, full)]
+    assert names_of_missed(mixed) == [AMISS]
+
+
+def test_an_answer_both_late_and_refused_counts_once() -> None:
+    late = replace(unheard(99, DeadlinePassedError("over")), late=True)
+    figures = figures_of([*GOOD[:-1], late])
+    assert (figures["late"], figures["refused"], figures["late_refused_failed"]) == (1, 1, 1)
+    assert names_of_missed([*GOOD[:-1], late]) == []
+
+
+def test_the_summary_names_who_answered_after_the_kill() -> None:
+    """Questions asked up to the kill are not its share; a run without a kill has no such line."""
+    others = [
+        replace(a, reply=replace(a.reply, route=Route("orin"))) for a in GOOD[60:] if a.reply is not None
+    ]
+    figures = summarise(Played(100, GOOD[:60] + others, killed=Killed("pi5", "SIGKILL", 60)))
+    assert figures["killed"] == {
+        "node": "pi5", "signal": "SIGKILL", "at_request": 60, "asked_after": 40, "answered_after": {"orin": 40},
+    }  # fmt: skip
+    text = "\n".join(summary_lines(figures, checks(figures)))
+    assert "pi5 by SIGKILL at request 60; the 40 asked after it were answered by: orin 40" in text
+    assert "SIGKILL" not in said_of(GOOD)
+
+
+def test_only_answers_count_as_answered_over_3_1_1() -> None:
+    old = [replace(a, question=replace(a.question, protocol=4)) for a in GOOD[:10]]
+    lost = replace(old[0], reply=None)
+    assert figures_of(old + GOOD[10:])["mqtt_3_1_1"] == 10
+    assert figures_of([lost, *old[1:], *GOOD[10:]])["mqtt_3_1_1"] == 9
 
 
 def test_late_and_wrong_answers_fail() -> None:
     """Two late of a hundred are too many; wrong labels count per origin; a rejected one is wrong."""
     late = [replace(a, late=True) for a in GOOD[:2]] + GOOD[2:]
-    assert names_of_missed(late) == ["late answers"]
+    assert names_of_missed(late) == [AMISS]
     wrong = [answered(i, label="HassTurnOff") for i in range(5)] + GOOD[5:]
     assert names_of_missed(wrong) == ["intent accuracy, templates"]
     rejected = Answered(Question(0, GOOD[0].question.sentence, 5), answered(0, "oos").reply, 0.1, late=False)
@@ -65,7 +138,7 @@ def test_late_and_wrong_answers_fail() -> None:
 
 def test_out_of_scope_is_its_own_row() -> None:
     """A refused out-of-scope sentence is right, and is not part of intent accuracy."""
-    figures = summarise([*GOOD, answered(100, "oos")])
+    figures = figures_of([*GOOD, answered(100, "oos")])
     assert figures["n_template"] + figures["n_hand"] == 100
     assert figures["out_of_scope_recall"] == 1.0
 

@@ -18,13 +18,22 @@ from conversion.check.runtime import ENVIRONMENTS
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData, save
 from conversion.study import command
-from conversion.study.command import Places, run_tradeoff, task_rows
+from conversion.study.command import Places, run_tradeoff
 from conversion.study.flags import METHODS, RUNTIMES, configure_tradeoff
 from conversion.study.joules import Method
+from conversion.study.own_rows import task_rows
 from firmware_py.bundles.write import write_bundle
-from firmware_py.contracts.errors import DataInvalidError, DataMissingError, ToolMissingError
+from firmware_py.contracts.errors import (
+    BundleFormatError,
+    ConfigError,
+    DataInvalidError,
+    DataMissingError,
+    ToolMissingError,
+)
+from firmware_py.contracts.manifest import Manifest
 from firmware_py.testing.tiny_bundle import tiny_files
 
+ROOT = Path(__file__).resolve().parents[3]
 DIMS = {"d_model": 16.0, "heads": 4.0, "latent": 8.0, "rope": 4.0, "ffn": 32.0, "layers": 1.0}
 PARTS = ("selection", "temperature", "thresholds", "report")
 
@@ -117,11 +126,105 @@ def test_rows_that_the_bundle_was_not_judged_on_are_refused(tmp_path: Path, plac
         task_rows(manifest, tmp_path / "none.json", places)
 
 
-def test_a_home_model_without_its_build_folder_says_how_to_get_the_rows(tmp_path: Path) -> None:
-    nowhere = Places(tmp_path, None, lambda *_: tmp_path / "none")
+def test_a_model_of_ours_without_its_build_folder_says_how_to_get_the_rows(tmp_path: Path) -> None:
+    nowhere = Places(tmp_path, None, lambda name, seed: tmp_path / "build" / f"{name}-{seed}")
     with pytest.raises(DataMissingError) as caught:
-        task_rows(tiny_files()[0], None, nowhere)
-    assert "ciuic model build tiny-en" in caught.value.hint
+        task_rows(replace(tiny_files()[0], name="home-en"), None, nowhere)
+    assert "`ciuic model build home-en`" in caught.value.hint
+
+
+def test_a_custom_model_without_its_rows_is_not_told_a_command_that_does_not_exist(tmp_path: Path) -> None:
+    nowhere = Places(tmp_path, None, lambda name, seed: tmp_path / "build" / f"{name}-{seed}")
+    with pytest.raises(DataMissingError) as caught:
+        task_rows(replace(tiny_files()[0], name="mine"), None, nowhere)
+    assert "model build mine" not in caught.value.hint
+    assert "--rows" in caught.value.hint
+    assert ".ciuic/build/mine-…" in caught.value.hint
+
+
+def custom(tmp_path: Path, folder: str, rows_: TaskData) -> tuple[Manifest, Places]:
+    """A custom model that was judged on `data()`, and rows in one of the folders that builds make for it."""
+    (tmp_path / "build" / folder).mkdir(parents=True)
+    save(rows_, tmp_path / "build" / folder / "data.json")
+    provenance = {"data": {"splits": {"report": data().hashes()["report"]}}}
+    manifest = replace(tiny_files()[0], name="mine", provenance=provenance)
+    return manifest, Places(tmp_path, None, lambda name, seed: tmp_path / "build" / f"{name}-{seed}")
+
+
+def test_a_custom_model_s_rows_are_found_by_what_they_are(tmp_path: Path) -> None:
+    """Its build folder ends in a hash of its files: of several the one with the bundle's own report split."""
+    other = replace(data(), report=data().selection)
+    custom(tmp_path, "mine-00000000", other)
+    manifest, places = custom(tmp_path, "mine-431f1135", data())
+    assert task_rows(manifest, None, places) == data()
+    manifest, places = custom(tmp_path / "else", "mine-00000000", other)
+    with pytest.raises(DataInvalidError, match="not those that the bundle was judged on"):
+        task_rows(manifest, None, places)
+
+
+def test_rows_beside_the_bundle_are_taken_and_other_files_of_that_name_passed_over(tmp_path: Path) -> None:
+    manifest, places = custom(tmp_path, "elsewhere", data())
+    beside = tmp_path / "build" / "elsewhere"
+    assert task_rows(manifest, None, places, beside) == data()
+    (beside / "data.json").write_text('{"something": "else"}')
+    with pytest.raises(DataMissingError):
+        task_rows(manifest, None, places, beside)
+    with pytest.raises(DataInvalidError, match=r"is not the data\.json of a build"):
+        task_rows(manifest, beside / "data.json", places)
+
+
+def test_a_staged_bundle_is_refused_before_its_rows_are_looked_for(tmp_path: Path) -> None:
+    manifest, files = tiny_files(rich=True)
+    path = tmp_path / "tiny-minilm.bundle"
+    staged = replace(manifest, name="tiny-minilm", dims={"d_model": 16.0}, attention="bidirectional")
+    write_bundle(path, staged, files)
+    nowhere = Places(tmp_path, None, lambda *_: tmp_path / "none")
+    with pytest.raises(BundleFormatError, match="tiny-minilm is no DeepSeekLite") as caught:
+        run_tradeoff(arguments(str(path)), nowhere, lambda _: None)
+    assert "ciuic eval" in caught.value.hint
+
+
+def test_a_page_is_made_again_from_its_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = ROOT / "docs" / "measurements" / "banking77.tradeoff.json"
+    source = tmp_path / "banking77.tradeoff.json"
+    source.write_bytes(kept.read_bytes())
+    nowhere = Places(tmp_path, None, lambda *_: tmp_path / "none")
+    asked = arguments("--from", str(source), "--pictures", str(tmp_path / "pictures"))
+    said: list[str] = []
+    assert run_tradeoff(asked, nowhere, said.append) == 0
+    assert source.read_bytes() == kept.read_bytes()
+    assert "<svg" in (tmp_path / "banking77.tradeoff.html").read_text("utf-8")
+    assert (tmp_path / "banking77.tradeoff.csv").read_text("utf-8") == kept.with_suffix(".csv").read_text(
+        "utf-8"
+    )
+    pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert pictures == ["banking77.compute.svg", "banking77.energy.svg", "banking77.latency.svg"]
+    assert "pictures/banking77.latency.svg" in said[-1]
+    assert capsys.readouterr().out.startswith("ratio")
+
+
+def test_a_page_is_told_when_the_bundle_has_changed(tmp_path: Path) -> None:
+    kept = ROOT / "docs" / "measurements" / "banking77.tradeoff.json"
+    nowhere = Places(tmp_path, None, lambda *_: tmp_path / "none")
+    asked = arguments(str(bundle(tmp_path)), "--from", str(kept), "--out", str(tmp_path / "out"))
+    run_tradeoff(asked, nowhere, lambda _: None)
+    assert "Of an earlier bundle" in (tmp_path / "out" / "banking77.tradeoff.html").read_text("utf-8")
+
+
+def test_what_is_no_trade_off_is_refused(tmp_path: Path, places: Places) -> None:
+    with pytest.raises(ConfigError, match="no bundle"):
+        run_tradeoff(arguments(), places, lambda _: None)
+    with pytest.raises(DataMissingError, match="there is no"):
+        run_tradeoff(arguments("--from", str(tmp_path / "none.json")), places, lambda _: None)
+    for text in (
+        "no json",
+        "[]",
+        '{"command": "ciuic model tradeoff", "format": 2}',
+        '{"command": "x", "format": 1}',
+    ):
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(DataInvalidError, match="is no trade-off"):
+            run_tradeoff(arguments("--from", str(tmp_path / "x.json")), places, lambda _: None)
 
 
 def test_without_an_environment_for_its_runtime_nothing_is_measured(tmp_path: Path, places: Places) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import json
+import re
 import struct
+import subprocess
+from collections import Counter
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -12,16 +16,18 @@ from typing import Any
 
 import pytest
 
+from conversion.check.runtime import python_of
+from conversion.cli import configure_model
 from conversion.targets import command
 from conversion.targets.forms import read_form, write_form
 from conversion.targets.mapping import AFTER_THE_FIRST, divide, total
-from conversion.targets.report import Built, Measured, Row, rows, table_text
+from conversion.targets.report import Built, Measured, Row, build_command, rows, table_text
 from conversion.targets.tables import load_table, refusal, table_names
 from conversion.targets.tflite import Operator, Tensor, read_operators
 from device_profiles.loader import list_profiles, load_profile
 from firmware_py.bundles.read import Bundle, read_bundle
 from firmware_py.bundles.verify import Trust
-from firmware_py.contracts.errors import BundleFormatError
+from firmware_py.contracts.errors import BundleFormatError, ToolMissingError
 
 ROOT = Path(__file__).resolve().parents[3]
 HOME = ROOT / "models" / "home-en.bundle"
@@ -102,12 +108,22 @@ def test_a_count_beyond_reason_is_refused() -> None:
 
 def test_every_table_has_sources_and_names_that_tflite_knows() -> None:
     known = set((ROOT / "conversion/targets/operators/builtin.txt").read_text().split())
-    assert {"xnnpack", "gpu", "edgetpu", "ethosu", "vx", "teflon"} == set(table_names())
+    assert {"xnnpack", "tflite-runtime", "gpu", "edgetpu", "ethosu", "vx", "teflon"} == set(table_names())
     for name in table_names():
         table = load_table(name)
         assert all(len(source) > 20 for source in table.sources), name
         assert table.sources
         assert set(table.operators) <= known, set(table.operators) - known
+
+
+def test_a_test_that_a_table_cites_exists() -> None:
+    cited = 0
+    for name in table_names():
+        for source in load_table(name).sources:
+            for path, test in re.findall(r"(tests/[\w/]+\.py)(?:, (\w+))?", source):
+                cited += 1
+                assert f"def {test}(" in (ROOT / path).read_text("utf-8")
+    assert cited >= 2
 
 
 def test_every_delegate_of_a_profile_has_a_table() -> None:
@@ -179,7 +195,43 @@ def test_the_xnnpack_table_is_what_the_runtime_does() -> None:
     data = graphs()[0]
     made = interpreter(model_content=data, num_threads=1)
     made.allocate_tensors()
-    details = made._get_ops_details()
+    ours = divide(read_operators(data), load_table("xnnpack"))
+    assert len(_taken(made._get_ops_details())) == ours.mapped == ours.total
+
+
+def test_the_tflite_runtime_table_is_what_the_runtime_does(tmp_path: Path) -> None:
+    """The same in the other runtime's own environment, which leaves a tenth to its own kernels."""
+    try:
+        python = python_of("tflite-runtime", ROOT)
+    except ToolMissingError:
+        pytest.skip("needs tflite-runtime: make it with `scripts/setup tflr`")
+    bundle = read_bundle(ROOT / "models" / "home-en.w8.bundle", TRUST)
+    data = bundle.files[bundle.manifest.graphs[0].file.name]
+    (tmp_path / "w8.tflite").write_bytes(data)
+    program = (
+        "import json, sys\nfrom tflite_runtime.interpreter import Interpreter\n"
+        "made = Interpreter(model_path=sys.argv[1], num_threads=1)\nmade.allocate_tensors()\n"
+        "rows = [{'op_name': one['op_name'], 'inputs': [int(n) for n in one['inputs']], "
+        "'outputs': [int(n) for n in one['outputs']]} for one in made._get_ops_details()]\nprint(json.dumps(rows))"
+    )
+    done = subprocess.run(
+        [python, "-c", program, tmp_path / "w8.tflite"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    details = json.loads(done.stdout)
+    own = [one["op_name"] for one in details if one["op_name"] != "DELEGATE"]
+    taken = _taken(details)
+    ours = divide(read_operators(data), load_table("tflite-runtime"))
+    assert len(taken) == ours.mapped < ours.total == len(own)
+    left: Counter[str] = Counter(name for place, name in enumerate(own) if place not in taken)
+    assert {name: count for (name, _), count in ours.left.items()} == left
+
+
+def _taken(details: list[dict[str, Any]]) -> set[int]:
+    """Places of the operators that stand behind a DELEGATE row, by following tensors back from its outputs."""
     parts = [one for one in details if one["op_name"] == "DELEGATE"]
     own = [one for one in details if one["op_name"] != "DELEGATE"]
     writer = {int(out): place for place, one in enumerate(own) for out in one["outputs"]}
@@ -191,8 +243,7 @@ def test_the_xnnpack_table_is_what_the_runtime_does() -> None:
             if one not in border and place is not None and place not in taken:
                 taken.add(place)
                 todo += [int(read) for read in own[place]["inputs"] if read >= 0]
-    ours = divide(read_operators(data), load_table("xnnpack"))
-    assert len(taken) == ours.mapped == ours.total
+    return taken
 
 
 # --- boards ------------------------------------------------------------------------------------------
@@ -222,6 +273,83 @@ def test_every_ladder_has_its_rows_and_unknown_is_null() -> None:
     assert "nothing of this model" in coral.basis
     assert (coral.accuracy_change, coral.predicted_s, coral.predicted_j) == (None, None, None)
     assert row_of(found, "raspberry-pi-5", "xnnpack").predicted_s is None
+
+
+def staged() -> Built:
+    """As `ciuic model build minilm` writes it: another architecture, which has no recipes but its own."""
+    reference = built()
+    sizes = {"d_model": 384.0, "heads": 12.0}
+    manifest = replace(
+        reference.manifest, name="hwu64-minilm", attention="bidirectional", frame=(101, 102), dims=sizes
+    )
+    return replace(reference, manifest=manifest)
+
+
+def test_of_another_architecture_nothing_is_said_that_is_not_known() -> None:
+    reference = staged()
+    found = rows({"dyn8": reference}, reference, {})
+    assert row_of(found, "raspberry-pi-5", "xnnpack").status == "built"
+    unknown = [row for row in found if row.status != "built"]
+    assert {row.delegate for row in unknown} >= {"edgetpu", "vx", "gpu", "ethosu", "teflon"}
+    for row in unknown:
+        assert row.status == "not known for this architecture"
+        assert (row.operators, row.accuracy, row.predicted_s) == (None, None, None)
+    text = table_text(found)
+    assert "ciuic model build" not in text
+    assert "BATCH_MATMUL" not in text
+    assert "[1] not known for this architecture" in text
+    assert "tflite-runtime" not in text  # no w8 of it is there, nor can one be built
+
+
+@pytest.mark.parametrize(
+    "change", [{"attention": "bidirectional"}, {"frame": (101, 102)}, {"dims": {"d_model": 384.0}}]
+)
+def test_what_differs_from_deepseeklite_in_one_thing_has_no_recipe_to_build(change: dict[str, Any]) -> None:
+    manifest = built().manifest
+    assert build_command(manifest, "w8") == "ciuic model build home-en --recipe w8"
+    assert build_command(replace(manifest, **change), "w8") is None
+
+
+def test_a_custom_model_s_other_recipes_have_a_command_that_exists() -> None:
+    reference = built()
+    reference = replace(reference, manifest=replace(reference.manifest, name="mine"))
+    coral = row_of(rows({"dyn8": reference}, reference, {}), "coral-dev-board", "edgetpu")
+    assert coral.operators is not None  # it is a DeepSeekLite
+    command = coral.status.removeprefix("not built: ")
+    assert command.startswith(
+        "ciuic model build custom --name mine --recipe edgetpu --checkpoint DIR --data FILE"
+    )
+    parser = argparse.ArgumentParser()
+    configure_model(parser)
+    asked = parser.parse_args(command.removesuffix(" (as before)").split()[2:])
+    assert (asked.name, asked.as_name, asked.recipe) == ("custom", "mine", "edgetpu")
+
+
+def test_the_cpu_under_tflite_runtime_has_its_row_of_w8() -> None:
+    reference, other = built(), built("w8", 0.893)
+    found = rows({"dyn8": reference, "w8": other}, reference, {"w8": Measured(3e-4, "elsewhere.json")})
+    row, profile = row_of(found, "raspberry-pi-5", "tflite-runtime"), load_profile("raspberry-pi-5")
+    assert (row.recipe, row.status, row.size_bytes) == ("w8", "built", 1000)
+    assert row.accuracy_change == pytest.approx(-0.7)
+    factor, busy_w = profile.simulation.speed_factor, profile.simulation.busy_w
+    assert factor is not None and busy_w is not None  # noqa: PT018 - for the type checker
+    assert row.predicted_s == pytest.approx(3e-4 * factor)
+    assert row.predicted_j == pytest.approx(3e-4 * factor * busy_w)
+    with_cpu = [
+        name for name in list_profiles() if "xnnpack" in {d.name for d in load_profile(name).delegates}
+    ]
+    assert [one.board for one in found if one.delegate == "tflite-runtime"] == with_cpu
+    without = row_of(rows({"dyn8": reference}, reference, {}), "raspberry-pi-5", "tflite-runtime")
+    assert without.status == "not built: ciuic model build home-en --recipe w8"
+
+
+def test_the_shipped_w8_bundle_is_found() -> None:
+    document = command.targets(HOME, TRUST, ROOT / "docs" / "measurements")
+    row = next(row for row in document["rows"] if row["delegate"] == "tflite-runtime")
+    assert row["bundle"] == "home-en.w8.bundle"
+    assert row["size_bytes"] == (ROOT / "models" / "home-en.w8.bundle").stat().st_size
+    assert 0.8 < row["operators"]["share"] < 1.0
+    assert "ciuic model tradeoff" in row["basis"] or row["predicted_s"] is not None
 
 
 def test_a_form_is_read_back_as_it_was_written(tmp_path: Path) -> None:
@@ -285,3 +413,43 @@ def test_seconds_are_only_those_of_this_very_bundle(tmp_path: Path) -> None:
         document = command.targets(HOME, TRUST, tmp_path)
         pi = next(row for row in document["rows"] if row["board"] == "raspberry-pi-5")
         assert (pi["predicted_s"] is not None) == known
+
+
+def w8_rows(folder: Path) -> list[dict[str, Any]]:
+    document = command.targets(HOME, TRUST, folder)
+    return [
+        row
+        for row in document["rows"]
+        if row["delegate"] == "tflite-runtime" and row["board"] == "raspberry-pi-5"
+    ]
+
+
+def test_seconds_are_only_those_of_the_row_s_runtime(tmp_path: Path) -> None:
+    """A bench of the w8 bundle in ai-edge-litert says nothing about tflite-runtime."""
+    w8 = read_bundle(ROOT / "models" / "home-en.w8.bundle", TRUST).sha256
+    timed = [{"config": "balanced", "latency_s": {"p50": 2e-4}, "extra": {}}]
+    for versions, notes, known in (
+        ({"ai-edge-litert": "2.3.0"}, [], False),
+        ({"tflite-runtime": "2.14.0"}, [], True),
+        ({"tflite-runtime": "2.14.0"}, ["BUSY MACHINE: not for publication."], False),
+    ):
+        found = {"bundle_sha256": w8, "rows": timed, "versions": versions, "notes": notes}
+        (tmp_path / "engine.json").write_text(json.dumps(found))
+        assert [row["predicted_s"] is not None for row in w8_rows(tmp_path)] == [known]
+
+
+def test_a_trade_off_times_each_runtime(tmp_path: Path) -> None:
+    w8 = read_bundle(ROOT / "models" / "home-en.w8.bundle", TRUST).sha256
+    factor = load_profile("raspberry-pi-5").simulation.speed_factor
+    assert factor is not None
+    latency = {"ai-edge-litert": {"p50": 1e-4}, "tflite-runtime": {"p50": 3e-4}}
+    point = {"name": "balanced", "reachable": True, "latency_s": latency}
+    for digest, quiet, seconds in ((w8, True, 3e-4 * factor), (w8, False, None), ("0" * 64, True, None)):
+        found = {
+            "bundle": {"sha256": digest},
+            "timings": {name: {"quiet": quiet} for name in latency},
+            "points": [point],
+        }
+        (tmp_path / "home-en.w8.tradeoff.json").write_text(json.dumps(found))
+        (row,) = w8_rows(tmp_path)
+        assert row["predicted_s"] == (None if seconds is None else pytest.approx(seconds))

@@ -512,7 +512,7 @@ def test_a_text_of_another_language_is_refused(make: Make, lang: str, found: str
 class _OneJoule(NoCosts):
     """Every stage costs a joule."""
 
-    def stage_j(self, graph: GraphKey, delegate: str) -> float | None:
+    def stage_j(self, graph: GraphKey, delegate: str, untimed_s: float | None = None) -> float | None:
         return 1.0
 
 

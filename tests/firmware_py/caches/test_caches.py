@@ -83,7 +83,7 @@ def test_a_hit_is_not_over_the_first_asker_s_budget() -> None:
     assert not hit.route.over_budget
 
 
-def test_task_rule_model_and_exact_text_are_the_key() -> None:
+def test_task_rule_model_exact_text_names_and_language_are_the_key() -> None:
     """A difference in any of them is another question."""
     cache = ResultCache(10, 10**6)
     cache.put(key("home", "on", "balanced", "ab"), a_reply(UNKNOWN_ENERGY))
@@ -92,6 +92,8 @@ def test_task_rule_model_and_exact_text_are_the_key() -> None:
         key("clinc150", "on", "balanced", "ab"),
         key("home", "on", "careful", "ab"),
         key("home", "on", "balanced", "cd"),
+        key("home", "on", "balanced", "ab", (1, "")),
+        key("home", "on", "balanced", "ab", (0, "de")),
     ):
         assert cache.get(other) is None
 

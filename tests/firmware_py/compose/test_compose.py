@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from device_profiles.loader import load_profile
 from device_profiles.profile import PowerRail, ProfileError
+from firmware_py.backends.scripted import ScriptedGraph
 from firmware_py.bundles import sign
 from firmware_py.bundles.write import member, write_bundle
 from firmware_py.compose import CHECKOUT, assembled, board_of, build_node, node_name, profile_values, shipped
 from firmware_py.config import AgentConfig
-from firmware_py.contracts.clock import Clock, SystemClock
+from firmware_py.contracts.clock import Clock, SystemClock, VirtualClock
 from firmware_py.contracts.errors import (
     BundleError,
     BundleMissingError,
@@ -29,7 +31,9 @@ from firmware_py.contracts.errors import (
     SensorBusError,
 )
 from firmware_py.contracts.golden import parse_golden, write_golden
+from firmware_py.contracts.reply import Route
 from firmware_py.contracts.request import Qos, Request
+from firmware_py.contracts.seams import Tensors
 from firmware_py.energy.meters.base import Meter
 from firmware_py.energy.open import SimulatedBoard, open_meter
 from firmware_py.resources.governor import Ask
@@ -79,6 +83,32 @@ def test_a_simulated_board_is_metered_through_its_plant(config: AgentConfig) -> 
         assert 1.0 < power_w < 15.0
 
 
+def test_asked_joules_bind_the_first_time_that_a_stage_could_run(config: AgentConfig) -> None:
+    """A metered node that has timed nothing yet: its profile's watts and the stage before price the next."""
+    with build_node(replace(config, meter="auto", calibrate_s=0.0, cache_entries=0)) as node:
+
+        def route(text: str, energy_j: float | None) -> Route:
+            return node.answer(
+                Request("1", "home", {"text": text}, Qos(energy_j=energy_j), arrived_s=CLOCK.now_s())
+            ).route
+
+        first = route("on", 1e-12)  # not sure at exit 1
+        assert (first.exit, first.over_budget) == (1, True)
+        assert first.fallback == "exit 1: no joules for the next stage"
+        longer = route("on " * 9, 1e-12)  # the next length, where nothing ran either
+        assert (longer.exit, longer.over_budget, longer.configuration) == (1, True, "16/w4-4-4/balanced/fp32")
+        for energy_j in (None, 10.0):
+            full = route("on", energy_j)
+            assert (full.exit, full.over_budget, full.fallback) == (2, False, None)
+
+
+def test_a_board_whose_watts_nobody_knows_bounds_nothing(config: AgentConfig) -> None:
+    with build_node(replace(config, profile="coral-dev-board")) as node:
+        request = Request("1", "home", {"text": "on"}, Qos(energy_j=1e-12), arrived_s=CLOCK.now_s())
+        reply = node.answer(request)
+        assert (reply.route.exit, reply.route.over_budget, reply.energy.energy_j) == (2, False, None)
+
+
 def test_a_board_without_a_readable_sensor_says_so_once(
     config: AgentConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -92,10 +122,25 @@ def test_a_board_without_a_readable_sensor_says_so_once(
     assert len(said) == 1
 
 
-def test_slower_boards_take_longer(config: AgentConfig) -> None:
-    """Stage times on the Zero 2 W are 4.45 times what they took here; the tiny graphs are instant."""
-    with build_node(replace(config, profile="raspberry-pi-zero-2w")) as node:
-        assert node.answer(ask()).route.simulated
+@pytest.mark.parametrize("profile", ["simulated", "raspberry-pi-5", "raspberry-pi-zero-2w"])
+def test_slower_boards_take_longer(
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch, profile: str
+) -> None:
+    """Each stage takes the profile's factor times what it took here: 2 ms of a clock that nothing else moves."""
+    clock, run = VirtualClock(), ScriptedGraph.run
+
+    def timed(graph: ScriptedGraph, tensors: Tensors) -> Tensors:
+        clock.advance(0.002)
+        return run(graph, tensors)
+
+    monkeypatch.setattr(ScriptedGraph, "run", timed)
+    factor = load_profile(profile).simulation.speed_factor
+    assert factor is not None
+    assert (factor > 1.0) == (profile != "simulated")
+    with build_node(replace(config, profile=profile), clock) as node:
+        reply = node.answer(Request("1", "home", {"text": "on"}, arrived_s=clock.now_s()))
+    assert (reply.status, reply.route.simulated, reply.route.exit) == ("ok", True, 2)
+    assert reply.time.run_s == pytest.approx(2 * factor * 0.002)
 
 
 def test_a_board_that_no_source_times_cannot_be_simulated(config: AgentConfig) -> None:

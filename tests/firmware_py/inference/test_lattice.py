@@ -43,7 +43,7 @@ class Costs:
     def stage_s(self, graph: GraphKey, delegate: str) -> float | None:
         return self.run_s
 
-    def stage_j(self, graph: GraphKey, delegate: str) -> float | None:
+    def stage_j(self, graph: GraphKey, delegate: str, untimed_s: float | None = None) -> float | None:
         return self.host_j if (graph, delegate) == HOST else self.energy_j
 
 
@@ -113,6 +113,11 @@ def test_where_limits_end_the_run_exit_0_answers_unaccepted(rich: Unpacked) -> N
     assert cheap.record.fallback == "exit 0: no joules for the next stage"
     nothing = Rig(rich, costs=costs).run(UNSURE, "thrifty", energy_j=0.0001)
     assert (nothing.record.exit, nothing.over_budget) == (0, True)
+    untimed = Rig(rich, costs=Costs(host_j=0.0002)).run(UNSURE, "thrifty", energy_j=0.0001)
+    assert (untimed.record.exit, untimed.over_budget) == (
+        0,
+        True,
+    )  # whatever a stage costs: it is spent already
     with pytest.raises(GraphError):
         Rig(rich, broken=tuple(f"8/s1w{width}" for width in (1, 2, 3, 4))).run(UNSURE)
 

@@ -87,6 +87,34 @@ def test_a_name_of_two_other_kinds_stays_what_it_was_said_to_be() -> None:
     assert heard("open the basement", ("area", "basement"), house=house) == [("area", "basement")]
 
 
+@pytest.mark.parametrize(
+    ("sentence", "wanted"),
+    [
+        ("turn on the den lamp", [("name", "den lamp")]),  # an article elsewhere, here a word of the name
+        ("turn on the big lamp", [("name", "big lamp")]),  # its article does not belong to it
+        ("turn on the A/C", []),  # one name of one word for who hears it
+        ("turn on a fan", []),
+        ("switch on the lamp", []),  # one word and its article are one word
+    ],
+)
+def test_a_name_may_begin_with_what_is_an_article_elsewhere(
+    sentence: str, wanted: list[tuple[str, str]]
+) -> None:
+    house = parse_names(
+        {
+            "device": [
+                {"id": "d", "name": "Den lamp"},
+                {"id": "b", "name": "The big lamp"},
+                {"id": "a", "name": "A/C"},
+                {"id": "f", "name": "Fan"},
+                {"id": "l", "name": "The lamp"},
+            ]
+        },
+        "names",
+    )
+    assert heard(sentence, house=house) == wanted
+
+
 def test_offsets_are_code_points_of_the_sentence() -> None:
     sentence = "😀 schalte die große Lampe ein"
     house = parse_names({"device": [{"id": "g", "name": "Große Lampe"}]}, "names")

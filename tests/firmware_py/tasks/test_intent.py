@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from firmware_py.contracts.reply import Reply, Route
 from firmware_py.contracts.request import MAX_PAYLOAD_BYTES
 from firmware_py.inference.exits import Verdict
 from firmware_py.tasks.intent import Encoded, IntentTask, spans_of, tags_of
+from firmware_py.tasks.names import parse_names
 
 SAMPLE = Path(__file__).parents[2] / "compat" / "manifest.v1.json"
 PIECES = ["[PAD]", "[UNK]", "turn", "on", "the", "kitchen", "light", "##s", "a", "!"]
@@ -94,6 +96,53 @@ def test_decode_gives_label_confidence_and_slots(task: IntentTask) -> None:
             {"name": "name", "value": "lights", "text": "lights", "start": 21, "end": 27},
         ],
     }
+
+
+@pytest.fixture(scope="module")
+def home(manifest: Manifest) -> Manifest:
+    """A home of several languages."""
+    task = replace(manifest.task, name="home", languages=("en", "de-CH"))
+    return replace(manifest, task=task, slots=("name", "minutes", "hours", "temperature"), buckets=(8,))
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"), [("de", "de"), ("de-AT", "de"), ("EN_us", "en"), ("fr", ""), ("und", ""), ("", "")]
+)
+def test_the_language_of_a_text_is_one_of_the_bundles(home: Manifest, tag: str, language: str) -> None:
+    task = IntentTask(home, VOCABULARY)
+    assert task.language({"lang": tag}) == task.encode({"text": "a", "lang": tag}).language == language
+
+
+def test_the_language_of_a_bundle_with_one_is_known(home: Manifest) -> None:
+    task = IntentTask(replace(home, task=replace(home.task, languages=("en-GB",))), VOCABULARY)
+    assert task.encode({"text": "a"}).language == task.encode({"text": "a", "lang": "en"}).language == "en"
+
+
+@pytest.mark.parametrize(("tag", "value"), [("en", 2.7), ("de", 2700), ("", 2700)])
+def test_a_torn_number_is_one_slot_and_read_in_its_language(home: Manifest, tag: str, value: float) -> None:
+    task = IntentTask(home, VOCABULARY)
+    encoded = task.encode({"text": "the light 2.700", "lang": tag})
+    result = task.decode(encoded, Verdict(0, 0.9, False, 0.0), [0, 1, 4, 0, 4])
+    assert result["slots"] == [
+        {"name": "name", "value": "light", "text": "light", "start": 4, "end": 9},
+        {"name": "temperature", "value": value, "text": "2.700", "start": 10, "end": 15},
+    ]
+
+
+def test_the_slots_of_other_tasks_keep_their_spans(home: Manifest) -> None:
+    task = IntentTask(replace(home, task=replace(home.task, name="clinc150")), VOCABULARY)
+    encoded = task.encode({"text": "90 s"})
+    (slot,) = task.decode(encoded, Verdict(0, 0.9, False, 0.0), [2, 0])["slots"]
+    assert (slot["name"], slot["value"]) == ("minutes", "90")
+
+
+@pytest.mark.parametrize(("tag", "found"), [("de", "Lamp"), ("en", None)])
+def test_articles_are_those_of_the_texts_language(home: Manifest, tag: str, found: str | None) -> None:
+    house = parse_names({"device": [{"id": "x", "name": "Lamp"}]}, "names")
+    task = IntentTask(home, VOCABULARY, SimpleNamespace(current=house))
+    result = task.decode(task.encode({"text": "den lamp", "lang": tag}), Verdict(0, 0.9, False, 0.0), [1, 1])
+    assert result["slots"][0]["value"] == (found or "den lamp")
+    assert result["slots"][0].get("id") == (found and "x")
 
 
 def _encoded(words: int) -> Encoded:

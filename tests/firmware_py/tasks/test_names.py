@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from firmware_py.contracts.errors import NamesError
-from firmware_py.tasks.names import MAX_CANDIDATES, Names, parse_names
+from firmware_py.tasks.names import LANGUAGES, MAX_CANDIDATES, Names, parse_names
 from firmware_py.tasks.names_file import NamesFile, load_names
 
 TOML = """
@@ -102,6 +102,81 @@ def test_written_then_plain_then_alias(names: Names, kind: str, text: str, found
 def test_plurals_that_end_in_s_are_the_same_name(one: str, many: str) -> None:
     names = parse_names({"device": [{"id": "x", "name": one}]}, "names")
     assert ids(names, "device", many) == ["x"]
+
+
+ARTICLES = parse_names(
+    {
+        "device": [
+            {"id": "den", "name": "Den lamp"},
+            {"id": "desk", "name": "Desk lamp"},
+            {"id": "ac", "name": "A/C"},
+            {"id": "herd", "name": "Herd"},
+            {"id": "coffee", "name": "La Marzocco"},
+            {"id": "box", "name": "Mi Box"},
+            {"id": "hall", "name": "L'entrée", "aliases": ["the hall light"]},
+            {"id": "big", "name": "The big one"},
+        ]
+    },
+    "names",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "languages", "found"),
+    [
+        ("the lamp", None, []),  # "den" is a room here; German's article is not dropped from a name
+        ("lamp", None, []),
+        ("den lamp", None, ["den"]),
+        ("the den lamp", None, ["den"]),
+        ("the desk lamp", None, ["desk"]),
+        ("c", None, []),
+        ("the c", None, []),
+        ("A/C", None, ["ac"]),
+        ("the a/c", {"en"}, ["ac"]),
+        ("a c", {"en"}, ["ac"]),
+        ("den Herd", None, ["herd"]),
+        ("den Herd", {"de"}, ["herd"]),
+        ("dem Herd", {"de"}, ["herd"]),
+        ("den herd", {"en"}, []),
+        ("the marzocco", None, []),  # who says "the" speaks no Italian
+        ("la marzocco", {"en"}, ["coffee"]),
+        ("marzocco", {"it"}, ["coffee"]),
+        ("marzocco", {"en"}, []),
+        ("the box", None, []),
+        ("mi box", {"en"}, ["box"]),
+        ("the mi box", {"en"}, ["box"]),
+        ("entrée", {"fr"}, ["hall"]),
+        ("l’entree", {"fr"}, ["hall"]),
+        ("hall light", {"en"}, ["hall"]),
+        ("my hall light", {"en"}, ["hall"]),
+        ("big one", {"en"}, ["big"]),
+        ("my big one", {"en"}, ["big"]),
+        ("big one", {"pl"}, []),
+    ],
+)
+def test_articles_are_of_a_language(text: str, languages: set[str] | None, found: list[str]) -> None:
+    known = LANGUAGES if languages is None else languages
+    assert [entry.id for entry in ARTICLES.find("device", text, known)] == found
+
+
+def test_a_cut_short_a_is_no_article() -> None:
+    """The C of "A/C" is not a C with an article before it."""
+    names = parse_names({"device": [{"id": "c", "name": "C"}]}, "names")
+    assert ids(names, "device", "A/C") == []
+    assert ids(names, "device", "a C") == ["c"]
+
+
+def test_the_name_as_it_is_said_goes_before_the_one_without_its_article() -> None:
+    names = parse_names({"device": [{"id": "1", "name": "The lamp"}, {"id": "2", "name": "Lamp"}]}, "names")
+    assert ids(names, "device", "the LAMP") == ["1"]
+    assert ids(names, "device", "LAMP") == ["2", "1"]
+
+
+def test_an_alias_that_is_compared_like_another_is_one_candidate() -> None:
+    names = parse_names(
+        {"device": [{"id": "1", "name": "x", "aliases": ["Lamp", "lamps", "the lamp"]}]}, "names"
+    )
+    assert ids(names, "device", "lamp") == ["1"]
 
 
 def slot(name: str, text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from firmware_py.contracts.reply import Energy
+from firmware_py.contracts.reply import Energy, Reply, Route
 from mqtt_bridge.testing.transport_contract import until
 from mqtt_bridge.transport.base import Message
 
@@ -159,6 +159,68 @@ def test_without_a_client_level_nobody_is_told(desk: Any, request_data: Make) ->
     )
     assert desk.silent()
     assert desk.endpoint.counts.dropped == 3
+
+
+@pytest.mark.parametrize("client", ["my client", "ä", "x" * 65, "x" * 5000, "$share", "a\x01", " "])
+def test_a_client_level_that_is_no_name_is_told_below_that_level(
+    desk: Any, request_data: Make, client: str
+) -> None:
+    """Nothing runs, whatever reply topic it names."""
+    topic = f"ciuic/v1/home/svc/home/infer/{client}"
+    for response in (REPLY, f"ciuic/v1/home/reply/{client}/a", "else/where", None):
+        data, message = desk.ask(request_data(), topic=topic, response=response)
+        assert (data["status"], data["error"]["code"], data["id"]) == ("refused", "reply_topic_refused", "r1")
+        assert message.topic == f"ciuic/v1/home/reply/{client}/error"
+        assert message.correlation == b"c1"
+        assert len(message.topic) <= len(topic)
+    assert desk.ask(b"\xff", topic=topic)[0]["id"] is None
+    assert desk.agent.answered == []
+    assert desk.ask(request_data(id="after"))[0]["status"] == "ok"
+
+
+@pytest.mark.parametrize("client", ["a+", "#", "a\0b"])
+def test_a_client_level_that_mqtt_forbids_is_dropped(desk: Any, request_data: Make, client: str) -> None:
+    """Whoever let it by: to publish on it would end the node's connection."""
+    desk.send(json.dumps(request_data()).encode(), topic=f"ciuic/v1/home/svc/home/infer/{client}")
+    assert desk.silent()
+    assert desk.endpoint.counts.dropped == 1
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_what_the_endpoint_refuses_says_whether_the_board_is_simulated(
+    desk: Any, request_data: Make, simulated: bool
+) -> None:
+    desk.endpoint._identity = replace(desk.endpoint._identity, simulated=simulated)
+    desk.agent.answer = lambda request: Reply("r1", "ok", Route("n1"), energy=Energy(float("nan")))
+    said: dict[str, bool] = {}
+    asked: list[tuple[Any, dict[str, Any]]] = [
+        (b"not json", {}),
+        (request_data(input=...), {}),
+        (request_data(v=2), {}),
+        (b" " * (64 * 1024 + 1), {}),
+        (b"\xff", {}),
+        (request_data(task="chess"), {}),
+        (request_data(), {"response": None}),
+        (request_data(), {"response": "else/where"}),
+        (request_data(), {}),
+    ]
+    for payload, how in asked:
+        data, _message = desk.ask(payload, **how)
+        said[data["error"]["code"]] = data["route"]["simulated"]
+    assert said == dict.fromkeys(
+        (
+            "malformed",
+            "schema_invalid",
+            "version_unsupported",
+            "too_large",
+            "invalid_utf8",
+            "unknown_task",
+            "reply_topic_missing",
+            "reply_topic_refused",
+            "internal",
+        ),
+        simulated,
+    )
 
 
 def test_a_command_to_the_node_is_answered_to_the_client_of_its_reply_topic(

@@ -29,6 +29,12 @@ with StopSignals() as stop:
     threading.Thread(target=other, daemon=True).start()
     print(stop.wait())
 """
+NONE_FIRST = """
+with StopSignals() as stop:
+    assert stop.wait(0.05) is None
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(stop.wait(30))
+"""
 OTHERS = """
 signal.signal(signal.SIGUSR1, lambda *_: None)
 with StopSignals() as stop:
@@ -56,8 +62,15 @@ with StopSignals() as stop:
         (ANOTHER_THREAD, signal.SIGINT),
         (BOTH, signal.SIGINT),
         (OTHERS, signal.SIGTERM),
+        (NONE_FIRST, signal.SIGTERM),
     ],
-    ids=["before the wait", "on another thread", "many at once", "behind another signal"],
+    ids=[
+        "before the wait",
+        "on another thread",
+        "many at once",
+        "behind another signal",
+        "after a wait that ended",
+    ],
 )
 def test_the_first_signal_is_never_lost(code: str, number: signal.Signals) -> None:
     done = subprocess.run(

@@ -30,3 +30,10 @@ def test_the_examples_of_the_wire_format_parse() -> None:
     jsonschema.Draft202012Validator(SCHEMAS["reply"]).validate(reply)
     assert parse_request(request).to_dict() == request
     assert parse_reply(reply).to_dict() == reply
+
+
+def test_the_example_of_metered_joules_fits() -> None:
+    page = (DOCS / "ref-topics.md").read_text(encoding="utf-8")
+    (report,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    jsonschema.Draft202012Validator(SCHEMAS["energy"]).validate(report)
+    assert set(report) == set(SCHEMAS["energy"]["properties"])

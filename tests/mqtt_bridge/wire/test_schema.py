@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_py.contracts.errors import CiuicError, QueueFullError
-from firmware_py.contracts.node_state import Birth, CostLine, Heartbeat, ServedTask, State
+from firmware_py.contracts.node_state import (
+    Birth,
+    CostLine,
+    EnergyReport,
+    Heartbeat,
+    Reconciled,
+    ServedTask,
+    State,
+)
 from firmware_py.contracts.reply import error_reply, parse_reply
 from firmware_py.contracts.request import parse_request
 from mqtt_bridge.wire.schema import SCHEMAS
@@ -116,11 +124,15 @@ def test_what_a_node_says_fits() -> None:
     beat = Heartbeat(
         "n", 1, 0, 1, 2, 3, None, "none", True, costs=(CostLine("16/w4/balanced/dyn8", 0.1, 0.01),)
     )
+    sums = Reconciled(
+        1, 1.0, 2.5, -0.001, 0.002, 0.0005, -0.001, 0.0005
+    )  # a quiet window may meter below zero
     reply = error_reply(None, QueueFullError("full", retry_after_s=0.5), node="n")
     for name, value in (
         ("birth", birth.to_dict()),
         ("state", State("n", 1, "lost").to_dict()),
         ("heartbeat", beat.to_dict()),
+        ("energy", EnergyReport("n", 1, sums, "ina219", "predicted", False).to_dict()),
         ("reply", reply.to_dict()),
     ):
         jsonschema.Draft202012Validator(SCHEMAS[name]).validate(json.loads(json.dumps(value)))

@@ -41,6 +41,23 @@ def test_a_name_that_is_no_level_is_refused(name: str) -> None:
     assert topics.parse(f"ciuic/v1/home/svc/home/infer/{name}") is None
 
 
+@given(st.text(max_size=80), NAMES)
+def test_a_client_level_that_is_no_name_is_still_an_address(client: str, task: str) -> None:
+    topic = f"ciuic/v1/home/svc/{task}/infer/{client}"
+    odd = client != "" and not topics.is_name(client) and not set("+#/\0") & set(client)
+    assert topics.unnamed_client(topic) == (("home", client) if odd else None)
+    if odd:
+        assert len(topics.error_topic("home", client)) <= len(topic)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["a b", "ciuic/v1/home/node/n1/a b", "ciuic/v1/a b/svc/home/infer/a b", "ciuic/v1/home/reply/a b"],
+)
+def test_only_a_request_has_a_client_level(topic: str) -> None:
+    assert topics.unnamed_client(topic) is None
+
+
 @given(st.text(max_size=80))
 def test_a_reply_topic_is_plain_or_refused(rest: str) -> None:
     """Whatever an asker names, a node publishes only what no broker takes amiss."""

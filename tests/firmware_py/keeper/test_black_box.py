@@ -1,0 +1,58 @@
+"""What was being answered when a process died is refused by the next one, and nothing else is."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+
+from firmware_py.black_box import SLOTS, BlackBox
+from firmware_py.contracts.errors import GraphError
+from firmware_py.keeper import MEMORY_BYTES
+
+
+def _refused(box: BlackBox, text: str) -> bool:
+    try:
+        with box.running(0, text):
+            return False
+    except GraphError:
+        return True
+
+
+def test_a_text_that_ran_to_its_end_is_no_suspect() -> None:
+    memory = bytearray(MEMORY_BYTES)
+    with BlackBox(memory).running(0, "turn on the light"):
+        pass
+    with suppress(ZeroDivisionError), BlackBox(memory).running(0, "turn on the light"):
+        _ = 1 / 0
+    assert BlackBox(memory).suspects == frozenset()
+
+
+def test_what_ran_in_any_slot_when_the_process_died_is_refused_by_all_later_ones() -> None:
+    memory = bytearray(MEMORY_BYTES)
+    box = BlackBox(memory)
+    with box.running(0, "first"), box.running(1, "second"):
+        later = BlackBox(bytearray(memory))  # the memory as the next process finds it
+    assert [_refused(later, text) for text in ("first", "second", "third")] == [True, True, False]
+    with pytest.raises(GraphError) as caught, later.running(0, "second"):
+        pass
+    assert "second" not in f"{caught.value} {caught.value.hint}"  # a private text
+
+
+def test_suspects_stay_through_more_deaths_and_the_oldest_make_room() -> None:
+    memory = bytearray(MEMORY_BYTES)
+    for number in range(60):
+        held = BlackBox(memory).running(number % SLOTS, f"text {number}")
+        held.__enter__()  # and the process dies
+        memory = bytearray(memory)
+    box = BlackBox(memory)
+    assert _refused(box, "text 59")
+    assert _refused(box, "text 20")
+    assert not _refused(box, "text 3")
+
+
+def test_no_keeper_no_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CIUIC_KEPT", raising=False)
+    assert BlackBox.adopt() is None
+    monkeypatch.setenv("CIUIC_KEPT", "nonsense")
+    assert BlackBox.adopt() is None

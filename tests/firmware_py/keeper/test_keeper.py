@@ -1,0 +1,113 @@
+"""The keeper with small programs in the node's place: restarts, stops, statuses, and its own death."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from firmware_py import keeper
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the keeper is for Linux")
+KEEPER = [sys.executable, "-I", "-S", str(Path(keeper.__file__).resolve())]
+WAIT_S = 20.0
+
+
+def _keep(program: str, *words: str) -> subprocess.Popen[str]:
+    """A keeper of a Python program."""
+    environment = os.environ | {"PYTHONPATH": str(Path(keeper.__file__).resolve().parents[1])}
+    command = [*KEEPER, sys.executable, "-c", program, *words]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def test_a_child_that_crashes_is_started_again_and_its_status_is_the_keepers(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "lives = pathlib.Path(sys.argv[1]); lives.write_text(lives.read_text() + 'x')\n"
+        "if len(lives.read_text()) < 3: os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "print('alive', flush=True); sys.exit(7)\n"
+    )
+    lives = tmp_path / "lives"
+    lives.write_text("")
+    with _keep(program, str(lives)) as kept:
+        out, err = kept.communicate(timeout=WAIT_S)
+    assert (kept.returncode, out, lives.read_text()) == (7, "alive\n", "xxx")
+    assert err.count("died of SIGSEGV") == 2
+
+
+def test_one_that_always_crashes_is_given_up() -> None:
+    program = (
+        "import sys\n"
+        "from firmware_py.keeper import Keeper\n"
+        "sys.exit(Keeper([sys.executable, '-c', 'import os; os.abort()'], first_pause_s=0.0).run())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, timeout=WAIT_S, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("died of SIGABRT") == 9
+    assert "crashed 10 times" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_keeper_ends_the_child_in_its_own_way(number: signal.Signals) -> None:
+    program = (
+        "import signal, sys, time\n"
+        "for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, lambda n, _: sys.exit(100 + n))\n"
+        "print('ready', flush=True)\n"
+        "while True: time.sleep(0.05)\n"
+    )
+    with _keep(program) as kept:
+        assert kept.stdout is not None
+        assert kept.stdout.readline() == "ready\n"
+        kept.send_signal(number)
+        assert kept.wait(WAIT_S) == 100 + number
+
+
+def test_the_child_dies_with_the_keeper() -> None:
+    program = (
+        "import os, time\n"
+        "from firmware_py.keeper import end_with_keeper\n"
+        "end_with_keeper()\n"
+        "print(os.getpid(), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with _keep(program) as kept:
+        assert kept.stdout is not None
+        child = int(kept.stdout.readline())
+        kept.kill()
+        kept.wait(WAIT_S)
+        until_s = time.monotonic() + WAIT_S
+        while _lives(child) and time.monotonic() < until_s:
+            time.sleep(0.02)
+        assert not _lives(child)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_what_one_life_noted_the_next_one_reads() -> None:
+    program = (
+        "import os\n"
+        "from firmware_py.black_box import BlackBox\n"
+        "from firmware_py.contracts.errors import GraphError\n"
+        "box = BlackBox.adopt()\n"
+        "try:\n"
+        "    with box.running(0, 'the text'): os.abort()\n"
+        "except GraphError as error: print(error.code, flush=True)\n"
+    )
+    with _keep(program) as kept:
+        out, _ = kept.communicate(timeout=WAIT_S)
+    assert (kept.returncode, out) == (0, "graph_failed\n")

@@ -1,0 +1,81 @@
+"""`ciuic ask` where no reply comes: it looks around and says why."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from firmware_py.testing.tiny_bundle import write_tiny_bundle
+from mqtt_bridge.broker.process import BrokerProcess, start_broker
+from mqtt_bridge.testing.transport_contract import WAIT_S
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def broker() -> Iterator[BrokerProcess]:
+    with start_broker() as found:
+        yield found
+
+
+@contextmanager
+def _node(broker: BrokerProcess, folder: Path) -> Iterator[None]:
+    """A node that serves `home`; it leaves cleanly at the end."""
+    write_tiny_bundle(folder / "tiny.bundle")
+    command = [sys.executable, "-m", "ciuic", "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
+    command += ["--model", str(folder / "tiny.bundle"), "--allow-unsigned", "--store", str(folder)]
+    command += ["--state", "-", "--broker", broker.url]
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("node n1: serves home")
+        yield
+        process.terminate()
+        assert process.wait(WAIT_S) == 0
+
+
+def _ask(broker: BrokerProcess, *words: str) -> tuple[str, str]:
+    """The two lines of an ask that fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ciuic", "ask", *words, "--deadline", "0.2", "--broker", broker.url, "hello"],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    first, second = done.stderr.splitlines()
+    return first, second
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_task_that_no_node_serves_is_told_with_those_that_are(tmp_path: Path, version: str) -> None:
+    with start_broker("mosquitto" if version == "3.1.1" else None) as broker, _node(broker, tmp_path):
+        error, hint = _ask(broker, "--task", "chess", "--protocol", version)
+    assert error == "error: no node of mesh home serves the task chess [unknown_task]"
+    assert hint.startswith("hint: Served: home. ")
+
+
+def test_one_node_that_was_asked_by_name_says_it_itself(broker: BrokerProcess, tmp_path: Path) -> None:
+    with _node(broker, tmp_path):
+        assert "[unknown_task]" in _ask(broker, "--task", "chess", "--to", "n1")[0]
+        error, hint = _ask(broker, "--task", "chess", "--to", "n2")
+    assert "[no_reply]" in error
+    assert "ciuic doctor" in hint
+
+
+def test_a_mesh_without_a_node_is_told(broker: BrokerProcess, tmp_path: Path) -> None:
+    error, hint = _ask(broker)
+    assert error.endswith("[no_reply]")
+    assert hint.startswith("hint: No node of mesh home is up at this broker: ")
+    with _node(broker, tmp_path):
+        assert "No node of mesh shed is up" in _ask(broker, "--mesh", "shed")[1]
+    assert "No node of mesh home is up" in _ask(broker)[1], "its birth is still there, but it has left"

@@ -20,7 +20,15 @@ from typing import Any
 from conversion.check import baselines, figures, golden
 from conversion.check.calibrate import Strangeness
 from conversion.check.rows import truth_of
-from conversion.checkpoint.course import PLAN, Source, check_room, enough, look_over, prepare_from_checkpoint
+from conversion.checkpoint.course import (
+    PLAN,
+    Source,
+    check_room,
+    enough,
+    look_over,
+    prepare_from_checkpoint,
+    usual_student_s,
+)
 from conversion.checkpoint.data import read_files, texts_of
 from conversion.data.digests import found_sha256
 from conversion.data.provenance import describe
@@ -102,8 +110,9 @@ def build(job: Job, bench: Workbench) -> dict[str, Any]:
     """
     course = take_course(job, bench)
     if job.files:
-        known = len(course.data.train)
-        job = replace(job, settings=enough(job.settings, known, len(course.side) - known))
+        size = len(course.data.train), len(course.side) - len(course.data.train)
+        job = replace(job, settings=enough(job.settings, *size))
+        bench.expect("student", usual_student_s(job.settings, *size))
     student = learn(course, job.settings, bench, student_file(job.settings))
     data = course.data
     parts = write_parts(

@@ -35,6 +35,7 @@ SMALL = 200_000_000  # parameters of a teacher that reads a plan's whole pool; a
 CACHE = "checkpoint"  # what reading and tuning keep, a folder of the build's
 # For the time left: what two cores take, measured with MiniLM on the rows of a public set.
 _USUAL_TEXTS, _USUAL_TOKENS, _FLOP_PER_S, _TUNING_S, _LOADING_S = 8000, 12, 1e11, 500.0, 20.0
+_STEP_S = 0.25  # of a student's training
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +161,19 @@ def enough(settings: Settings, known: int, others: int) -> Settings:
         known: labelled rows.
         others: rows without a label.
     """
-    rows = known + min(others, round(known * settings.unlabelled))
-    each = math.ceil(rows / settings.batch)
+    each = _steps_each(settings, known, others)
     epochs = max(settings.epochs, math.ceil(MIN_STEPS / each))
     return replace(settings, epochs=epochs, warm_up_steps=min(settings.warm_up_steps, epochs * each // 4))
+
+
+def usual_student_s(settings: Settings, known: int, others: int) -> float:
+    """Seconds of the step `student`, for the time left; the rows as in `enough`."""
+    return settings.epochs * _steps_each(settings, known, others) * _STEP_S
+
+
+def _steps_each(settings: Settings, known: int, others: int) -> int:
+    """Steps of one epoch."""
+    return math.ceil((known + min(others, round(known * settings.unlabelled))) / settings.batch)
 
 
 def unknown_share(pieces: list[str], data: TaskData) -> float:

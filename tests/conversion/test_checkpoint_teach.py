@@ -23,6 +23,7 @@ from conversion.checkpoint.course import (
     enough,
     prepare_from_checkpoint,
     unknown_share,
+    usual_student_s,
 )
 from conversion.checkpoint.data import read_files
 from conversion.checkpoint.inspect import inspect
@@ -193,6 +194,7 @@ def test_a_small_set_is_gone_through_more_often() -> None:
         each = math.ceil((known + min(others, 2 * known)) / settings.batch)
         assert MIN_STEPS <= few.epochs * each < MIN_STEPS + each
         assert few.warm_up_steps == few.epochs * each // 4
+        assert usual_student_s(few, known, others) < usual_student_s(settings, 8000, 48_000) / 20
     assert enough(replace(settings, epochs=900), 14, 60).epochs == 900
 
 

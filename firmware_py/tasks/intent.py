@@ -87,10 +87,12 @@ class IntentTask:
         "_bucket",
         "_frame",
         "_labels",
+        "_languages",
         "_names",
         "_slots",
         "_task",
         "_tokenizer",
+        "_unsaid",
         "_values",
     )
 
@@ -117,6 +119,8 @@ class IntentTask:
         self._frame = manifest.frame
         self._bucket = max(manifest.buckets) - len(self._frame)
         self._task = manifest.task
+        self._languages = frozenset(manifest.task.primaries())
+        self._unsaid = manifest.task.language_of("")  # of a text that names none
         home = manifest.task.name == values.TASK and bool(manifest.slots)
         self._values = values.SlotValues(manifest.task.primaries()) if home else None
         self._names = names if home else None
@@ -128,7 +132,8 @@ class IntentTask:
 
     def language(self, input: Mapping[str, str]) -> str:  # noqa: A002 - the request's own field name
         """What language a text is in: the bundle's only one, or which of them the request names; empty where none."""
-        return self._task.language_of(input.get("lang") or "")
+        said = input.get("lang")
+        return self._task.language_of(said) if said else self._unsaid
 
     def encode(self, input: Mapping[str, str]) -> Encoded:  # noqa: A002 - the request's own field name
         """Cut `input["text"]` and keep the first tokens that fit the largest length bucket.
@@ -185,7 +190,7 @@ class IntentTask:
         if self._names is not None:
             house = self._names.current
             if house.entries:
-                languages = {encoded.language} if encoded.language else frozenset(self._task.primaries())
+                languages = {encoded.language} if encoded.language else self._languages
                 correct(house, slots, read, self._labels[verdict.label_index], languages)
                 house.resolve(slots, languages)
         return {

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from firmware_py.contracts.records import record
 from firmware_py.tasks.folding import fold
 from firmware_py.tasks.numbers import QUARTER_S, Number
 from firmware_py.tasks.values import LASTING, SlotValues
@@ -33,7 +34,7 @@ _SIGNED = (_TEMPERATURE, "volume_step")  # what may be below zero
 _KELVIN = 1000  # no percentage: what is as bright is a colour
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Found:
     """A slot's name with its span [start, end) in code points."""
 

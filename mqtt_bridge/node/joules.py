@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from firmware_py.contracts.node_state import EnergyReport
+from mqtt_bridge.node.beat import Beat
 from mqtt_bridge.transport.base import Message, Transport
-from mqtt_bridge.transport.timers import Timer
 from mqtt_bridge.wire.codec import JSON, encode_payload
 
 PERIOD_S = 10.0
@@ -30,27 +30,20 @@ class JoulesTold:
         self._transport = transport
         self._topic = topic
         self._report = report
-        self._period_s = period_s
-        self._timer: Timer | None = None
+        self._beats = Beat(transport, period_s, self._tell)
 
     def start(self) -> None:
         """Say it once a period from now on."""
-        self._timer = self._transport.call_later(self._period_s, self._tell)
+        self._beats.start()
 
     def stop(self) -> None:
         """Say no more; before the node says `disconnected`, which is its last word."""
         self._transport.call_soon(self._end)
 
     def _end(self) -> None:
-        """On the transport's thread, where no message can be under way."""
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        self._beats.end()
 
     def _tell(self) -> None:
-        if self._timer is None:
-            return
-        self._timer = self._transport.call_later(self._period_s, self._tell)  # first: a figure may be wrong
         report = self._report() if self._transport.connected else None
         if report is not None:
             self._transport.publish(Message(self._topic, encode_payload(report.to_dict(), JSON), 0))

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from firmware_py.contracts.node_state import Birth, Heartbeat, Lifecycle, State
+from mqtt_bridge.node.beat import Beat
 from mqtt_bridge.transport.base import LinkEvent, Message, Transport
-from mqtt_bridge.transport.timers import Timer
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import JSON, encode_payload
 
@@ -41,14 +41,13 @@ class Presence:
         self._mesh = mesh
         self._birth = birth
         self._heartbeat = heartbeat
-        self._period_s = period_s
-        self._timer: Timer | None = None
+        self._beats = Beat(transport, period_s, self._beat)
         self._beat_topic = topics.build("heartbeat", mesh, node=birth.node)
 
     def start(self) -> None:
         """Say everything at each connection from now on."""
         self._transport.watch(self._on_link)
-        self._timer = self._transport.call_later(self._period_s, self._beat)
+        self._beats.start()
 
     def stop(self) -> None:
         """Stop beating and say `disconnected`, its last word; the transport's close sends it out."""
@@ -56,13 +55,11 @@ class Presence:
 
     def _end(self) -> None:
         """On the transport's thread, where no beat can be under way."""
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        if self._beats.end():
             self._say("disconnected")
 
     def _on_link(self, event: LinkEvent) -> None:
-        if event == "up" and self._timer is not None:
+        if event == "up" and self._beats.running:
             self._announce()
 
     def _announce(self) -> None:
@@ -74,9 +71,6 @@ class Presence:
         self._transport.publish(state_message(self._mesh, self._birth.node, self._birth.epoch, state))
 
     def _beat(self) -> None:
-        if self._timer is None:
-            return
-        self._timer = self._transport.call_later(self._period_s, self._beat)  # first: a figure may be wrong
         if self._transport.connected:
             payload = encode_payload(self._heartbeat().to_dict(), JSON)
             self._transport.publish(Message(self._beat_topic, payload, 0))

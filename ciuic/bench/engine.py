@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
-from ciuic.bench.request_sentences import sentences
+from ciuic.bench.request_sentences import MIN_SENTENCES, sentences
 from ciuic.progress import Progress
 from firmware_py.backends.health import DelegateHealth
 from firmware_py.backends.litert import LiteRtGraph
@@ -47,7 +47,6 @@ from firmware_py.inference.tensors import bias, position_tables
 from firmware_py.tasks.intent import Encoded, IntentTask
 from firmware_py.testing.metrics import quantile
 
-MIN_SENTENCES = 1000
 STARTS = 5
 _WARM = 50
 _TURN = 20  # sentences of one way before the next: short against the drift of a machine

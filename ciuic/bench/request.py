@@ -15,11 +15,10 @@ from pathlib import Path
 
 from ciuic.bench.request_measure import Plan, measure
 from ciuic.bench.request_report import report, table
-from ciuic.bench.request_sentences import sentences
+from ciuic.bench.request_sentences import MIN_SENTENCES, sentences
 from firmware_py.compose import shipped
 from firmware_py.contracts.errors import ConfigError
 
-MIN_SENTENCES = 1000
 _LEAST_TURN = 2
 
 

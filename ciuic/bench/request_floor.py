@@ -70,10 +70,14 @@ class BareStages:
         return spent_s
 
 
+def bucket_of(reply: Reply) -> int:
+    """The length bucket that answered, 0 where no stage ran."""
+    return int((reply.route.configuration or "0").partition("/")[0])
+
+
 def asked(text: str, reply: Reply) -> bytes:
     """What to send for the bare run of an answered sentence."""
-    bucket = int((reply.route.configuration or "0").partition("/")[0])
-    return json.dumps([text, bucket, reply.route.widths]).encode()
+    return json.dumps([text, bucket_of(reply), reply.route.widths]).encode()
 
 
 def main(url: str, core: int, bundle: Path, store: Path, *, unsigned: bool) -> int:

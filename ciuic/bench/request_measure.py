@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ciuic.bench.request_echo import MESH, TASK
 from ciuic.bench.request_figures import QOS, Figures, Trips
-from ciuic.bench.request_floor import BARE_TASK, BareStages, asked
+from ciuic.bench.request_floor import BARE_TASK, BareStages, asked, bucket_of
 from ciuic.bench.request_peers import NodeSpec, cpu_s, help_s, resident_bytes, running, wait_ready
 from ciuic.bench.request_probe import Probe
 from ciuic.bench.request_sentences import sentences
@@ -203,7 +203,7 @@ def _one_turn(trips: Trips, bench: _Bench, texts: list[str], names: tuple[int, s
         spent = bench.probe.ask(BARE_TASK, asked(text, reply), 0, b"").message.payload
         trips.bare_s.append(float(spent))
     for text, reply, _size in replies:
-        bucket = int((reply.route.configuration or "0").partition("/")[0])
+        bucket = bucket_of(reply)
         trips.tight_s.append(bench.bare.run_s(text, bucket, reply.route.widths) if bucket else 0.0)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from firmware_py.contracts.errors import ConfigError
 
+MIN_SENTENCES = 1000  # of a measurement: fewer say little about percentiles
+
 _VERBS = ("turn on", "turn off", "switch on", "switch off", "please turn on", "please turn off")
 _THINGS = ("light", "lights", "lamp", "fan", "heater", "radio", "ceiling light", "desk lamp", "air purifier")
 _PLACES = (

@@ -34,7 +34,7 @@ from conversion.data.digests import found_sha256
 from conversion.data.provenance import describe
 from conversion.data.public import SETS
 from conversion.data.sources import data_seed, made_of, read_data
-from conversion.data.task import SPLITS, TaskData, inside, load, save
+from conversion.data.task import PROBED, SPLITS, TaskData, inside, load, save, spread
 from conversion.data.templates import load_grammar
 from conversion.data.workbench import Workbench
 from conversion.export.lattice import BUCKETS, lattice_keys
@@ -193,7 +193,7 @@ def read(job: Job, bench: Workbench) -> TaskData:
 def sentences_of(data: TaskData, pieces: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """Token ids of training texts of every length bucket, for recipes that need the ranges of activations."""
     tokenizer = WordPiece(list(pieces))
-    texts = golden.of_each_length(inside(data.train)[:4000], tokenizer, BUCKETS, 0, RANGES)
+    texts = golden.of_each_length(spread(inside(data.train), PROBED), tokenizer, BUCKETS, 0, RANGES)
     return tuple(tuple(tokenizer.encode(text).ids[: max(BUCKETS)]) for text in texts)
 
 
@@ -214,8 +214,8 @@ def count(student: Student) -> dict[str, int]:
 
 
 def _general(plan: Plan, job: Job, bench: Workbench) -> Path | None:
-    """The general stage's weights where its sets are at hand and the plan has MiniLM as teacher."""
-    if plan.larger is not None or job.data is None:
+    """The general stage's weights where its sets are at hand."""
+    if job.data is None:
         return None
     if not all((job.data / name / "train.jsonl").is_file() for name in plan.general.sets):
         return None

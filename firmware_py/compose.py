@@ -87,7 +87,7 @@ def trust_of(config: AgentConfig) -> Trust:
     if config.trust and not folder.is_dir():
         msg = f"the trust folder {folder} does not exist"
         raise ConfigError(msg)
-    return Trust(folder, config.allow_unsigned, () if config.trust else (SHIPPED_TRUST,))
+    return Trust(folder, config.allow_unsigned, () if config.trust else (SHIPPED_TRUST,), apart=True)
 
 
 def shipped(path: str) -> Path:

@@ -91,6 +91,7 @@ def build(seed: int, folder: Path | None, tell: Callable[[float], None] | None =
             },
             "two_readings_checked": ["en"],
         },
+        lexicon=base.lexicon,
         extras={
             "unseen_names": rows["unseen_names"],
             "hand": tuple(

@@ -19,6 +19,7 @@ from typing import Any
 from conversion.data.sentence import Sentence, in_scope
 from firmware_py.tasks.intent import OUT_OF_SCOPE
 
+PROBED = 4000  # training rows that a converted graph's probes and ranges are taken from
 SPLITS = ("train", "selection", "temperature", "thresholds", "report")
 
 Rows = tuple[Sentence, ...]
@@ -90,6 +91,11 @@ def rows_sha256(rows: Sequence[Sentence]) -> str:
 def inside(rows: Sequence[Sentence]) -> list[Sentence]:
     """The in-scope rows."""
     return [row for row in rows if in_scope(row)]
+
+
+def spread(rows: Sequence[Sentence], most: int) -> Sequence[Sentence]:
+    """At most so many rows, from everywhere: sets stand in the order of their intents or languages."""
+    return rows[:: max(1, -(-len(rows) // most))]
 
 
 def outside(rows: Sequence[Sentence]) -> list[Sentence]:

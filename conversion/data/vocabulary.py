@@ -7,7 +7,7 @@ house is known to have, else the most frequent ones: BERT's own order is by freq
 Of our own: every character of the training texts, the words that occur often in them, and pieces merged by
 byte-pair counts over the distinct words (Sennrich et al. 2016), each word counted by the logarithm of its
 frequency. Rare words are left to pieces on purpose: a name never seen is spelled with pieces that training has
-met. Ideographs are pieces of one character, as the tokenizer cuts them: those of GB 2312's first level, from which
+met. What is left of the table are English words near to the names that a house is known to have, as above. Ideographs are pieces of one character, as the tokenizer cuts them: those of GB 2312's first level, from which
 training's invented names are made too; any other is [UNK].
 """
 
@@ -26,6 +26,7 @@ from firmware_py.tasks.text import PADDING, UNKNOWN, WordPiece, folded_words
 
 SIZE = 16384
 MERGES = 6000  # pieces of two or more characters for spelling words
+LEAST_WORD = 4  # letters of a word from another vocabulary: shorter ones begin words of every language
 OFTEN = 25  # times in the training texts: from here a word is a piece of its own
 _LEAST, _NEAR = 1.0, 1e-6  # a pair's weight from where it is merged, and where two weights are one
 _FIRST_WORD = 1996  # BERT's uncased vocabulary: "the" is 1996, single characters stand before
@@ -69,8 +70,15 @@ def _plain(piece: str) -> bool:
     return piece.isascii() and not piece.startswith("[unused") and piece not in {PADDING, UNKNOWN}
 
 
-def multi_vocabulary(data: TaskData) -> list[str]:
-    """The pieces for a task of several languages, `[PAD]` and `[UNK]` first, then in sorted order."""
+def multi_vocabulary(data: TaskData, others: Iterable[str] = (), size: int = SIZE) -> list[str]:
+    """The pieces for a task of several languages, `[PAD]` and `[UNK]` first, then in sorted order.
+
+    Args:
+        data: whose training texts are spelled.
+        others: pieces of another vocabulary, the best first: its whole words fill what is left of `size`. Its inner pieces
+            would cut words of other languages where training never saw them cut.
+        size: pieces in the result, more where spelling alone needs more.
+    """
     counts = Counter(word for row in data.train for word in folded_words(row.text))
     heads = {char for word in counts for char in word} | set(
         string.ascii_lowercase + string.digits + "'%°.,?!-"
@@ -81,6 +89,11 @@ def multi_vocabulary(data: TaskData) -> list[str]:
     inner |= {f"##{char}" for char in string.ascii_lowercase + string.digits}
     often = {word for word, count in counts.items() if count >= OFTEN}
     pieces = heads | inner | often | set(merged(counts, MERGES))
+    for piece in others:
+        if len(pieces) >= size - 2:
+            break
+        if piece.isascii() and piece.isalpha() and len(piece) >= LEAST_WORD:
+            pieces.add(piece)
     return [PADDING, UNKNOWN, *sorted(pieces)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,7 +16,7 @@ from conversion.check.calibrate import Strangeness
 from conversion.check.parity import Parity, Rules, combinations, compare
 from conversion.check.reference import torch_answers
 from conversion.check.runtime import RecipeFiles, Where, run_lattice
-from conversion.data.task import TaskData, inside
+from conversion.data.task import PROBED, TaskData, inside, spread
 from conversion.export.lattice import BUCKETS
 from conversion.export.recipes import RECIPES
 from conversion.nets.student import Student
@@ -25,7 +25,6 @@ from firmware_py.tasks.text import WordPiece
 
 GATE_ROWS = 100  # of each length bucket
 SPLITS = ("selection", "temperature", "thresholds", "report")
-_KNOWN = 4000  # training rows that probes are taken from
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +80,21 @@ def listen(trained: Trained, target: Target, tokenizer: WordPiece) -> Heard:
         ToolMissingError: the runtime's environment is not there.
     """
     data = trained.data
-    known = inside(data.train)[:_KNOWN]
+    known = spread(inside(data.train), PROBED)
     own = golden.choose(known, tokenizer, BUCKETS, 0)
     probes = own + golden.of_each_length(known, tokenizer, BUCKETS, 0, GATE_ROWS)
     rows = {name: data.split(name) for name in SPLITS} | dict(data.extras)
     texts = [*probes, *(row.text for side in rows.values() for row in side)]
     runtime = next(iter(RECIPES[target.recipe].runtimes))
-    answers = _run(trained, target, runtime, texts, every=target.every)
-    cuts = np.cumsum([len(probes), *map(len, rows.values())])
-    sides = {
-        name: answers.part(slice(int(start), int(end)))
-        for name, start, end in zip(rows, cuts, cuts[1:], strict=False)
-    }
-    return Heard(probes, len(own), answers.part(slice(0, len(probes))), sides, runtime)
+    # Sides overlap, and equal texts have equal answers: each is run once.
+    place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    answers = _run(trained, target, runtime, list(place), every=target.every)
+
+    def of(asked: Sequence[str]) -> LatticeAnswers:
+        return answers.part(np.array([place[text] for text in asked], np.intp))
+
+    sides = {name: of([row.text for row in side]) for name, side in rows.items()}
+    return Heard(probes, len(own), of(probes), sides, runtime)
 
 
 def compared(

@@ -60,14 +60,14 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
         plan: how.
         data: of what.
         bench: keeps every step's result.
-        general: weights of the general stage, for plans that have MiniLM as teacher.
+        general: weights of the general stage, None where its sets are not at hand.
 
     Raises:
         OSError: the build folder cannot be written.
     """
     pieces = tuple(_pieces(plan, data))
     if plan.larger is not None:
-        return _own_teacher(plan, data, pieces, bench)
+        return replace(_own_teacher(plan, data, pieces, bench), general=general)
     folders = bench.together([
         Step(f"teacher-{number}", f"teacher-{number}", partial(_tune, data, run),
             {"data": data.fingerprint(), "run": asdict(run)})
@@ -107,9 +107,12 @@ def _tune(data: TaskData, run: Run, folder: Path, tell: Tell) -> None:
 
 
 def _pieces(plan: Plan, data: TaskData) -> list[str]:
-    if plan.larger is not None:
+    if plan.larger is None:
+        return cut_pieces(data, plan.vocabulary)
+    if not data.lexicon:
         return multi_vocabulary(data)
-    return cut_pieces(data, plan.vocabulary)
+    known = read_vocabulary(model_folder())
+    return multi_vocabulary(data, (known[number] for number in nearest_first(data.lexicon)), plan.vocabulary)
 
 
 def cut_pieces(data: TaskData, size: int) -> list[str]:

@@ -66,6 +66,7 @@ def minilm_uses(plan: Plan, name: str, *, checkpoint: bool, general: bool) -> tu
     uses = {
         "teacher": not own and not checkpoint,
         "word pieces": not own,
+        "English words of the vocabulary": own,
         "start of the word table": True,
         "near neighbours of training texts": not own and plan.augmented > 0,
         "words of invented names": name == "home-en",

@@ -25,6 +25,7 @@ WIDTH = 384
 MAX_TOKENS = 66  # with [CLS] and [SEP]: the student's longest bucket is 64
 HEAD_RATE = 10.0  # times the rate: the classifier starts from nothing
 LISTEN_BATCH = 128
+FROM_NOTHING = 0.1  # standard deviation of a row that nobody knows; of known ones 0.5
 _NEAR = 5
 _FIRST_WORD, _LAST_WORD = 1996, 20000  # of MiniLM's vocabulary: frequent whole words
 
@@ -179,7 +180,7 @@ def nearest_first(names: Sequence[str]) -> list[int]:
 def start_embeddings(folder: Path, pieces: Sequence[str], width: int) -> Tensor:
     """A table to start from [V, width]: principal components of MiniLM's rows, scaled to 0.5.
 
-    Pieces that MiniLM does not have start at random with the same scale; `[PAD]` is zero.
+    Pieces that MiniLM does not have start small, so that what they learn soon outweighs where they began; `[PAD]` is zero.
     """
     place = {piece: number for number, piece in enumerate(read_vocabulary(folder))}
     known = [number for number, piece in enumerate(pieces) if piece in place]
@@ -187,7 +188,7 @@ def start_embeddings(folder: Path, pieces: Sequence[str], width: int) -> Tensor:
     rows = rows - rows.mean(0)
     _, _, axes = torch.linalg.svd(rows, full_matrices=False)
     components = rows @ axes[:width].T
-    start = torch.randn(len(pieces), width) * 0.5
+    start = torch.randn(len(pieces), width) * FROM_NOTHING
     start[torch.tensor(known)] = components / components.std() * 0.5
     start[0] = 0.0
     return start

@@ -11,10 +11,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from firmware_py.bundles.signature_check import fits, fits_apart
 from firmware_py.contracts.check import Fields
 from firmware_py.contracts.errors import (
     BundleHashError,
@@ -24,12 +25,11 @@ from firmware_py.contracts.errors import (
     KeyFileError,
 )
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 SIGNATURE_VERSION = 1
-MAX_SIGNATURE_BYTES = 4096
+MAX_SIGNATURE_BYTES = MAX_KEY_BYTES = 4096
 _DOMAIN = b"ciuic-edge bundle signature v1\0"
+_PEM = re.compile(rb"\s*-----BEGIN PUBLIC KEY-----\s([A-Za-z0-9+/=\s]{1,200})-----END PUBLIC KEY-----\s*")
+_ED25519 = bytes.fromhex("302a300506032b6570032100")  # RFC 8410: what precedes the 32 raw bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +38,16 @@ class Trust:
 
     `folder` and `more` are folders with one `*.pub` file (PEM) per trusted publisher. `allow_unsigned`
     admits bundles without a signature or by an unknown key; a signature that does not fit is refused
-    always.
+    always. `apart`: signatures are checked in a child, for a process that shall stay small.
     """
 
     folder: Path | None
     allow_unsigned: bool = False
     more: tuple[Path, ...] = ()
+    apart: bool = False
 
-    def key(self, wanted: str) -> Ed25519PublicKey | None:
-        """The trusted key of this id.
+    def key(self, wanted: str) -> bytes | None:
+        """The 32 raw bytes of the trusted key of this id.
 
         Raises:
             KeyFileError: a key file is unreadable.
@@ -130,7 +131,10 @@ def check_archive(archive: bytes, signature: bytes | None, trust: Trust) -> str:
     stated = parse_signature(signature)
     key = trust.key(stated.key_id)
     if key is not None:
-        _check_signature(key, stated)
+        check = fits_apart if trust.apart else fits
+        if not check(key, stated.signature, message(stated.size_bytes, stated.sha256)):
+            msg = f"the signature is not by key {stated.key_id}"
+            raise BundleUntrustedError(msg)
     elif not trust.allow_unsigned:
         msg = f"the bundle is signed by key {stated.key_id}, which is not in the trust folder"
         raise BundleUntrustedError(msg)
@@ -143,43 +147,34 @@ def check_archive(archive: bytes, signature: bytes | None, trust: Trust) -> str:
     return sha256
 
 
-def _check_signature(key: Ed25519PublicKey, stated: Signature) -> None:
-    from cryptography.exceptions import InvalidSignature  # 30 ms, paid only where a signature is
-
-    try:
-        key.verify(stated.signature, message(stated.size_bytes, stated.sha256))
-    except InvalidSignature as error:
-        msg = f"the signature is not by key {stated.key_id}"
-        raise BundleUntrustedError(msg) from error
-
-
-def trusted_keys(folder: Path | None) -> dict[str, Ed25519PublicKey]:
-    """Key id -> public key of every `*.pub` file in the folder; none for a folder that is absent.
+def trusted_keys(folder: Path | None) -> dict[str, bytes]:
+    """Key id -> the 32 raw bytes of every `*.pub` file in the folder; none for a folder that is absent.
 
     Raises:
         KeyFileError: a file there is not an Ed25519 public key in PEM.
     """
     if folder is None or not folder.is_dir():
         return {}
-    return {key_id(key.public_bytes_raw()): key for key in map(load_public_key, sorted(folder.glob("*.pub")))}
+    return {key_id(key): key for key in map(load_public_key, sorted(folder.glob("*.pub")))}
 
 
-def load_public_key(path: Path) -> Ed25519PublicKey:
-    """Read one `.pub` file.
+def load_public_key(path: Path) -> bytes:
+    """The 32 raw bytes of one `.pub` file.
 
     Raises:
         KeyFileError: it is absent or not an Ed25519 public key in PEM.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     try:
-        key = serialization.load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        with path.open("rb") as file:
+            found = _PEM.fullmatch(file.read(MAX_KEY_BYTES))
+        key = base64.b64decode(b"".join(found[1].split()), validate=True) if found else b""
+    except (OSError, ValueError) as error:
         msg = f"{path} is not a readable public key"
         raise KeyFileError(msg) from error
-    if not isinstance(key, Ed25519PublicKey):
+    if not key:
+        msg = f"{path} is not a public key in PEM"
+        raise KeyFileError(msg)
+    if not key.startswith(_ED25519) or len(key) != len(_ED25519) + 32:
         msg = f"{path} is not an Ed25519 key"
         raise KeyFileError(msg)
-    return key
+    return key.removeprefix(_ED25519)

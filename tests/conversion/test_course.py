@@ -133,6 +133,9 @@ def test_a_larger_model_that_teaches_has_its_figures_logged(
     lesson = (tmp_path / "lesson.npz").stat().st_mtime_ns
     assert course.prepare(OWN, data, bench(tmp_path), None).logs == taken.logs
     assert (tmp_path / "lesson.npz").stat().st_mtime_ns == lesson
+
+    general = tmp_path / "general.pt"
+    assert course.prepare(OWN, data, bench(tmp_path), general).general == general  # the student starts there
     path.write_text('{"selection": 0}', "utf-8")
     other = replace(data, train=rows[:-1])
     assert (

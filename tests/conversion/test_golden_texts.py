@@ -6,6 +6,7 @@ import pytest
 
 from conversion.check.golden import choose, of_each_length
 from conversion.data.sentence import Sentence
+from conversion.data.task import spread
 from firmware_py.contracts.errors import DataInvalidError
 from firmware_py.tasks.text import WordPiece
 
@@ -28,3 +29,12 @@ def test_few_short_rows_and_long_ones_alone_reach_every_length(words: int) -> No
 def test_rows_without_a_word_are_refused() -> None:
     with pytest.raises(DataInvalidError):
         of_each_length([Sentence("\u200b", "i")], TOKENIZER, BUCKETS, 0, 1)
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(0, 0), (3, 3), (4, 4), (5, 3), (4001, 4)])
+def test_probes_come_from_everywhere(rows: int, kept: int) -> None:
+    """The first rows of a set are of one intent, home-multi's first 12,000 of one language."""
+    chosen = spread([Sentence(str(number), "i") for number in range(rows)], 4)
+    assert len(chosen) == kept
+    if rows > 4:
+        assert int(chosen[-1].text) >= rows * 0.7

@@ -136,3 +136,12 @@ def test_spans_survive_accents_and_ideographs() -> None:
 
 def test_the_most_frequent_pair_is_merged_first() -> None:
     assert merged(Counter({"abab": 8, "abc": 8, "xy": 1}), 2)[0] == "ab"
+
+
+def test_what_is_left_of_the_vocabulary_is_filled_with_whole_words() -> None:
+    own = multi_vocabulary(_data("licht aus"))
+    known = ["##room", "die", "veranda", "café", "[CLS]", "licht", "porch", "attic"]
+    filled = multi_vocabulary(_data("licht aus"), known, len(own) + 2)
+    assert set(filled) - set(own) == {"veranda", "porch"} | ({"licht"} - set(own))
+    assert set(own) <= set(filled)
+    assert multi_vocabulary(_data("licht aus"), known, 10) == own

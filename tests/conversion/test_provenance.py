@@ -139,7 +139,7 @@ def test_home_multi_was_taught_by_a_model_of_its_own(tmp_path: Path) -> None:
     assert own["use"].startswith("teacher")
     assert own["parameters"] == 7
     assert minilm["name"].startswith(MINILM)
-    assert minilm["use"] == "start of the word table"
+    assert minilm["use"] == "English words of the vocabulary, start of the word table"
 
 
 def test_a_checkpoint_that_taught_is_named_and_minilm_only_for_what_it_was_used_for(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_checkpoint_that_taught_is_named_and_minilm_only_for_what_it_was_used_
         ("hwu64", False, True, {"teacher", "word pieces", "near neighbours of training texts", "teacher of the general stage"}),
         ("hwu64", True, True, {"word pieces", "near neighbours of training texts", "teacher of the general stage"}),
         ("home-en", False, False, {"teacher", "word pieces", "words of invented names"}),
-        ("home-multi", False, False, set()),
+        ("home-multi", False, True, {"English words of the vocabulary", "teacher of the general stage"}),
         ("home-multi", True, False, {"word pieces"}),
     ],
 )  # fmt: skip

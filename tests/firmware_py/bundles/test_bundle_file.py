@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import lzma
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_py.bundles import archive, sign, verify
+from firmware_py.bundles import archive, sign, signature_check, verify
 from firmware_py.bundles.read import check_folder, read_bundle, unpack
 from firmware_py.bundles.verify import Trust
 from firmware_py.bundles.write import MANIFEST_NAME, manifest_bytes, member, write_bundle
@@ -441,3 +445,69 @@ def test_a_foreign_file_in_the_trust_folder_is_named(bundle: Path, trusted: Trus
     with pytest.raises(KeyFileError, match=r"note\.pub"):
         read_bundle(bundle, trusted)
     assert len(verify.trusted_keys(None)) == 0
+
+
+def _pem(der: bytes) -> bytes:
+    return b"-----BEGIN PUBLIC KEY-----\n" + base64.b64encode(der) + b"\n-----END PUBLIC KEY-----\n"
+
+
+def test_public_keys_are_read_as_the_library_reads_them(tmp_path: Path) -> None:
+    """By hand, because the library takes 9 MB: the same bytes, and whatever is no Ed25519 key is refused."""
+    private = ed25519.Ed25519PrivateKey.generate()
+    pem = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    raw, path = private.public_key().public_bytes_raw(), tmp_path / "a.pub"
+    for good in (pem, pem.replace(b"\n", b"\r\n"), b"\n" + pem + b"\n\n"):
+        path.write_bytes(good)
+        assert verify.load_public_key(path) == raw
+    der = base64.b64decode(pem.split(b"-----")[2])
+    x25519 = bytes.fromhex("302a300506032b656e032100") + raw
+    private_pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    bad = (
+        b"",
+        pem[:40],
+        pem + pem,
+        private_pem,
+        _pem(der[:-1]),
+        _pem(der + b"\0"),
+        _pem(x25519),
+        _pem(b""),
+        pem.replace(b"A", b"~"),
+    )
+    for one in bad:
+        path.write_bytes(one)
+        with pytest.raises(KeyFileError, match=r"a\.pub"):
+            verify.load_public_key(path)
+    path.unlink()
+    with pytest.raises(KeyFileError, match=r"a\.pub"):
+        verify.load_public_key(path)
+
+
+def test_a_child_says_of_signatures_what_the_library_says(bundle: Path, trusted: Trust) -> None:
+    """A node asks a child, and loads none of the library: what fits passes, another key's and another message do not."""
+    apart = replace(trusted, apart=True)
+    assert read_bundle(bundle, apart).sha256 == read_bundle(bundle, trusted).sha256
+    signature = verify.parse_signature(bundle.with_name(bundle.name + ".sig").read_bytes())
+    forged = replace(signature, signature=bytes(64))
+    bundle.with_name(bundle.name + ".sig").write_bytes(forged.to_bytes())
+    with pytest.raises(BundleUntrustedError):
+        read_bundle(bundle, apart)
+    private = ed25519.Ed25519PrivateKey.generate()
+    said, key = private.sign(b"this"), private.public_key().public_bytes_raw()
+    for check in (signature_check.fits, signature_check.fits_apart):
+        assert check(key, said, b"this")
+        assert not check(key, said, b"that")
+        assert not check(bytes(32), said, b"this")
+
+
+def test_a_child_that_cannot_answer_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process to be had, or one that dies: a signature is never taken as good for that."""
+    private = ed25519.Ed25519PrivateKey.generate()
+    said, key = private.sign(b"this"), private.public_key().public_bytes_raw()
+    for command in ("/bin/false", "/nowhere"):
+        monkeypatch.setattr(sys, "executable", command)
+        assert signature_check.fits_apart(key, said, b"this")
+        assert not signature_check.fits_apart(key, said, b"that")

@@ -49,4 +49,4 @@ def run_key(args: argparse.Namespace) -> int:
 def _line(path: Path) -> dict[str, str]:
     from firmware_py.bundles.verify import key_id, load_public_key
 
-    return {"file": str(path), "id": key_id(load_public_key(path).public_bytes_raw())}
+    return {"file": str(path), "id": key_id(load_public_key(path))}

@@ -224,6 +224,20 @@ def test_the_agent_imports_no_training_broker_or_bus_library() -> None:
     assert out.stdout.strip() == "[]"
 
 
+def test_a_node_that_checked_its_bundle_holds_no_cryptography(tmp_path: Path) -> None:
+    """The library for signatures would take 10 MB of every board for one check at the start."""
+    bundle = CHECKOUT / "models" / "home-en.bundle"
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom firmware_py.bundles.read import unpack\n"
+        "from firmware_py.compose import trust_of\nfrom firmware_py.config import AgentConfig\n"
+        f"unpack(Path({str(bundle)!r}), trust_of(AgentConfig()), Path({str(tmp_path)!r}))\n"
+        "print('cryptography' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+    assert any(tmp_path.iterdir())
+
+
 def test_over_the_power_limit_only_the_first_exit_runs(config: AgentConfig) -> None:
     """The rail's power reaches the governor; a limit of a milliwatt is passed by any board."""
     with assembled(replace(config, meter="auto", power_limit_w=0.001)) as assembly:

@@ -7,18 +7,16 @@ that says so and names the command that makes it; no figure stands in for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from conversion.check.cascade import Array, slot_f1, weighted
-from conversion.check.rows import RowFile, SystemRows, load_rows
-from conversion.study.bootstrap import Difference, Resample, f1_difference, share_difference
+from conversion.check.rows import RowFile, load_rows
+from conversion.export.recipes import NORM_OF
 from conversion.study.bounds import Timed, bounds_of
-from conversion.study.told import spread, told_rows
+from conversion.study.pairs import Run, accuracy, compare, row_of
+from conversion.study.told import told_rows
 
 RULES = ("balanced", "thrifty", "careful", "risk-1", "risk-2", "full")
 STATIC = ("static-1", "static-2", "static-3")
@@ -46,19 +44,6 @@ class Sources:
     recipe: str = "dyn8"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run's row file with the command that makes it; None: it was not run, or (`why`) not of this bundle."""
-
-    file: RowFile | None
-    command: str
-    why: str = ""
-
-    def system(self, name: str) -> SystemRows | None:
-        """A system of it."""
-        return None if self.file is None else self.file.systems.get(name)
-
-
 def join(sources: Sources) -> dict[str, Any]:
     """The document."""
     found = _Found(sources)
@@ -68,6 +53,7 @@ def join(sources: Sources) -> dict[str, Any]:
         "seeds": list(sources.seeds),
         "rows": found.rows(),
         "ablation": found.ablation(),
+        "recipes": found.recipes(),
         "comparisons": found.comparisons(),
         "checks": found.checks(),
         "promise": found.promise(),
@@ -141,14 +127,14 @@ class _Found:
     def rows(self) -> list[dict[str, Any]]:
         """One per system: mean and spread over its runs."""
         out = [
-            _row(f"{self._sources.recipe} {rule}", [(run, rule) for run in self.students.values()])
+            row_of(f"{self._sources.recipe} {rule}", [(run, rule) for run in self.students.values()])
             for rule in RULES
         ]
         if self._home:
             return out + told_rows(tuple(self.reports.values()))
-        out += [_row(name, [(self.baselines, name)]) for name in BASELINES]
+        out += [row_of(name, [(self.baselines, name)]) for name in BASELINES]
         out += [
-            _row(f"{name} (float32)", [(run, f"exit-{name[-1]}")])
+            row_of(f"{name} (float32)", [(run, f"exit-{name[-1]}")])
             for name, run in self.variants.items()
             if name in STATIC
         ]
@@ -161,12 +147,32 @@ class _Found:
         for name, run in self.variants.items():
             if name in STATIC:
                 continue
-            row = _row(name, [(run, "exit-3")])
+            row = row_of(name, [(run, "exit-3")])
             facts = _json(first / "variants" / f"{name}-0.json")
             if facts is not None:
                 row["by_width"] = {width: one["accuracy"] for width, one in facts["widths"].items()}
                 row["by_exit"] = {number: one["accuracy"] for number, one in facts["exits"].items()}
             out.append(row)
+        return out
+
+    def recipes(self) -> list[dict[str, Any]]:
+        """The other recipes that seed 0 was built in, each beside the one that ships: the same rows."""
+        seed, name = self._sources.seeds[0], self._sources.name
+        folder, ours = self._sources.builds(seed), self._sources.recipe
+        out = []
+        for recipe in NORM_OF:
+            report = _json(folder / f"report-{recipe}-{seed}.json")
+            if recipe == ours or report is None or recipe not in report["recipes"]:
+                continue
+            run = Run(
+                _rows(folder / f"rows-{recipe}-{seed}.npz"), f"ciuic model build {name} --recipe {recipe}"
+            )
+            found = report["recipes"][recipe]
+            pair = compare(recipe, (run, "balanced"), ours, (self.students[seed], "balanced"))
+            out.append({
+                "recipe": recipe, "norm": NORM_OF[recipe], "accuracy": found["rules"]["balanced"]["accuracy"],
+                "bundle_bytes": found["sizes"]["bundle"], "accelerator": found["accelerator"], "against": pair,
+            })  # fmt: skip
         return out
 
     # --- pairs ----------------------------------------------------------------------------------------
@@ -179,25 +185,25 @@ class _Found:
             if name not in self.variants:
                 continue
             way = f"cascade within the compute of {name}"
-            out.append(_compare(way, (self.tradeoff, name), name, (self.variants[name], f"exit-{name[-1]}")))
+            out.append(compare(way, (self.tradeoff, name), name, (self.variants[name], f"exit-{name[-1]}")))
         best = self._best_static()
         for one in out:
             one["best_static"] = one["second"] == best
         for rule, baseline in () if self._home else AGAINST:
-            out.append(_compare(rule, (student, rule), baseline, (self.baselines, baseline)))
-        out.append(_compare("risk-1", (student, "risk-1"), "full", (student, "full")))
+            out.append(compare(rule, (student, rule), baseline, (self.baselines, baseline)))
+        out.append(compare("risk-1", (student, "risk-1"), "full", (student, "full")))
         if "as-shipped" in self.variants:
             shipped = (self.variants["as-shipped"], "exit-3")
-            out.append(_compare("full (int8)", (student, "full"), "full (float32)", shipped))
+            out.append(compare("full (int8)", (student, "full"), "full (float32)", shipped))
             for name in ABLATION[1:]:
                 other = (self.variants[name], "exit-3")
-                out.append(_compare("as-shipped", shipped, name, other))
+                out.append(compare("as-shipped", shipped, name, other))
         return out
 
     def _best_static(self) -> str | None:
         """By the report split, which favours it: the cascade was chosen on another."""
         known = {
-            name: _accuracy(run.file, system)
+            name: accuracy(run.file, system)
             for name in STATIC
             if (run := self.variants.get(name)) and run.file and (system := run.system(f"exit-{name[-1]}"))
         }
@@ -252,60 +258,6 @@ class _Found:
         """The hashes that seed 0's report names."""
         report = self.reports[self._sources.seeds[0]]
         return dict(report["data"]["splits"]) if report else {}
-
-
-def _row(name: str, runs: Sequence[tuple[Run, str]]) -> dict[str, Any]:
-    """Mean and standard deviation over the runs that are there; commands of those that are not."""
-    known = [(run.file, system) for run, key in runs if run.file is not None and (system := run.system(key))]
-    row: dict[str, Any] = {"system": name, "runs": len(known)}
-    if known:
-        row["accuracy"] = spread([_accuracy(file, system) for file, system in known])
-        slots = [_slot_f1(file, counts) for file, system in known if (counts := system.slots) is not None]
-        row["slot_f1"] = spread(slots) if slots else None
-        macs = [_inside(file, spent) for file, system in known if (spent := system.macs) is not None]
-        row["macs"] = spread(macs) if macs else None
-    if missing := [run.command for run, key in runs if run.system(key) is None]:
-        row["not_run"] = missing
-    return row
-
-
-def _compare(
-    first_name: str, first: tuple[Run, str], second_name: str, second: tuple[Run, str]
-) -> dict[str, Any]:
-    out: dict[str, Any] = {"first": first_name, "second": second_name}
-    ours, theirs = first[0].system(first[1]), second[0].system(second[1])
-    file, other = first[0].file, second[0].file
-    if ours is None or theirs is None or file is None or other is None:
-        pairs = ((first[0], ours), (second[0], theirs))
-        why = next((run.why for run, system in pairs if system is None and run.why), "")
-        missing: dict[str, Any] = {"not_run": [run.command for run, system in pairs if system is None]}
-        return out | missing | ({"why": why} if why else {})
-    if file.sha256 != other.sha256:
-        return out | {"not_run": [second[0].command], "why": "measured on other rows"}
-    known = np.flatnonzero(file.truth.inside)
-    draw = Resample(file.truth.weight[known], file.truth.group[known])
-    found: Difference = share_difference(ours.right[known], theirs.right[known], draw)
-    out["accuracy"] = found.to_dict()
-    if ours.slots is not None and theirs.slots is not None:
-        out["slot_f1"] = f1_difference(ours.slots[known], theirs.slots[known], draw).to_dict()
-    if ours.macs is not None and theirs.macs is not None:
-        out["compute"] = [round(weighted(macs[known], draw.weight)) for macs in (ours.macs, theirs.macs)]
-    return out
-
-
-def _accuracy(file: RowFile, system: SystemRows) -> float:
-    return _inside(file, system.right)
-
-
-def _inside(file: RowFile, values: Array) -> float:
-    """Weighted mean over the in-scope rows."""
-    known = file.truth.inside
-    return weighted(values[known], file.truth.weight[known])
-
-
-def _slot_f1(file: RowFile, counts: Array) -> float:
-    known = file.truth.inside
-    return slot_f1(counts[known], file.truth.weight[known])
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -25,6 +25,8 @@ def to_markdown(document: Mapping[str, Any]) -> str:
         lines += ["", "## What is better than what", "", *_comparisons(document["comparisons"])]
     if document["ablation"]:
         lines += ["", "## Ablation", "", *_ablation(document["ablation"])]
+    if document["recipes"]:
+        lines += ["", "## Other recipes", "", *_recipes(document)]
     lines += ["", "## Bounds", "", *_checks(document["checks"])]
     if document["splits"]:
         hashes = ", ".join(f"{split} `{digest[:12]}`" for split, digest in document["splits"].items())
@@ -102,6 +104,32 @@ def _ablation(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         ]
         out.append(f"| {' | '.join(cells)} |")
     return out
+
+
+def _recipes(document: Mapping[str, Any]) -> list[str]:
+    """Each ran in its CPU runtime; on an accelerator none did."""
+    ours = document["recipe"]
+    out = [
+        f"Seed {document['seeds'][0]}, `balanced`. The graphs ran on the CPU; what an accelerator takes is its compiler's word.",
+        "",
+        f"| recipe | trunk | accuracy | against {ours}, points | bundle | operators on the accelerator |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in document["recipes"]:
+        found = row["against"].get("accuracy")
+        cells = [row["recipe"], row["norm"], f"{row['accuracy']:.2%}", _missing(row["against"]) if found is None else _points(found),
+                 f"{row['bundle_bytes']:,} bytes", _mapped(row["accelerator"])]  # fmt: skip
+        out.append(f"| {' | '.join(cells)} |")
+    return out
+
+
+def _mapped(said: Mapping[str, Any] | None) -> str:
+    if said is None:
+        return "–"
+    if not said["compiled"]:
+        return str(said["why"])
+    time = f", {1e3 * said['estimated_s']:.1f} ms estimated" if "estimated_s" in said else ""
+    return f"{said['share']:.1%} by {said['compiler']}{time}"
 
 
 def _checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -238,3 +238,29 @@ def test_the_expected_students_are_those_that_can_be_trained() -> None:
     from conversion.variant_table import VARIANTS
 
     assert {*STATIC, *ABLATION} == set(VARIANTS)
+
+
+def test_another_recipe_stands_beside_the_one_that_ships(sources: Sources) -> None:
+    """On the same rows; what its accelerator would take is the compiler's word, and none is said where it did not run."""
+    build = sources.builds(0)
+    said: dict[str, dict[str, Any]] = {
+        "ethosu": {"compiled": True, "share": 0.966, "compiler": "vela 5", "estimated_s": 0.0038},
+        "edgetpu": {"compiled": False, "why": "not compiled: the program is not on PATH"},
+    }
+    for recipe, accelerator in said.items():
+        part = {
+            "rules": {"balanced": {"accuracy": 0.9}},
+            "sizes": {"bundle": 2_000_000},
+            "accelerator": accelerator,
+        }
+        (build / f"report-{recipe}-0.json").write_text(json.dumps({"recipes": {recipe: part}}))
+    save_rows(build / "rows-ethosu-0.npz", rows({"balanced": 0.9}))
+    document = join(sources)
+    assert [row["recipe"] for row in document["recipes"]] == ["ethosu", "edgetpu"]
+    assert document["recipes"][0]["against"]["accuracy"]["value"] == pytest.approx(-0.03, abs=0.005)
+    page = to_markdown(document)
+    assert "| ethosu | dyt | 90.00% | -3.00 (" in page
+    assert "96.6% by vela 5, 3.8 ms estimated" in page
+    edgetpu = next(line for line in page.splitlines() if line.startswith("| edgetpu"))
+    assert "`ciuic model build hwu64 --recipe edgetpu`" in edgetpu
+    assert "not on PATH" in edgetpu

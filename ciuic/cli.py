@@ -50,7 +50,7 @@ VERBS: dict[str, Verb] = {
         "ciuic.bench.cli", "device,bridge", "measure request, engine or energy against their bounds"
     ),
     "profile": Verb("device_profiles.cli", "", "list, check or detect board profiles"),
-    "key": Verb("firmware_py.cli", "device", "make and show signing keys"),
+    "key": Verb("firmware_py.cli", "device", "make and show signing keys, sign bundles"),
     "doctor": Verb("ciuic.doctor", "", "say what this machine has, what it lacks, and what to do"),
     "demo": Verb("ciuic.demo", "device,bridge", "three simulated boards answer 200 requests; one is killed"),
 }

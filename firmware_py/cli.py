@@ -1,4 +1,4 @@
-"""`ciuic key`: make and show signing keys."""
+"""`ciuic key`: make and show signing keys, sign bundles with them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ DEFAULT_FOLDER = "~/.config/ciuic/keys"
 
 def configure_key(parser: argparse.ArgumentParser) -> None:
     """Flags of the verb."""
-    verbs = parser.add_subparsers(dest="key_verb", required=True, metavar="new|show")
+    verbs = parser.add_subparsers(dest="key_verb", required=True, metavar="new|show|sign")
     new = verbs.add_parser("new", help="make a key pair: NAME.key signs, NAME.pub goes into trust folders")
     new.add_argument("name", help="a plain file name")
     show = verbs.add_parser("show", help="list public keys with their ids")
     show.add_argument("path", nargs="?", help="a .pub file or a folder of them (default: --folder)")
-    for verb in (new, show):
+    sign = verbs.add_parser("sign", help="write BUNDLE.sig: whoever trusts NAME.pub takes the bundle")
+    sign.add_argument("bundle", help="a bundle file; a signature that lies beside it is replaced")
+    sign.add_argument("name", help="of the key pair that signs")
+    for verb in (new, show, sign):
         verb.add_argument("--folder", default=DEFAULT_FOLDER, help="where keys lie (default: %(default)s)")
         verb.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run_key(args: argparse.Namespace) -> int:
-    """Make or show."""
+    """Make, show or sign."""
     folder = Path(args.folder).expanduser()
+    if args.key_verb == "sign":
+        return _sign(Path(args.bundle), folder / f"{args.name}.key", as_json=args.json)
     if args.key_verb == "new":
         from firmware_py.bundles.sign import new_key
 
@@ -43,6 +48,23 @@ def run_key(args: argparse.Namespace) -> int:
             print(f"public   {key['file']}  id {key['id']}")
         if not keys:
             print(f"no public keys in {path}; make one with `ciuic key new NAME`")
+    return 0
+
+
+def _sign(bundle: Path, private: Path, *, as_json: bool) -> int:
+    """Sign what is a whole bundle, and say by which key."""
+    from firmware_py.bundles.read import read_bundle
+    from firmware_py.bundles.sign import sign_file
+    from firmware_py.bundles.verify import Trust, parse_signature
+
+    # Reads all of it: no text file is signed, and no bundle that was changed since somebody signed it.
+    sha256 = read_bundle(bundle, Trust(None, allow_unsigned=True)).sha256
+    made = sign_file(bundle, private)
+    key = parse_signature(made.read_bytes()).key_id
+    if as_json:
+        print(json.dumps({"signature": str(made), "key": key, "sha256": sha256}, indent=1))
+    else:
+        print(f"signed   {made}  by key {key}")
     return 0
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from ciuic.cli import main
 from ciuic.progress import Progress
+from firmware_py.bundles.read import read_bundle
+from firmware_py.bundles.verify import Trust
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 
@@ -173,6 +175,27 @@ def test_no_key_yet_is_said_with_the_next_step(tmp_path: Path, capsys: pytest.Ca
     assert main(["key", "show", "--folder", str(tmp_path / "none")]) == 0
     assert "make one with `ciuic key new NAME`" in capsys.readouterr().out
     assert main(["key", "show", str(tmp_path / "none.pub")]) == 2
+
+
+def test_a_bundle_signed_with_a_key_of_ones_own_is_taken_by_who_trusts_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, keys = tmp_path / "tiny.bundle", ["--folder", str(tmp_path / "keys")]
+    write_tiny_bundle(bundle)
+    assert main(["key", "new", "me", *keys, "--json"]) == 0
+    (made,) = json.loads(capsys.readouterr().out)["keys"]
+    assert main(["key", "sign", str(bundle), "me", *keys, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["key"] == made["id"]
+    assert read_bundle(bundle, Trust(tmp_path / "keys")).sha256 == said["sha256"]
+    assert main(["key", "sign", str(bundle), "me", *keys]) == 0  # again, in its place
+    assert main(["key", "sign", str(bundle), "you", *keys]) == 2
+    assert "[key_invalid]" in capsys.readouterr().err
+    assert main(["key", "sign", str(write(tmp_path, "text")), "me", *keys]) == 1
+    assert "[bundle_" in capsys.readouterr().err
+    bundle.write_bytes(bundle.read_bytes()[:-1])
+    assert main(["key", "sign", str(bundle), "me", *keys]) == 1  # changed since it was signed
+    assert "[bundle_truncated]" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):

@@ -113,7 +113,15 @@ def test_the_lines_are_all_the_command_has() -> None:
     lines = [" ".join(line) for verb in cli.VERBS for line in _lines(verb)]
     assert set(cli.VERBS) <= set(lines)
     assert {f"bench {name}" for name in ("engine", "request", "energy", "model")} <= set(lines)
-    assert {"node run", "key new", "key show", "model build", "profile list", "profile check"} <= set(lines)
+    assert {
+        "node run",
+        "key new",
+        "key show",
+        "key sign",
+        "model build",
+        "profile list",
+        "profile check",
+    } <= set(lines)
 
 
 @pytest.mark.parametrize("verb", list(cli.VERBS))

@@ -115,7 +115,7 @@ class Answering:
             task, stages = served.task, served.manifest.stages
             encoded = task.encode(request.input)
             limits = parts.limits(Ask(request.qos, due_s, job.rule), stages)
-            with self._noted(slot, encoded.text):
+            with self._noted(slot, request.task, encoded.text):
                 outcome = slot.engines[request.task].run(encoded, limits, begin_s)
             record = outcome.record
             energy = parts.charge(record)
@@ -139,10 +139,10 @@ class Answering:
         except CiuicError as error:
             return Lived(self.refuse(request, error))
 
-    def _noted(self, slot: Slot, text: str) -> AbstractContextManager[None]:
+    def _noted(self, slot: Slot, task: str, text: str) -> AbstractContextManager[None]:
         """A native crash ends the process in here: the box then tells the next one of what."""
         box = self._parts.box
-        return nullcontext() if box is None else box.running(slot.number, text)
+        return nullcontext() if box is None else box.running(slot.number, task, text)
 
     def _learn(self, lived: Lived) -> None:
         record = lived.record

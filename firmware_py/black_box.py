@@ -1,7 +1,7 @@
-"""What a node was answering when its process died: kept in memory that its keeper holds.
+"""What a node was answering when its process crashed: kept in memory that its keeper holds.
 
-slot 0 … 15     digest of the text in that slot, 0 while it rests
-suspect 0 … 46  digests of texts that were being answered when a process died, a ring
+slot 0 … 15     digest of the text in that slot, 0 while it rests; the keeper clears them after a death that was no crash
+suspect 0 … 46  digests of texts that were being answered when a process crashed, a ring
 the last entry  how many suspects there were so far
 """
 
@@ -16,13 +16,13 @@ from mmap import mmap
 from typing import TYPE_CHECKING
 
 from firmware_py.contracts.errors import GraphError
-from firmware_py.keeper import KEPT, MEMORY_BYTES
+from firmware_py.keeper import KEPT, MEMORY_BYTES, RUNNING_BYTES
 
 if TYPE_CHECKING:
     from typing import Self
 
-SLOTS = 16
 _ENTRY = struct.Struct("<Q")
+SLOTS = RUNNING_BYTES // _ENTRY.size
 _SUSPECTS = MEMORY_BYTES // _ENTRY.size - SLOTS - 1
 _COUNT = SLOTS + _SUSPECTS
 
@@ -31,7 +31,7 @@ class BlackBox:
     """Digests of running texts, in `MEMORY_BYTES` bytes that outlive this process."""
 
     def __init__(self, memory: mmap | bytearray) -> None:
-        """Take over: what ran when the last process died is a suspect from now on."""
+        """Take over: what ran when the last process crashed is a suspect from now on."""
         self._memory = memory
         for slot in range(SLOTS):
             left = self._read(slot)
@@ -49,13 +49,13 @@ class BlackBox:
         return cls(mmap(int(descriptor), MEMORY_BYTES)) if descriptor.isdecimal() else None
 
     @contextmanager
-    def running(self, slot: int, text: str) -> Iterator[None]:
-        """Note the text while its graphs run.
+    def running(self, slot: int, task: str, text: str) -> Iterator[None]:
+        """Note the text while its task's graphs run.
 
         Raises:
             GraphError: it was being answered when a process of this node died.
         """
-        digest = _digest(text)
+        digest = _digest(f"{task}\0{text}")
         if digest in self.suspects:
             msg = "the node's process died when it answered this text before"
             raise GraphError(

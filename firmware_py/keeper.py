@@ -17,12 +17,22 @@ import time
 
 KEPT = "CIUIC_KEPT"  # tells the node: the keeper's process id, and the descriptor of the shared memory
 BARE_FLAG = "--no-keeper"
-MEMORY_BYTES = 512
+MEMORY_BYTES, RUNNING_BYTES = 512, 128  # of the shared memory, and of its beginning that says what is running
 
 _GIVE_UP, _WINDOW_S = 10, 60.0  # crashes within so long: the next start would end the same way
 _LAST_PAUSE_S, _LOOK_S = 5.0, 0.05
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
+# What a process does to itself. Any other signal (the kernel out of memory, an operator) is no fault of the text at hand.
+_CRASHES = (
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGILL,
+    signal.SIGFPE,
+    signal.SIGABRT,
+    signal.SIGTRAP,
+    signal.SIGSYS,
+)
 
 
 def keep_this() -> None:
@@ -59,6 +69,7 @@ class Keeper:
         self._first_pause_s = first_pause_s
         memory = os.memfd_create("ciuic-running", 0)  # open in every child, whatever became of the last
         os.ftruncate(memory, MEMORY_BYTES)
+        self._memory = memory
         self._environment = os.environ | {KEPT: f"{os.getpid()}:{memory}"}
         self._child = 0
         self._stopping = False
@@ -72,6 +83,8 @@ class Keeper:
             code = self._live()
             if code >= 0 or self._stopping:
                 return code if code >= 0 else 128 - code
+            if -code not in _CRASHES:
+                os.pwrite(self._memory, bytes(RUNNING_BYTES), 0)
             now_s = time.monotonic()
             crashes = [at_s for at_s in crashes if now_s - at_s < _WINDOW_S] + [now_s]
             if len(crashes) >= _GIVE_UP:

@@ -28,7 +28,7 @@ from firmware_py.contracts.errors import (
 SIGNATURE_VERSION = 1
 MAX_SIGNATURE_BYTES = MAX_KEY_BYTES = 4096
 _DOMAIN = b"ciuic-edge bundle signature v1\0"
-_PEM = re.compile(rb"\s*-----BEGIN PUBLIC KEY-----\s([A-Za-z0-9+/=\s]{1,200})-----END PUBLIC KEY-----\s*")
+_PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----\s([A-Za-z0-9+/=\s]{1,200})-----END PUBLIC KEY-----")
 _ED25519 = bytes.fromhex("302a300506032b6570032100")  # RFC 8410: what precedes the 32 raw bytes
 
 
@@ -166,13 +166,13 @@ def load_public_key(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            found = _PEM.fullmatch(file.read(MAX_KEY_BYTES))
-        key = base64.b64decode(b"".join(found[1].split()), validate=True) if found else b""
+            found = _PEM.findall(file.read(MAX_KEY_BYTES))
+        key = base64.b64decode(b"".join(found[0].split()), validate=True) if len(found) == 1 else b""
     except (OSError, ValueError) as error:
         msg = f"{path} is not a readable public key"
         raise KeyFileError(msg) from error
     if not key:
-        msg = f"{path} is not a public key in PEM"
+        msg = f"{path} is not one public key in PEM"
         raise KeyFileError(msg)
     if not key.startswith(_ED25519) or len(key) != len(_ED25519) + 32:
         msg = f"{path} is not an Ed25519 key"

@@ -458,7 +458,7 @@ def test_public_keys_are_read_as_the_library_reads_them(tmp_path: Path) -> None:
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     raw, path = private.public_key().public_bytes_raw(), tmp_path / "a.pub"
-    for good in (pem, pem.replace(b"\n", b"\r\n"), b"\n" + pem + b"\n\n"):
+    for good in (pem, pem.replace(b"\n", b"\r\n"), b"\xef\xbb\xbfmine, of 2026\n" + pem + b"\nend\n"):
         path.write_bytes(good)
         assert verify.load_public_key(path) == raw
     der = base64.b64decode(pem.split(b"-----")[2])
@@ -486,7 +486,9 @@ def test_public_keys_are_read_as_the_library_reads_them(tmp_path: Path) -> None:
         verify.load_public_key(path)
 
 
-def test_a_child_says_of_signatures_what_the_library_says(bundle: Path, trusted: Trust) -> None:
+def test_a_child_says_of_signatures_what_the_library_says(
+    bundle: Path, trusted: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A node asks a child, and loads none of the library: what fits passes, another key's and another message do not."""
     apart = replace(trusted, apart=True)
     assert read_bundle(bundle, apart).sha256 == read_bundle(bundle, trusted).sha256
@@ -497,17 +499,19 @@ def test_a_child_says_of_signatures_what_the_library_says(bundle: Path, trusted:
         read_bundle(bundle, apart)
     private = ed25519.Ed25519PrivateKey.generate()
     said, key = private.sign(b"this"), private.public_key().public_bytes_raw()
-    for check in (signature_check.fits, signature_check.fits_apart):
-        assert check(key, said, b"this")
-        assert not check(key, said, b"that")
-        assert not check(bytes(32), said, b"this")
+    assert signature_check.fits(key, said, b"this")
+    assert not signature_check.fits(key, said, b"that")
+    monkeypatch.setattr(signature_check, "fits", None)  # the child alone answers
+    assert signature_check.fits_apart(key, said, b"this")
+    assert not signature_check.fits_apart(key, said, b"that")
+    assert not signature_check.fits_apart(bytes(32), said, b"this")
 
 
 def test_a_child_that_cannot_answer_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process to be had, or one that dies: a signature is never taken as good for that."""
     private = ed25519.Ed25519PrivateKey.generate()
     said, key = private.sign(b"this"), private.public_key().public_bytes_raw()
-    for command in ("/bin/false", "/nowhere"):
+    for command in ("/bin/false", "/bin/true", "/nowhere", None):
         monkeypatch.setattr(sys, "executable", command)
         assert signature_check.fits_apart(key, said, b"this")
         assert not signature_check.fits_apart(key, said, b"that")

@@ -13,7 +13,7 @@ from firmware_py.keeper import MEMORY_BYTES
 
 def _refused(box: BlackBox, text: str) -> bool:
     try:
-        with box.running(0, text):
+        with box.running(0, "home", text):
             return False
     except GraphError:
         return True
@@ -21,9 +21,9 @@ def _refused(box: BlackBox, text: str) -> bool:
 
 def test_a_text_that_ran_to_its_end_is_no_suspect() -> None:
     memory = bytearray(MEMORY_BYTES)
-    with BlackBox(memory).running(0, "turn on the light"):
+    with BlackBox(memory).running(0, "home", "turn on the light"):
         pass
-    with suppress(ZeroDivisionError), BlackBox(memory).running(0, "turn on the light"):
+    with suppress(ZeroDivisionError), BlackBox(memory).running(0, "home", "turn on the light"):
         _ = 1 / 0
     assert BlackBox(memory).suspects == frozenset()
 
@@ -31,10 +31,12 @@ def test_a_text_that_ran_to_its_end_is_no_suspect() -> None:
 def test_what_ran_in_any_slot_when_the_process_died_is_refused_by_all_later_ones() -> None:
     memory = bytearray(MEMORY_BYTES)
     box = BlackBox(memory)
-    with box.running(0, "first"), box.running(1, "second"):
+    with box.running(0, "home", "first"), box.running(1, "home", "second"):
         later = BlackBox(bytearray(memory))  # the memory as the next process finds it
     assert [_refused(later, text) for text in ("first", "second", "third")] == [True, True, False]
-    with pytest.raises(GraphError) as caught, later.running(0, "second"):
+    with later.running(0, "other", "first"):
+        pass  # another model's graphs
+    with pytest.raises(GraphError) as caught, later.running(0, "home", "second"):
         pass
     assert "second" not in f"{caught.value} {caught.value.hint}"  # a private text
 
@@ -42,7 +44,7 @@ def test_what_ran_in_any_slot_when_the_process_died_is_refused_by_all_later_ones
 def test_suspects_stay_through_more_deaths_and_the_oldest_make_room() -> None:
     memory = bytearray(MEMORY_BYTES)
     for number in range(60):
-        held = BlackBox(memory).running(number % SLOTS, f"text {number}")
+        held = BlackBox(memory).running(number % SLOTS, "home", f"text {number}")
         held.__enter__()  # and the process dies
         memory = bytearray(memory)
     box = BlackBox(memory)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -98,16 +99,30 @@ def _lives(pid: int) -> bool:
     return state != "Z"
 
 
-def test_what_one_life_noted_the_next_one_reads() -> None:
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ("SIGABRT", "graph_failed"),
+        ("SIGSEGV", "graph_failed"),
+        ("SIGKILL", "answered"),
+        ("SIGHUP", "answered"),
+    ],
+)
+def test_a_text_is_a_suspect_where_the_process_crashed_and_not_where_it_was_killed(
+    ends: str, said: str
+) -> None:
+    """The kernel out of memory and an operator end a node in the middle of innocent sentences."""
     program = (
-        "import os\n"
+        "import os, signal, sys\n"
         "from firmware_py.black_box import BlackBox\n"
         "from firmware_py.contracts.errors import GraphError\n"
         "box = BlackBox.adopt()\n"
         "try:\n"
-        "    with box.running(0, 'the text'): os.abort()\n"
+        "    with box.running(0, 'home', 'the text'):\n"
+        f"        if not os.path.exists(sys.argv[1]): open(sys.argv[1], 'x'); os.kill(os.getpid(), signal.{ends})\n"
+        "    print('answered', flush=True)\n"
         "except GraphError as error: print(error.code, flush=True)\n"
     )
-    with _keep(program) as kept:
+    with tempfile.TemporaryDirectory() as folder, _keep(program, f"{folder}/lived") as kept:
         out, _ = kept.communicate(timeout=WAIT_S)
-    assert (kept.returncode, out) == (0, "graph_failed\n")
+    assert (kept.returncode, out) == (0, f"{said}\n")

@@ -55,7 +55,7 @@ class Walk:
 
     @property
     def rung(self) -> Rung:
-        """Where the walk stands."""
+        """That of the deepest stage so far; the first before any ran."""
         return self._path.rungs[self._at]
 
     @property
@@ -185,9 +185,9 @@ class Walk:
     def _stage(self, stage: int) -> None:
         """Run one stage and judge its exit, on the first rung that can."""
         engine, feeds, now_s = self._engine, self._feeds, self._engine.now_s
-        rungs = self._path.rungs
+        rungs, at = self._path.rungs, self._at
         while True:
-            rung = rungs[self._at]
+            rung = rungs[at]
             delegate = rung.delegate
             if engine.usable(delegate):
                 graph = rung.graphs[stage - 1]
@@ -204,9 +204,10 @@ class Walk:
             else:
                 reason = "out"
             self.fallback = _brief(f"{delegate}: {reason}")
-            if self._at + 1 == len(rungs):
+            at += 1
+            if at == len(rungs):
                 msg = f"stage {stage} failed on every rung, last on {self.fallback}"
                 raise GraphError(msg)
-            self._at += 1
+        self._at = at  # only now: what failed must not name the widths of what answers
         feeds["h"] = h
         self.runs.append(StageRun(graph, delegate, begin_s, run_s))

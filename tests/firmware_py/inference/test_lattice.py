@@ -276,6 +276,18 @@ def test_a_failed_narrow_graph_falls_back_to_full_width(rich: Unpacked) -> None:
     assert "cpu: graph 8/s2w3 failed" in str(outcome.record.fallback)
 
 
+@pytest.mark.parametrize(
+    ("rule", "stage", "exit_number"), [("careful", 2, 1), ("careful", 3, 2), ("thrifty", 1, 0)]
+)
+def test_a_stage_that_fails_on_every_rung_names_no_widths_that_never_ran(
+    rich: Unpacked, rule: str, stage: int, exit_number: int
+) -> None:
+    """The last rung that was tried answered nothing: its key must get neither the reply nor its costs."""
+    record = Rig(rich, broken=tuple(f"8/s{stage}w{width}" for width in (1, 2, 3, 4))).run(UNSURE, rule).record
+    assert f"stage {stage} failed on every rung" in str(record.fallback)
+    assert (record.exit, record.configuration) == (exit_number, f"8/w4-4-4/{rule}/fp32")
+
+
 @pytest.mark.parametrize("widths", [(4,), (4, 4, 4, 4), (0, 4, 4), (4, 5, 4)])
 def test_other_than_one_width_a_stage_is_refused(rich: Unpacked, widths: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="for each of the model's 3 stages"):

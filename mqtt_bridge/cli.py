@@ -207,7 +207,7 @@ def run_ask(args: argparse.Namespace) -> int:
         link.wait_up(5.0)
         begin_s = clock.now_s()
         try:
-            reply = client.submit(request, node=args.to).result(request.deadline_s + 2.0)
+            reply = client.ask(request, node=args.to)
         except NoReplyError as silence:
             up = None if args.to else look_around(link, config.mesh)
             raise (silence if up is None else why_silent(silence, args.task, config.mesh, up)) from None

@@ -101,13 +101,13 @@ class Client:
         )
         transport.watch(self._on_link)
 
-    def ask(self, request: Request, timeout_s: float | None = None) -> Reply:
-        """Ask and wait.
+    def ask(self, request: Request, timeout_s: float | None = None, *, node: str | None = None) -> Reply:
+        """Ask and wait; `node` asks that one only.
 
         Raises:
             NoReplyError: no reply by deadline + 1 s, or by `timeout_s` if that is less.
         """
-        future, pending = self._submit(request, None)
+        future, pending = self._submit(request, node)
         limit_s = request.deadline_s + LOST_AFTER_S
         try:
             return future.result(min(limit_s + 1.0, math.inf if timeout_s is None else timeout_s))

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from firmware_py.contracts.errors import NoReplyError
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
+from mqtt_bridge import cli, compose
 from mqtt_bridge.broker.process import BrokerProcess, start_broker
 from mqtt_bridge.testing.transport_contract import WAIT_S
+from mqtt_bridge.transport.base import LinkEvent, LinkOptions
+from mqtt_bridge.transport.memory import MemoryBroker, MemoryTransport
 
 ROOT = Path(__file__).parents[2]
+HELD_UP_S = 3.0  # longer than a request of a short deadline is waited for
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 
@@ -79,3 +86,19 @@ def test_a_mesh_without_a_node_is_told(broker: BrokerProcess, tmp_path: Path) ->
     with _node(broker, tmp_path):
         assert "No node of mesh shed is up" in _ask(broker, "--mesh", "shed")[1]
     assert "No node of mesh home is up" in _ask(broker)[1], "its birth is still there, but it has left"
+
+
+def test_a_link_that_is_held_up_is_silence_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting, or a slow name server, holds the link's thread: it cannot even say that the request is lost."""
+    link = MemoryTransport(MemoryBroker(), LinkOptions("asker", ()))
+    held_up = threading.Event()
+
+    def hold(_event: LinkEvent) -> None:
+        held_up.wait(HELD_UP_S)
+
+    link.watch(hold)
+    monkeypatch.setattr(compose, "build_link", lambda *_: link)
+    parser = argparse.ArgumentParser()
+    cli.configure_ask(parser)
+    with pytest.raises(NoReplyError):
+        cli.run_ask(parser.parse_args(["--deadline", "0.01", "--to", "n1", "hello"]))

@@ -58,7 +58,7 @@ class CiuicNode:
         self._wake = threading.Condition()
         self._closing = False
         self._answers = Answering(name, parts)
-        self._pace = self._answers.pace
+        self._paces = self._answers.paces
         self._workers = [
             threading.Thread(target=self._work, args=(slot,), name=f"slot-{number}", daemon=True)
             for number, slot in enumerate(parts.slots)
@@ -103,10 +103,11 @@ class CiuicNode:
     def try_inline(self, request: Request, on_reply: OnReply) -> bool:
         """Answer on the calling thread if that is quick; False when the request must be queued.
 
-        Quick is: nothing waits, a slot is free, and runs take less than `inline_s` on this board. `on_reply` is
-        called before this returns; what the answer taught is learned behind it. Never raises.
+        Quick is: nothing waits, a slot is free, and the task's runs take less than `inline_s` on this board. `on_reply`
+        is called before this returns; what the answer taught is learned behind it. Never raises.
         """
-        if self._queue or self._pace.run_s >= self._parts.inline_s:
+        pace = self._paces.get(request.task)
+        if self._queue or (pace is not None and pace.run_s >= self._parts.inline_s):
             return False
         found = self._accept(request, on_reply)
         if isinstance(found, Reply):
@@ -126,19 +127,25 @@ class CiuicNode:
         """Queue, and return the ticket; None when the job is refused, which it then was told."""
         request, ticket = job.request, None
         with self._wake:
-            wait_s = self._queue.ahead(request.qos.priority) * self._pace.run_s / len(self._parts.slots)
+            wait_s = self._ahead_s(request.qos.priority) / len(self._parts.slots)
             try:
                 if self._closing:
                     raise _stopping()
                 now_s = self._now()
-                check_deadline(request.due_s - now_s, wait_s, self._pace.first_s(now_s))
-                after_s = retry_after_s(len(self._queue) * self._pace.run_s)
-                ticket, dropped = self._queue.push(job, request.qos.priority, request.due_s, after_s)
+                check_deadline(request.due_s - now_s, wait_s, self._paces[request.task].first_s(now_s))
+                after_s = retry_after_s(self._ahead_s(0))
+                ticket, dropped = self._queue.push(
+                    job, request.qos.priority, request.due_s, after_s, request.task
+                )
             except (BusyError, RequestError) as error:
                 dropped = [Dropped(job, error)]
             self._wake.notify()
         self._drop(dropped)
         return ticket
+
+    def _ahead_s(self, priority: int) -> float:
+        """What the runs take that a newcomer of this priority would wait for; of priority 0 it waits for all."""
+        return sum(count * self._paces[task].run_s for task, count in self._queue.ahead(priority).items())
 
     def _accept(self, request: Request, on_reply: OnReply) -> Job | Reply:
         """Cheap checks and the result cache; what passes is worth a slot."""

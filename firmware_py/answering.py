@@ -53,21 +53,22 @@ class Job:
 
 @record(frozen=True, slots=True)
 class Lived:
-    """A reply, and where a run made it, its record and under what the result cache is to keep it."""
+    """A reply, and where a run made it, its record, its task and under what the result cache is to keep it."""
 
     reply: Reply
     record: RunRecord | None = None
+    task: str = ""
     wanted: Key | None = None
 
 
 class Answering:
-    """Makes every reply of a node, counts them, and keeps the pace of its runs."""
+    """Makes every reply of a node, counts them, and keeps the pace of each task's runs."""
 
     def __init__(self, name: str, parts: NodeParts) -> None:
         self._name = name
         self._parts = parts
         self._now = parts.clock.now_s
-        self.pace = Pace()
+        self.paces = {task: Pace() for task in parts.served}
         self._counting = threading.Lock()
         self._counts = dict.fromkeys(("ok", "out_of_scope", "refused", "failed"), 0)
 
@@ -135,7 +136,7 @@ class Answering:
             wanted = None
             if parts.results is not None and outcome.accepted and _as_asked(outcome, limits, served.manifest):
                 wanted = key(request.task, encoded.text, job.rule, served.model.sha256, heard)
-            return Lived(self._count(reply), record, wanted)
+            return Lived(self._count(reply), record, request.task, wanted)
         except CiuicError as error:
             return Lived(self.refuse(request, error))
 
@@ -150,7 +151,7 @@ class Answering:
             if lived.wanted is not None and self._parts.results is not None:
                 self._parts.results.put(lived.wanted, lived.reply)
             self._parts.learn(record)
-            self.pace.learn(record)
+            self.paces[lived.task].learn(record)
 
     def _route(self, outcome: Outcome, stages: int) -> Route:
         record = outcome.record

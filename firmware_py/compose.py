@@ -340,7 +340,8 @@ def _slot(number: int, models: list[_Model], ground: _Ground, stack: ExitStack) 
         runners = [_runner(model, spec, share, ground) for spec in model.ladder]
         for runner in runners:
             stack.callback(runner.close)
-        engine = Engine(model.weights, runners, ground.clock, ground.health, ground.costs)
+        costs = ground.costs.of(model.weights.sha256)
+        engine = Engine(model.weights, runners, ground.clock, ground.health, costs)
         engines[model.served.manifest.task.name] = engine
     return Slot(engines, threading.Lock(), number)
 

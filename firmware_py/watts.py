@@ -1,9 +1,9 @@
-"""Watts above idle of each graph on each delegate, learned from metered windows.
+"""Watts above idle of each bundle's graphs on each delegate, learned from metered windows.
 
 Recursive least squares with forgetting (a Kalman filter with a random-walk state): the net energy of a
 window is the sum of watt x seconds of what ran in it. A term common to all graphs carries what one graph's
 windows say to the next; the profile's `busy_w` is the prior. What lies outside the stages (tokenizer, heads)
-is the `HOST` graph.
+is one slot, `HOST_SLOT`, for all bundles.
 
 One graph's watts may pass below zero where windows cannot tell it from what always ran beside it: only
 sums that windows saw mean something, so only what is given out is cut at zero. Cutting the state itself, and
@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from firmware_py.contracts.records import record
-from firmware_py.contracts.run import HOST, RunRecord, Slot
+from firmware_py.contracts.run import HOST_SLOT, RunRecord, Slot
 
 _MAX_SLOTS = 64
 
@@ -116,20 +116,21 @@ class Watts:
         if not self.speaks:
             return None
         index, watts, p = self._index, self._watts, self._p
-        common = watts[0]
+        common, bundle = watts[0], run.bundle_sha256
         total_s = energy = variance = 0.0
         parts: list[tuple[int, float]] = []
         for stage in run.stages:
-            at = index.get((stage.graph, stage.delegate))
+            slot = (bundle, stage.graph, stage.delegate)
+            at = index.get(slot)
             if at is None:
-                at = self._slot((stage.graph, stage.delegate))
+                at = self._slot(slot)
             run_s = stage.run_s
             total_s += run_s
             energy += (common + watts[at] if at else common) * run_s
             parts.append((at, run_s))
         host_s = run.end_s - run.start_s - total_s
         if host_s > 0.0:
-            at = index.get(HOST) or self._slot(HOST)
+            at = index.get(HOST_SLOT) or self._slot(HOST_SLOT)
             energy += (common + watts[at] if at else common) * host_s
             total_s += host_s
             parts.append((at, host_s))
@@ -168,7 +169,7 @@ class Watts:
             if len(self._watts) > _MAX_SLOTS:
                 return 0
             at = self._index[slot] = len(self._watts)
-            variance = self._host_variance if slot == HOST else self._slot_variance
+            variance = self._host_variance if slot == HOST_SLOT else self._slot_variance
             self._watts.append(0.0)
             self._caps.append(variance)
             for row in self._p:

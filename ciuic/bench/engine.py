@@ -215,8 +215,8 @@ class _Rig:
         self._weights = Weights.load(unpacked)
         self._reader = Reader(self._weights.embedding.width)
         self._zeroth_rules = manifest.zeroth_rules
-        clock = SystemClock()
-        self._engine = Engine(self._weights, [self._cache], clock, DelegateHealth(clock), CostModel())
+        clock, costs = SystemClock(), CostModel().of(self._weights.sha256)
+        self._engine = Engine(self._weights, [self._cache], clock, DelegateHealth(clock), costs)
 
     def __enter__(self) -> Self:
         return self

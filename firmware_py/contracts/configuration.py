@@ -1,4 +1,4 @@
-"""The one key of manifest, cost table, rows and metrics: `16/w4-2-2/balanced/dyn8`."""
+"""The one key of manifest, cost table, rows and metrics, within one bundle: `16/w4-2-2/balanced/dyn8`."""
 
 from __future__ import annotations
 

@@ -12,13 +12,17 @@ Lifecycle = Literal["init", "ready", "disconnected", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class CostLine:
-    """A published cost: mean and spread (one standard deviation) of seconds and joules."""
+    """A published cost: mean and spread (one standard deviation) of seconds and joules.
+
+    `bundle_sha256` says whose it is, as in the birth's tasks: two bundles may have the same configuration.
+    """
 
     configuration: str
     run_s: float
     run_sd_s: float
     energy_j: float | None = None
     energy_sd_j: float | None = None
+    bundle_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,13 @@ class GraphKey(NamedTuple):
         return f"{self.bucket}/s{self.stage}w{self.width}"
 
 
-Slot = tuple[GraphKey, str]  # a graph and who runs it: what seconds, watts and joules are learned of
-HOST: Slot = (GraphKey(0, 0, 0), "host")  # all work of an answer outside of its stages
+# A graph names itself within its bundle only; a slot is one board's: bundle (SHA-256), graph, and who runs it.
+Slot = tuple[str, GraphKey, str]
+HOST = (GraphKey(0, 0, 0), "host")  # all work of an answer outside of its stages
+HOST_SLOT: Slot = (
+    "",
+    *HOST,
+)  # of no bundle: its seconds are the bundle's, but its code draws the same watts for all
 
 
 @record(frozen=True, slots=True)

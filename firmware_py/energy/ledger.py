@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from firmware_py.contracts.errors import SensorBusError, SensorRangeError
 from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import Energy, Method
-from firmware_py.contracts.run import HOST, RunRecord, Slot
+from firmware_py.contracts.run import HOST_SLOT, RunRecord, Slot
 from firmware_py.costs import CostModel
 from firmware_py.energy.baseline import Baseline, net_of
 from firmware_py.energy.integrate import EnergyEstimate, Span
@@ -224,11 +224,11 @@ class Ledger:
                 begin_s, end_s = stage.start_s, stage.start_s + stage.run_s
                 stage_s = min(end_s, span.end_s) - max(begin_s, span.begin_s)
                 if stage_s > 0.0:
-                    slot = (stage.graph, stage.delegate)
+                    slot = (record.bundle_sha256, stage.graph, stage.delegate)
                     seen.seconds[slot] = seen.seconds.get(slot, 0.0) + stage_s
                     host_s -= stage_s
             if host_s > 0.0:
-                seen.seconds[HOST] = seen.seconds.get(HOST, 0.0) + host_s
+                seen.seconds[HOST_SLOT] = seen.seconds.get(HOST_SLOT, 0.0) + host_s
         self._longest_s = longest_s
         while self._runs and self._runs[0].record.end_s < span.begin_s:
             self._runs.popleft()

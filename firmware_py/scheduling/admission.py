@@ -42,7 +42,7 @@ class MeanSeconds:
 
 
 class Pace:
-    """How long this node's runs take: `run_s` the mean of whole runs, 0 while none is known."""
+    """How long this node's runs of one task take: `run_s` the mean of whole runs, 0 while none is known."""
 
     __slots__ = ("_first", "_last_s", "_whole")
 

@@ -44,6 +44,7 @@ class _Entry(Generic[T]):
     level: int
     due_s: float
     seq: int
+    kind: str
 
 
 class DynamicPriorityQueue(Generic[T]):
@@ -57,7 +58,7 @@ class DynamicPriorityQueue(Generic[T]):
         self.bound = bound
         self._seq = 0
         self._entries: dict[int, _Entry[T]] = {}
-        self._levels: Counter[int] = Counter()
+        self._levels: Counter[tuple[int, str]] = Counter()
         # Three views on the same entries; what is gone from `_entries` is skipped when it surfaces.
         self._first: list[tuple[int, float, int]] = []
         self._last: list[tuple[int, float, int]] = []
@@ -68,18 +69,18 @@ class DynamicPriorityQueue(Generic[T]):
         return len(self._entries)
 
     def push(
-        self, item: T, priority: int, due_s: float, retry_after_s: float
+        self, item: T, priority: int, due_s: float, retry_after_s: float, kind: str = ""
     ) -> tuple[int | None, list[Dropped[T]]]:
         """Let an entry in and return its ticket with what had to leave.
 
         The ticket is None when the entry itself is refused: past its deadline, or the least urgent of
-        a full queue. `retry_after_s` is what the shed are told.
+        a full queue. `retry_after_s` is what the shed are told; entries are counted by `kind`.
         """
         if due_s <= self._clock.now_s():
             return None, [Dropped(item, _passed())]
         dropped = self.expired() if len(self._entries) >= self.bound else []
         self._seq += 1
-        entry = _Entry(item, priority - int(self._clock.now_s() / self._ageing_s), due_s, self._seq)
+        entry = _Entry(item, priority - int(self._clock.now_s() / self._ageing_s), due_s, self._seq, kind)
         if len(self._entries) >= self.bound:
             least = self._least_urgent()
             if least is None or (-least.level, least.due_s) <= (-entry.level, entry.due_s):
@@ -132,23 +133,28 @@ class DynamicPriorityQueue(Generic[T]):
         self._compact()
         return dropped
 
-    def ahead(self, priority: int) -> int:
-        """Entries that a newcomer of this priority would wait for, at most."""
+    def ahead(self, priority: int) -> dict[str, int]:
+        """Entries of each kind that a newcomer of this priority would wait for, at most."""
         level = priority - int(self._clock.now_s() / self._ageing_s)
-        return sum(count for other, count in self._levels.items() if other >= level)
+        found: dict[str, int] = {}
+        for (other, kind), count in self._levels.items():
+            if other >= level:
+                found[kind] = found.get(kind, 0) + count
+        return found
 
     def _add(self, entry: _Entry[T]) -> None:
         self._entries[entry.seq] = entry
-        self._levels[entry.level] += 1
+        self._levels[entry.level, entry.kind] += 1
         heapq.heappush(self._first, (-entry.level, entry.due_s, entry.seq))
         heapq.heappush(self._last, (entry.level, -entry.due_s, -entry.seq))
         heapq.heappush(self._by_due, (entry.due_s, entry.seq))
 
     def _remove(self, entry: _Entry[T]) -> None:
         del self._entries[entry.seq]
-        self._levels[entry.level] -= 1
-        if not self._levels[entry.level]:
-            del self._levels[entry.level]
+        counted = entry.level, entry.kind
+        self._levels[counted] -= 1
+        if not self._levels[counted]:
+            del self._levels[counted]
         # The heaps keep at most 4 dead for each living entry: amortised O(1) a removal.
         if len(self._last) + len(self._by_due) > 8 * len(self._entries) + 64:
             self._compact()

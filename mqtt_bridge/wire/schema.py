@@ -193,6 +193,7 @@ HEARTBEAT: Schema = _object(
             run_sd_s=_number(0),
             energy_j=_nullable(_number()),
             energy_sd_j=_nullable(_number(0)),
+            bundle_sha256=_nullable(_text(64, say="Whose cost it is: `sha256` of a task in the birth.")),
         ),
     },
 )

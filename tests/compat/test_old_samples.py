@@ -10,7 +10,7 @@ import jsonschema
 
 from firmware_py.contracts.manifest import parse_manifest
 from firmware_py.contracts.measurement import parse_measurement
-from firmware_py.contracts.node_state import EnergyReport, Reconciled
+from firmware_py.contracts.node_state import CostLine, EnergyReport, Heartbeat, Reconciled
 from firmware_py.contracts.reply import parse_reply
 from firmware_py.contracts.request import parse_request
 from firmware_py.contracts.run import GraphKey
@@ -56,6 +56,21 @@ def test_the_first_report_of_metered_joules() -> None:
     sums = Reconciled(3, 3.0, 41.5, 0.0621, 0.0094, 0.0598, 4.8173, 4.9021)
     told = EnergyReport("pi5", 1795392000000, sums, "ina219", "predicted", True).to_dict()
     assert {key: told.get(key) for key in sample} == sample
+
+
+def test_the_first_heartbeat() -> None:
+    """As the report of joules; its cost lines did not say yet whose they are, and still need not."""
+    sample = _sample("heartbeat")
+    jsonschema.Draft202012Validator(SCHEMAS["heartbeat"]).validate(sample)
+    costs = (
+        CostLine("16/w4-4-4/balanced/dyn8", 0.0021, 0.0004, 0.0043, 0.0006, "0" * 64),
+        CostLine("32/w4-4-4/balanced/dyn8", 0.0052, 0.0009, bundle_sha256="0" * 64),
+    )
+    told = Heartbeat("pi5", 1795392000000, 2, 41, 3, 1, 3.25, "ina219", True, "predicted", costs).to_dict()
+    jsonschema.Draft202012Validator(SCHEMAS["heartbeat"]).validate(json.loads(json.dumps(told)))
+    for line in told["costs"]:
+        assert line.pop("bundle_sha256") == "0" * 64
+    assert told | {"costs": list(told["costs"])} == sample
 
 
 def test_the_first_measurement() -> None:

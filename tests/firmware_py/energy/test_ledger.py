@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from firmware_py.contracts.run import GraphKey, RunRecord, StageRun
+from firmware_py.contracts.run import HOST_SLOT, GraphKey, RunRecord, StageRun
 from firmware_py.costs import CostModel
 from firmware_py.energy.integrate import Span
 from firmware_py.energy.ledger import Ledger, _merge
@@ -39,6 +40,17 @@ def test_what_is_only_priced_leaves_no_trace() -> None:
     assert (ledger.method, ledger.last_charge_s, len(ledger._runs)) == ("none", -math.inf, 0)
     assert ledger.charge(RUN) == priced
     assert (ledger.method, ledger.last_charge_s, len(ledger._runs)) == ("estimated", RUN.end_s, 1)
+
+
+def test_a_window_tells_bundles_with_graphs_of_the_same_names_apart() -> None:
+    ledger, graph = Ledger(CostModel(2.0)), RUN.stages[0].graph
+    ledger.charge(RUN)
+    ledger.charge(replace(RUN, bundle_sha256="other"))
+    assert ledger._seen(Span(0.0, 2.0)).seconds == {
+        ("sha", graph, "xnnpack"): pytest.approx(0.010),
+        ("other", graph, "xnnpack"): pytest.approx(0.010),
+        HOST_SLOT: pytest.approx(0.006),
+    }
 
 
 def test_a_simulated_run_is_marked_without_any_meter() -> None:

@@ -20,7 +20,7 @@ from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.reply import Reply, Route, parse_reply
 from firmware_py.contracts.run import HOST, GraphKey, RunRecord, StageRun
 from firmware_py.contracts.seams import Tensors
-from firmware_py.costs import CostModel
+from firmware_py.costs import BundleCosts, CostModel
 from firmware_py.inference.engine import Engine, Outcome, Weights
 from firmware_py.inference.graph import DynamicComputingGraph
 from firmware_py.tasks.intent import IntentTask
@@ -194,8 +194,8 @@ def test_the_hosts_work_counts_against_the_energy_budget(tiny: Unpacked) -> None
     assert Rig(tiny, costs=costs).run(SURE, energy_j=0.0012).over_budget
 
 
-@pytest.mark.parametrize("costs", [None, CostModel(None)])
-def test_unknown_joules_bound_nothing(tiny: Unpacked, costs: CostModel | None) -> None:
+@pytest.mark.parametrize("costs", [None, CostModel(None).of("sha")])
+def test_unknown_joules_bound_nothing(tiny: Unpacked, costs: BundleCosts | None) -> None:
     """Neither a profile nor a window told this board's watts."""
     outcome = Rig(tiny, costs=costs).run(UNSURE, energy_j=1e-9)
     assert (outcome.record.exit, outcome.over_budget) == (2, False)
@@ -210,10 +210,10 @@ def test_stages_that_never_ran_are_priced_by_the_stage_before(
 ) -> None:
     """2 W for 10 ms a stage: from the profile, or from a board's windows where the profile knows no watts."""
     costs = CostModel(None if taught else 2.0)
-    half_each = {(GraphKey(8, stage, 4), "cpu"): 0.25 for stage in (1, 2)}
+    half_each = {(tiny.sha256, GraphKey(8, stage, 4), "cpu"): 0.25 for stage in (1, 2)}
     for _ in range(50 if taught else 0):
         costs.learn_window(Equation(half_each, 1e-3, 1.0, 0.001))
-    outcome = Rig(tiny, costs=costs).run(UNSURE, energy_j=energy_j)
+    outcome = Rig(tiny, costs=costs.of(tiny.sha256)).run(UNSURE, energy_j=energy_j)
     assert (outcome.record.exit, outcome.over_budget) == (exit_, over_budget)
     assert outcome.accepted is (exit_ == 2)
     assert outcome.record.fallback == (None if exit_ == 2 else "exit 1: no joules for the next stage")
@@ -221,7 +221,7 @@ def test_stages_that_never_ran_are_priced_by_the_stage_before(
 
 def test_a_stage_that_ran_at_this_length_keeps_its_own_joules(tiny: Unpacked) -> None:
     """Stage 2 was timed at 40 ms, four times stage 1: its own mean counts, not the stage before."""
-    costs = CostModel(2.0)
+    costs = CostModel(2.0).of("sha")
     long = StageRun(GraphKey(8, 2, 4), "cpu", 0.0, 4.0 * STAGE_S)
     costs.learn(RunRecord("sha", "8/w4-4-4/balanced/fp32", (long,), 2, 0.0, 4.0 * STAGE_S, 1))
     assert Rig(tiny, costs=costs).run(UNSURE, energy_j=0.09).record.exit == 1
@@ -231,7 +231,7 @@ def test_a_stage_that_ran_at_this_length_keeps_its_own_joules(tiny: Unpacked) ->
 def test_the_first_host_work_of_a_node_is_priced_by_its_own_seconds(tiny: Unpacked) -> None:
     """The tokenizer took 10 ms before the run: with the stage 0.04 J at 2 W, as will be charged."""
     for energy_j, over_budget in ((0.041, False), (0.039, True)):
-        rig = Rig(tiny, costs=CostModel(2.0))
+        rig = Rig(tiny, costs=CostModel(2.0).of(tiny.sha256))
         begin_s = rig.clock.now_s()
         rig.clock.advance(STAGE_S)
         limits = Limits(10.0, "balanced", energy_j=energy_j)

@@ -122,7 +122,19 @@ def test_what_a_node_says_fits() -> None:
         "2026-01-01T00:00:00Z",
     )
     beat = Heartbeat(
-        "n", 1, 0, 1, 2, 3, None, "none", True, costs=(CostLine("16/w4/balanced/dyn8", 0.1, 0.01),)
+        "n",
+        1,
+        0,
+        1,
+        2,
+        3,
+        None,
+        "none",
+        True,
+        costs=(
+            CostLine("16/w4/balanced/dyn8", 0.1, 0.01),
+            CostLine("16/w4/balanced/dyn8", 0.1, 0.01, 0.2, 0.02, "0" * 64),
+        ),
     )
     sums = Reconciled(
         1, 1.0, 2.5, -0.001, 0.002, 0.0005, -0.001, 0.0005

@@ -12,11 +12,11 @@ import threading
 from dataclasses import replace
 
 from firmware_py.caches.lru import Lru
+from firmware_py.caches.sizes import reply_bytes
 from firmware_py.contracts.reply import UNKNOWN_ENERGY, Reply
 
 Heard = tuple[int, str]  # the version of the user's names, and the asker's language where it is known
 Key = tuple[str, str, str, str, Heard]
-_ENTRY_BYTES = 2048  # a reply with two slots took 1.6 KB (tracemalloc, CPython 3.11)
 
 
 def key(task: str, text: str, rule: str, bundle_sha256: str, heard: Heard = (0, "")) -> Key:
@@ -48,4 +48,4 @@ class ResultCache:
         route = replace(reply.route, cache="hit", over_budget=False, fallback=None)
         stored = replace(reply, route=route, energy=UNKNOWN_ENERGY)
         with self._lock:
-            self._replies.put(wanted, stored, _ENTRY_BYTES + sys.getsizeof(wanted[1]))
+            self._replies.put(wanted, stored, reply_bytes(stored) + sys.getsizeof(wanted[1]))

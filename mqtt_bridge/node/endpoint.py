@@ -194,7 +194,7 @@ class Endpoint:
         )
 
     def _answer(self, key: Key, reply: Reply, deadline_s: float) -> None:
-        for asker in self.replies.answer(key, reply):
+        for asker in self.replies.answer(key, reply, self._clock.now_s()):
             self._send(asker, reply, deadline_s)
 
     def _refuse(self, asker: Asker, request_id: str | None, error: CiuicError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -104,3 +105,25 @@ def test_long_texts_count_with_their_bytes() -> None:
     for number in range(20):
         cache.put(key("home", f"{number}" * 60_000, "balanced", "ab"), a_reply(UNKNOWN_ENERGY))
     assert len(cache) <= 3
+
+
+def test_slots_that_quote_the_text_count_with_their_bytes() -> None:
+    """Text, slot and its value are three strings of the same length; so are a hundred slots of a long text."""
+    word = chr(0x1F600) * 3999
+    long = [{"name": "n", "text": word + "x", "value": word + "y", "start": 0, "end": 4000}]
+    many = [
+        {"name": "n", "text": f"{at:04}", "value": f"{at:05}", "start": at, "end": at} for at in range(100)
+    ]
+    for slots in (long, many):
+        cache = ResultCache(1000, 1_000_000)
+        tracemalloc.start()
+        for number in range(200):
+            fresh = [
+                slot | {"text": f"{slot['text']}{number}", "value": f"{slot['value']}{number}"}
+                for slot in slots
+            ]
+            answer = replace(a_reply(UNKNOWN_ENERGY), result={"label": "on", "slots": fresh})
+            cache.put(key("home", f"{number}{word}", "balanced", "ab"), answer)
+        held_bytes = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert 0 < held_bytes < 1_100_000

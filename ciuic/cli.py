@@ -47,7 +47,7 @@ VERBS: dict[str, Verb] = {
     ),
     "model": Verb("conversion.cli", "device", "build a bundle, or show what one holds"),
     "bench": Verb(
-        "ciuic.bench.cli", "device,bridge", "measure request, engine or energy against their bounds"
+        "ciuic.bench.cli", "device,bridge", "measure request, engine, energy or a model against their bounds"
     ),
     "profile": Verb("device_profiles.cli", "", "list, check or detect board profiles"),
     "key": Verb("firmware_py.cli", "device", "make and show signing keys, sign bundles"),
@@ -162,7 +162,7 @@ def _missing(verb: str, package: str) -> tuple[str, str, str]:
     from firmware_py.contracts.errors import ToolMissingError
 
     extras = VERBS[verb].extras
-    hint = f'Run `make setup`, or `pip install "ciuic-edge[{extras}]"`.' if extras else ""
+    hint = f'In a checkout: `scripts/setup run`, or `pip install ".[{extras}]"`.' if extras else ""
     return (
         f"`ciuic {verb}` needs the Python package {package}",
         ToolMissingError.code,

@@ -65,7 +65,9 @@ def runtime() -> Iterator[Finding]:
     """Who can run graphs: the two TFLite runtimes, of which one is enough."""
     found = {package: _version(package) for package in ("ai-edge-litert", "tflite-runtime")}
     have = [f"{package} {version}" for package, version in found.items() if version]
-    todo = None if have else 'pip install "ciuic-edge[device]", or the extra device-tflite on 32-bit ARM.'
+    todo = (
+        None if have else 'In a checkout: pip install ".[device]", or the extra device-tflite on 32-bit ARM.'
+    )
     yield Finding("runtime", "tflite", bool(have), ", ".join(have) or "none", todo, needed=True)
     numpy = _version("numpy")
     if found["tflite-runtime"] and not found["ai-edge-litert"] and numpy and not numpy.startswith("1."):
@@ -223,7 +225,7 @@ def guarded(area: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
     try:
         found.extend(look())
     except ModuleNotFoundError as error:
-        todo = '`make setup`, or `pip install "ciuic-edge[device,bridge]"`.'
+        todo = 'In a checkout: `scripts/setup run`, or `pip install ".[device,bridge]"`.'
         found.append(
             Finding(area, error.name or "?", found=False, detail="not installed", todo=todo, needed=True)
         )

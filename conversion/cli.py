@@ -28,6 +28,17 @@ SHIPPED = {
 }
 MODELS = tuple(SHIPPED)
 SEEDS, SEVERAL_SEEDS = (0, 1, 2), ("home-en", "hwu64", "banking77")
+_BUILD_NOTES = """\
+With seed 0, without --teacher, --epochs and --out, it REPLACES what ships: bundle,
+signature and report in models/, for home-en also examples/home_en.jsonl. --out DIR
+leaves all of these alone.
+
+It needs Linux, Python 3.11, `make setup-train` and `scripts/setup tflr`; --recipe
+ethosu also `scripts/setup vela`. home-en took 72 minutes on two cores of 2017, and 30
+once for the general stage that it starts from. A build can be stopped at any time;
+the next call goes on.
+
+`--log-level debug` logs more on standard error."""
 PUBLISHER = "ciuic-demo"  # the key pair that signed what ships
 LOCAL = "local"  # the one that signs where the publisher's private key is not at hand
 
@@ -37,7 +48,12 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(
         dest="model_verb", required=True, metavar="build|variant|report|baselines|show|tradeoff|targets"
     )
-    build = verbs.add_parser("build", help="train, convert, check, bundle and sign a model")
+    build = verbs.add_parser(
+        "build",
+        help="train, convert, check, bundle and sign a model",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_BUILD_NOTES,
+    )
     build.add_argument(
         "name",
         choices=(*MODELS, "custom", "minilm"),
@@ -74,10 +90,13 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--out",
         type=Path,
-        help="folder for the bundles (default models/ for seed 0 of ours, else the build folder)",
+        help="folder for bundles, signatures and report (default: models/ for seed 0 of ours, else the build folder)",
     )
     build.add_argument(
-        "--build-dir", type=Path, help="where steps are kept (default .ciuic/build/<name>-<seed>)"
+        "--build-dir",
+        type=Path,
+        help="where steps are kept (default: .ciuic/build/<name>-<seed> for home models, <name>-0 for public sets and "
+        "minilm, <name>-<hash> for custom)",
     )
     variant = verbs.add_parser(
         "variant", help="train a student to compare with: static, or with a term left out"
@@ -86,13 +105,21 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     variant.add_argument("variant", help="static-1, static-2, static-3, no-kl, …; `list` prints them all")
     variant.add_argument("--seed", type=int, default=0, help="of the training (default 0)")
     variant.add_argument("--data", type=Path, help="folder of the public sets")
-    report = verbs.add_parser("report", help="join all runs of a model into docs/measurements")
+    report = verbs.add_parser(
+        "report",
+        help="join all runs of a model into docs/measurements",
+        description="Joins all runs of a model from its folders below .ciuic/build into docs/measurements/NAME.json and NAME.md, "
+        "which are replaced.",
+    )
     report.add_argument("name", choices=MODELS, help="one of ours")
     report.add_argument(
         "--seeds", type=int, nargs="+", help="default: those that are measured for this model"
     )
     baselines = verbs.add_parser(
-        "baselines", help="the teacher in onnxruntime and the linear SVM, row by row"
+        "baselines",
+        help="the teacher in onnxruntime and the linear SVM, row by row",
+        description="Measures the tuned teacher in onnxruntime (fp32, int8) and a linear SVM, row by row, after the build. "
+        "Needs `make setup-train`.",
     )
     baselines.add_argument("name", choices=MODELS, help="one of ours, after its build")
     show = verbs.add_parser("show", help="print what a bundle says of itself")

@@ -18,7 +18,12 @@ def configure_profile(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="what", required=True, metavar="list|check|detect")
     listing = verbs.add_parser("list", help="the shipped boards and accessories")
     check = verbs.add_parser("check", help="load profiles strictly; without names, every shipped one")
-    check.add_argument("profiles", nargs="*", metavar="NAME|FILE.toml")
+    check.add_argument(
+        "profiles",
+        nargs="*",
+        metavar="NAME|FILE.toml",
+        help="shipped profiles by name, yours by path (default: every shipped one)",
+    )
     this = verbs.add_parser("detect", help="which shipped profile is this machine")
     this.add_argument("--root", type=Path, default=Path("/"), help="where proc/ and sys/ lie (default: /)")
     for verb in (listing, check, this):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 SENSORS: Mapping[str, str] = {
     "none": "no sensor on this rail",
-    "ina219": "TI INA219 on I2C, wired by the user as docs/ref-board-profiles.md says",
+    "ina219": "TI INA219 on I2C, wired by the user as docs/how-to-wire-and-calibrate-ina219.md says",
     "ina3221": "TI INA3221 soldered on the board, one channel a rail",
 }
 

@@ -15,7 +15,11 @@ def configure_key(parser: argparse.ArgumentParser) -> None:
     new = verbs.add_parser("new", help="make a key pair: NAME.key signs, NAME.pub goes into trust folders")
     new.add_argument("name", help="a plain file name")
     show = verbs.add_parser("show", help="list public keys with their ids")
-    show.add_argument("path", nargs="?", help="a .pub file or a folder of them (default: --folder)")
+    show.add_argument(
+        "path",
+        nargs="?",
+        help="a .pub file or a folder of them, such as models/trust (default: what --folder says)",
+    )
     sign = verbs.add_parser("sign", help="write BUNDLE.sig: whoever trusts NAME.pub takes the bundle")
     sign.add_argument("bundle", help="a bundle file; a signature that lies beside it is replaced")
     sign.add_argument("name", help="of the key pair that signs")

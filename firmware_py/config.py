@@ -24,7 +24,7 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. `from_profile`: the board profile has a say before the default."""
+    """One row of the table. `from_profile`: the board profile has a say before the default, and `help` says so."""
 
     key: str
     kind: Kind
@@ -71,9 +71,9 @@ AGENT: tuple[Setting, ...] = (
     Setting("allow_unsigned", "flag", False, "also serve bundles without a trusted signature"),
     Setting("self_test", "text", "once", "run the golden rows in a child process: once per runtime version, "
             "or never", choices=("once", "never")),
-    Setting("slots", "integer", 1, "interpreter slots, one worker thread each", low=1, from_profile=True),
-    Setting("memory_bytes", "integer", 48 * 2**20, "budget of loaded graphs, all slots together", low=2**20,
-            from_profile=True),
+    Setting("slots", "integer", 1, "interpreter slots, one worker thread each", low=1),
+    Setting("memory_bytes", "integer", 48 * 2**20, "budget of loaded graphs, all slots and models together; "
+            "25165824 where the board profile has under 768 MiB", low=2**20, from_profile=True),
     Setting("queue_bound", "integer", 64, "requests that may wait", low=1),
     Setting("ageing_s", "number", 0.5, "seconds of waiting that count as one priority", low=0.001),
     Setting("inline_s", "number", 0.005, "run on the calling thread when idle and runs are expected to be "
@@ -224,8 +224,7 @@ def reference(table: Iterable[Setting]) -> str:
     """The table in Markdown."""
     lines = ["| file key | variable | flag | default | meaning |", "|---|---|---|---|---|"]
     for row in table:
-        meaning = row.help + (" (the board profile may set it)" if row.from_profile else "")
-        cells = (f"`{row.key}`", f"`{row.variable}`", f"`{row.flag}`", _written(row), meaning)
+        cells = (f"`{row.key}`", f"`{row.variable}`", f"`{row.flag}`", _written(row), row.help)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

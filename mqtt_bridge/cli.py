@@ -164,9 +164,14 @@ def configure_ask(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="home", help="the task to ask (default: %(default)s)")
     parser.add_argument("--lang", help="language of the text, such as en")
     parser.add_argument(
-        "--deadline", type=float, metavar="SECONDS", help="seconds until the answer is worthless"
+        "--deadline", type=float, metavar="SECONDS", help="seconds until the answer is worthless (default: 2)"
     )
-    parser.add_argument("--accuracy", metavar="RULE", help="an exit rule of the model")
+    parser.add_argument(
+        "--accuracy",
+        metavar="RULE",
+        help="exit rule: thrifty, balanced or careful leave at a confidence of 0.7, 0.8 or 0.9; risk-1 and risk-2 bound the "
+        "sentences harmed by leaving early to 1 or 2 %% (default: the model's own rule)",
+    )
     parser.add_argument("--energy", type=float, metavar="JOULES", help="bound on the predicted joules")
     parser.add_argument("--to", metavar="NODE", help="ask this node only")
     parser.add_argument("--json", action="store_true", help="print the reply as it came, with round_trip_s")

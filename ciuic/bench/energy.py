@@ -304,7 +304,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=MIN_TRIALS, help=f"trials a row (default {MIN_TRIALS})")
     parser.add_argument("--seed", type=int, default=0, help="seed of all trials (default 0)")
     parser.add_argument("--json", action="store_true", help="print the measurement as one JSON document")
-    parser.add_argument("--out", type=Path, default=Path("docs/measurements"), help="folder for energy.json")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("docs/measurements"),
+        help="folder for energy.json, which is replaced there (default: %(default)s below the current folder)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -81,12 +81,22 @@ with build_node(AgentConfig(**config)) as node:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Flags."""
-    parser.add_argument("--bundle", type=Path, default=shipped("models/home-en.bundle"), help="model to run")
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=shipped("models/home-en.bundle"),
+        help="model to run (default: models/home-en.bundle)",
+    )
     parser.add_argument("-n", type=int, default=1200, help="distinct sentences (default: %(default)s)")
     parser.add_argument(
         "--allow-unsigned", action="store_true", help="run a bundle without trusted signature"
     )
-    parser.add_argument("--out", type=Path, default=Path("docs/measurements"), help="folder for engine.json")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("docs/measurements"),
+        help="folder for engine.json, which is replaced there (default: %(default)s below the current folder)",
+    )
     parser.add_argument("--json", action="store_true", help="print the measurement file")
 
 

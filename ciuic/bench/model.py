@@ -47,7 +47,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--allow-unsigned", action="store_true", help="run a bundle without trusted signature"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("docs/measurements"), help="folder for model-<name>.json"
+        "--out",
+        type=Path,
+        default=Path("docs/measurements"),
+        help="folder for model-<name>.json, which is replaced there (default: %(default)s below the current folder)",
     )
     parser.add_argument("--json", action="store_true", help="print the measurement file")
 

@@ -25,7 +25,10 @@ _LEAST_TURN = 2
 def configure(parser: argparse.ArgumentParser) -> None:
     """Flags."""
     parser.add_argument(
-        "--bundle", type=Path, default=shipped("models/home-en.bundle"), help="model to serve"
+        "--bundle",
+        type=Path,
+        default=shipped("models/home-en.bundle"),
+        help="model to serve (default: models/home-en.bundle)",
     )
     parser.add_argument(
         "-n", type=int, default=1200, help="distinct sentences per QoS (default: %(default)s)"
@@ -52,7 +55,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--core", type=int, default=-1, help="keep node and echo on this core, broker and asker on the others"
     )
     parser.add_argument("--quick", action="store_true", help="one start, 2 s idle: for tests")
-    parser.add_argument("--out", type=Path, default=Path("docs/measurements"), help="folder for request.json")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("docs/measurements"),
+        help="folder for request.json, which is replaced there (default: %(default)s below the current folder)",
+    )
     parser.add_argument("--json", action="store_true", help="print the measurement file")
 
 

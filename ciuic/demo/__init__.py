@@ -39,16 +39,27 @@ _VICTIM = "pi5"
 def configure_demo(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument(
-        "--model", type=Path, default=_ROOT / "models" / "home-en.bundle", help="bundle to serve"
+        "--model",
+        type=Path,
+        default=_ROOT / "models" / "home-en.bundle",
+        help="bundle to serve (default: models/home-en.bundle)",
     )
     parser.add_argument(
-        "--trust", type=Path, default=_ROOT / "models" / "trust", help="folder of trusted keys"
+        "--trust",
+        type=Path,
+        default=_ROOT / "models" / "trust",
+        help="folder of trusted keys (default: models/trust)",
     )
     parser.add_argument(
-        "--sentences", type=Path, default=_ROOT / "examples" / "home_en.jsonl", help="rows to ask"
+        "--sentences",
+        type=Path,
+        default=_ROOT / "examples" / "home_en.jsonl",
+        help="rows to ask (default: examples/home_en.jsonl)",
     )
     parser.add_argument("--count", type=_count, default=_COUNT, help="how many to ask (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="choice and order of the sentences")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the choice and order of the sentences (default: %(default)s)"
+    )
     parser.add_argument(
         "--interval",
         type=float,

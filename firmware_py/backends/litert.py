@@ -53,7 +53,9 @@ def check_runtime(minima: Mapping[str, str]) -> str:
     found = installed()
     if found is None:
         msg = "neither ai-edge-litert nor tflite-runtime is installed"
-        raise BundleRuntimeError(msg, hint='Install the device role: `pip install "ciuic-edge[device]"`.')
+        raise BundleRuntimeError(
+            msg, hint='Install the device role; in a checkout: `pip install ".[device]"`.'
+        )
     package, version = found
     minimum = minima.get(package)
     if minimum is None:

@@ -41,7 +41,7 @@ class LinuxBus:
         except ModuleNotFoundError as error:
             msg = "smbus2 is not installed: no I2C sensor can be read"
             raise SensorAbsentError(
-                msg, hint="Install the device role (pip install ciuic-edge[device])."
+                msg, hint='Install the device role (in a checkout: pip install ".[device]").'
             ) from error
         self._number = number
         self._message: Any = smbus2.i2c_msg

@@ -52,6 +52,11 @@ class Asker:
         """Replies that came again and were dropped."""
         return sum(client.counts.duplicates for client in self._clients.values())
 
+    @property
+    def unexplained(self) -> int:
+        """Of these, the ones beyond a reply for each time that the question was sent."""
+        return sum(client.counts.unexplained for client in self._clients.values())
+
     def play(self, questions: Sequence[Question], pace: Pace) -> Iterator[Answered]:
         """Ask all; yields each answer, a lost one without a reply. Ends when every question is settled."""
         settled = 0

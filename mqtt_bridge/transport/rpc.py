@@ -47,12 +47,16 @@ class ClientOptions:
 
 @dataclass(slots=True)
 class Counts:
-    """What this client saw: requests, answers, repeats sent, replies dropped, requests lost."""
+    """What this client saw: requests, answers, repeats sent, replies dropped, requests lost.
+
+    Of the `duplicates`, `unexplained` are those beyond one reply for each time that their request was sent.
+    """
 
     asked: int = 0
     answered: int = 0
     retries: int = 0
     duplicates: int = 0
+    unexplained: int = 0
     strays: int = 0
     lost: int = 0
 
@@ -67,14 +71,15 @@ class Pending:
     give_up_s: float
     step_s: float
     timer: Timer | None = None
+    sent: int = 0
 
 
 @dataclass(slots=True)
 class _Book:
-    """Open requests by id, and the ids lately closed."""
+    """Open requests by id, and the ids lately closed with how many replies to them may still come."""
 
     open: dict[str, Pending] = dataclass_field(default_factory=dict)
-    closed: OrderedDict[str, None] = dataclass_field(default_factory=OrderedDict)
+    closed: OrderedDict[str, int] = dataclass_field(default_factory=OrderedDict)
 
 
 class Client:
@@ -177,8 +182,12 @@ class Client:
             self._lose(former)
         self._book.open[pending.request_id] = pending
         self.counts.asked += 1
-        self._transport.publish(pending.message)
+        self._publish(pending)
         self._wait(pending)
+
+    def _publish(self, pending: Pending) -> None:
+        pending.sent += 1
+        self._transport.publish(pending.message)
 
     def _lose(self, pending: Pending) -> None:
         self._close(pending.request_id)
@@ -199,7 +208,7 @@ class Client:
             return
         if self.options.retry and self._transport.connected:
             self.counts.retries += 1
-            self._transport.publish(pending.message)
+            self._publish(pending)
         self._wait(pending)
 
     def _on_link(self, event: LinkEvent) -> None:
@@ -208,7 +217,7 @@ class Client:
         if event == "up" and self.options.retry and (lost or self.options.qos == 0):
             for pending in tuple(self._book.open.values()):
                 self.counts.retries += 1
-                self._transport.publish(pending.message)
+                self._publish(pending)
                 if pending.timer is not None:
                     pending.timer.cancel()
                 pending.step_s = _LEAST_RETRY_S  # the nodes may be back later than we are
@@ -224,21 +233,23 @@ class Client:
         if request_id is None and message.correlation is not None:
             request_id = message.correlation.decode("utf-8", errors="replace")
         pending = self._close(request_id) if request_id is not None else None
-        if pending is None:
-            if request_id in self._book.closed:
-                self.counts.duplicates += 1
-            else:
-                self.counts.strays += 1
+        if request_id is None or (pending is None and request_id not in self._book.closed):
+            self.counts.strays += 1
             return
-        self.counts.answered += 1
-        pending.done(reply)
+        self._book.closed[request_id] -= 1
+        if pending is not None:
+            self.counts.answered += 1
+            pending.done(reply)
+            return
+        self.counts.duplicates += 1
+        self.counts.unexplained += self._book.closed[request_id] < 0
 
     def _close(self, request_id: str) -> Pending | None:
         pending = self._book.open.pop(request_id, None)
         if pending is not None:
             if pending.timer is not None:
                 pending.timer.cancel()
-            self._book.closed[request_id] = None
+            self._book.closed[request_id] = self._book.closed.get(request_id, 0) + pending.sent
             if len(self._book.closed) > _REMEMBERED:
                 self._book.closed.popitem(last=False)
         return pending

@@ -25,6 +25,7 @@ from mqtt_bridge.wire.codec import encode_reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ANSWERED = "every request answered, again only where it was sent again: lost or answered twice"
 WAIT_S = 10.0
 ASKED = [Question(at, Sentence(f"turn on light {at}", "HassTurnOn", "template"), 5) for at in range(4)]
 
@@ -56,7 +57,7 @@ def played(deaf: str = "", copies: int = 1, kill: Callable[[], None] = lambda: N
     with link, node(broker, deaf, copies):
         link.wait_up(WAIT_S)
         answers = list(asker.play(ASKED, Pace(0.001, 2, kill)))
-    return Played(len(ASKED), answers, asker.repeats)
+    return Played(len(ASKED), answers, asker.repeats, asker.unexplained)
 
 
 @pytest.fixture(autouse=True)
@@ -78,12 +79,15 @@ def test_a_question_that_nobody_answers_is_lost_and_fails_the_run() -> None:
     figures = summarise(played(deaf="light 2"))
     assert (figures["asked"], figures["answered"], figures["lost"]) == (4, 3, 1)
     missed = [check.name for check in checks(figures) if not check.ok]
-    assert "every request answered exactly once: lost or answered twice" in missed
+    assert ANSWERED in missed
 
 
-def test_answers_that_come_twice_are_dropped_and_counted() -> None:
+def test_answers_that_come_twice_are_dropped_counted_and_fail_the_run() -> None:
+    """Each question was sent once, but its answer came twice: no retry explains the second one."""
     figures = summarise(played(copies=2))
-    assert (figures["answered"], figures["answered_twice"], figures["repeats_dropped"]) == (4, 0, 4)
+    assert figures["answered"] == 4
+    assert figures["repeats_dropped"] >= figures["answered_twice"] >= 4
+    assert ANSWERED in [check.name for check in checks(figures) if not check.ok]
 
 
 @pytest.mark.parametrize(("lost", "status"), [(0, 0), (1, 1)])

@@ -107,6 +107,29 @@ def test_replies_that_come_twice_are_dropped_and_counted(bench: Bench) -> None:
     assert bench.client.counts.answered == 1
 
 
+def test_a_repeat_that_no_retry_explains_is_told_apart(bench: Bench) -> None:
+    """One reply for each time that the question was sent is the node's right; another one is nobody's."""
+    bench.oracle.behave = lambda _message: 3 * int(len(bench.oracle.seen) == 2)
+    bench.start()
+    bench.client.ask(_request(deadline_s=2.0))
+    counts = bench.client.counts
+    until(lambda: counts.duplicates == 2)
+    assert (counts.retries, counts.unexplained) == (1, 1)
+
+
+def test_a_lost_question_may_still_be_answered_as_often_as_it_was_sent(bench: Bench) -> None:
+    bench.oracle.behave = lambda _message: 0
+    bench.start()
+    request = _request(deadline_s=0.01)
+    with pytest.raises(NoReplyError):
+        bench.client.ask(request)
+    counts, late = bench.client.counts, codec.encode_reply(Reply(request.id, "ok", Route("oracle")))
+    for _ in range(len(bench.oracle.seen) + 1):
+        bench.oracle.link.publish(Message("ciuic/v1/home/reply/dev/rpc", late, 1))
+    until(lambda: counts.duplicates == len(bench.oracle.seen) + 1)
+    assert counts.unexplained == 1
+
+
 def test_lost_is_no_reply_by_deadline_and_a_second(bench: Bench) -> None:
     bench.oracle.behave = lambda _message: 0
     bench.start()

@@ -334,7 +334,9 @@ def _ladder(ground: _Ground, recipe: str) -> tuple[DelegateSpec, ...]:
 
 
 def _slot(number: int, models: list[_Model], ground: _Ground, stack: ExitStack) -> Slot:
-    share = ground.config.memory_bytes // (ground.config.slots * max(1, len(models)))
+    # Each rung holds graphs of its own, and all of them may be loaded at once.
+    rungs = ground.config.slots * sum(len(model.ladder) for model in models)
+    share = ground.config.memory_bytes // rungs
     engines = {}
     for model in models:
         runners = [_runner(model, spec, share, ground) for spec in model.ladder]

@@ -72,7 +72,7 @@ AGENT: tuple[Setting, ...] = (
     Setting("self_test", "text", "once", "run the golden rows in a child process: once per runtime version, "
             "or never", choices=("once", "never")),
     Setting("slots", "integer", 1, "interpreter slots, one worker thread each", low=1),
-    Setting("memory_bytes", "integer", 48 * 2**20, "budget of loaded graphs, all slots and models together; "
+    Setting("memory_bytes", "integer", 48 * 2**20, "budget of loaded graphs, all slots, models and delegates together; "
             "25165824 where the board profile has under 768 MiB", low=2**20, from_profile=True),
     Setting("queue_bound", "integer", 64, "requests that may wait", low=1),
     Setting("ageing_s", "number", 0.5, "seconds of waiting that count as one priority", low=0.001),

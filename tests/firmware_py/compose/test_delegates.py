@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from firmware_py.caches.models import ModelCache
 from firmware_py.compose import Assembly, assembled
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import SystemClock
@@ -43,14 +45,8 @@ def device(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def board(
-    shipped_path: Path,
-    double: Path,
-    tmp_path: Path,
-    clock: ShiftedClock,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Assembly]:
-    """The parts of a board that has the double above its processor."""
+def config(shipped_path: Path, double: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgentConfig:
+    """A board that has the double above its processor."""
     from firmware_py.bundles.read import read_bundle
     from firmware_py.bundles.verify import Trust
 
@@ -63,9 +59,14 @@ def board(
     profile = tmp_path / "doubled.toml"
     profile.write_text(text.replace("[[delegates]]", rung + "[[delegates]]", 1), encoding="utf-8")
     monkeypatch.setattr("firmware_py.compose.detect", lambda root: "doubled")
-    config = AgentConfig(
+    return AgentConfig(
         profile=str(profile), model=(str(shipped_path),), store=str(tmp_path / "store"), meter="off"
     )
+
+
+@pytest.fixture
+def board(config: AgentConfig, clock: ShiftedClock) -> Iterator[Assembly]:
+    """The board's parts."""
     with assembled(config, clock) as assembly:
         yield assembly
 
@@ -98,3 +99,15 @@ def test_absent_then_there_then_served_by_it(
     again = run(board)
     assert (again.delegate, again.record.fallback) == ("edgetpu", None)
     assert again.verdict.label_index == first.verdict.label_index
+
+
+def test_all_rungs_together_stay_within_the_memory_budget(config: AgentConfig, device: Path) -> None:
+    device.touch()
+    budget_bytes = 16 * 2**20
+    with assembled(replace(config, memory_bytes=budget_bytes)) as assembly:
+        engine = assembly.slots[0].engines["home"]
+        runners = [runner for runner in engine.runners.values() if isinstance(runner, ModelCache)]
+        for runner in runners:
+            runner.load(graph.key for graph in engine.weights.manifest.graphs)
+        assert [runner.delegate for runner in runners] == ["edgetpu", "xnnpack"]
+        assert sum(runner.resident_bytes for runner in runners) <= budget_bytes

@@ -6,7 +6,9 @@ and what it knows is out of reach. When it dies the sensor is absent and the nod
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import select
 import socket
 import struct
 import subprocess
@@ -93,7 +95,8 @@ class PlantSetup:
 class PlantClient:
     """The node's end: a load listener for its runner and the supply of its simulated bus.
 
-    `busy` and `idle` never block and never fail: a plant that is gone only ends the measuring.
+    `busy` and `idle` never block and never fail: a plant that lags misses an edge, one that is gone only ends the
+    measuring.
     Thread-safe.
     """
 
@@ -103,7 +106,8 @@ class PlantClient:
         self._lock = threading.Lock()  # one question and its answer at a time
         self._codes: dict[object, int] = {}
         self._alive = True
-        link.settimeout(_ANSWER_TIMEOUT_S)
+        # Not by a timeout: under one, a send waits for room before MSG_DONTWAIT is looked at.
+        link.setblocking(False)
 
     @classmethod
     def start(cls, setup: PlantSetup, clock: Clock) -> Self:
@@ -171,7 +175,7 @@ class PlantClient:
     def _tell(self, frame: bytes) -> None:
         if self._alive:
             try:
-                self._link.send(frame, socket.MSG_DONTWAIT)
+                self._link.send(frame)
             except BlockingIOError:
                 _LOG.debug("the plant lags; a load edge is lost")
             except OSError as error:
@@ -182,9 +186,10 @@ class PlantClient:
         if self._alive:
             with self._lock:
                 try:
-                    self._link.send(frame)
+                    self._send(frame)
+                    self._await(select.POLLIN)
                     answer = self._link.recv(_FRAME_BYTES)
-                except OSError as error:
+                except (OSError, ValueError) as error:  # ValueError: closed meanwhile
                     self._lost(error)
                 else:
                     if len(answer) == _SPAN.size * len(spans):
@@ -193,6 +198,21 @@ class PlantClient:
         msg = "the simulated board's plant process is gone"
         raise SensorAbsentError(msg, hint="Restart the node; answers go on without measured joules.")
 
-    def _lost(self, error: OSError | None) -> None:
+    def _send(self, frame: bytes) -> None:
+        """A question, which unlike a load edge must not be lost; another thread's edge may take the room it saw."""
+        while True:
+            self._await(select.POLLOUT)
+            with contextlib.suppress(BlockingIOError):
+                self._link.send(frame)
+                return
+
+    def _await(self, event: int) -> None:
+        """Until the link has room or an answer; an end that is gone shows in the call that follows."""
+        poll = select.poll()
+        poll.register(self._link, event)
+        if not poll.poll(_ANSWER_TIMEOUT_S * 1000.0):
+            raise TimeoutError
+
+    def _lost(self, error: Exception | None) -> None:
         self._alive = False
         _LOG.debug("plant gone: %s", error or "its answer was cut short")

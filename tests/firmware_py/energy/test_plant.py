@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -130,6 +132,35 @@ def test_a_plant_that_dies_is_an_absent_sensor_and_no_more() -> None:
             client.idle(clock.now_s())
         with pytest.raises(SensorAbsentError, match="gone"):
             client.means([(now_s, now_s + 0.01)])
+
+
+def test_a_plant_that_lags_costs_load_edges_and_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage's begin and end are told on the request path: a full link must neither hold it up nor end the metering."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    monkeypatch.setattr("firmware_py.energy.plant_link._ANSWER_TIMEOUT_S", 0.01)
+    with theirs, PlantClient(ours) as client:
+        for number in range(5000):  # far more frames than a socket holds
+            client.busy(float(number), "g")
+        told = 0
+        theirs.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while theirs.recv(64):
+                told += 1
+        assert 0 < told < 5000
+        client.idle(5000.0)
+        assert theirs.recv(64)[0] == 2  # told again as soon as there is room
+
+
+@pytest.mark.parametrize("frames", [0, 5000])
+def test_a_plant_that_never_answers_is_an_absent_sensor(monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
+    """No answer, or no room for the question: either way the wait ends."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    monkeypatch.setattr("firmware_py.energy.plant_link._ANSWER_TIMEOUT_S", 0.01)
+    with theirs, PlantClient(ours) as client:
+        for number in range(frames):
+            client.busy(float(number), "g")
+        with pytest.raises(SensorAbsentError, match="gone"):
+            client.means([(0.0, 1.0)])
 
 
 def test_the_plant_ends_with_its_node() -> None:

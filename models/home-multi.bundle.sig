@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 2690812, "sha256": "76084dc1d1ad06350436516f92522ef5b789699915d4f6e7645e54806634de6c", "signature": "UuVxLTXWoslwL1MI9O6DHMwg7ERoh0b2/MqkPkzYcK6mZOpgzoP3EELsHRu6VjFvbAl1dMdZeQBmT3ErLhTbDw=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 2282308, "sha256": "4dd68a56b2e9e281057e394b70379c2c28f82712a93bf0dae98f8888778d5536", "signature": "NG38XXupHsMNBpDNzgKn1WkQT9lUrTd1R6CCGMJvVL7+mkjYRSHzBKdL3htlFReUj/LSNhdiod93+9uStQF3Ag=="}

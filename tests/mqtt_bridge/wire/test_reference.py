@@ -32,8 +32,12 @@ def test_the_examples_of_the_wire_format_parse() -> None:
     assert parse_reply(reply).to_dict() == reply
 
 
-def test_the_example_of_metered_joules_fits() -> None:
+def test_the_examples_of_cost_lines_and_metered_joules_fit() -> None:
     page = (DOCS / "ref-topics.md").read_text(encoding="utf-8")
-    (report,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
-    jsonschema.Draft202012Validator(SCHEMAS["energy"]).validate(report)
-    assert set(report) == set(SCHEMAS["energy"]["properties"])
+    line, report = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    for example, schema in (
+        (line, SCHEMAS["heartbeat"]["properties"]["costs"]["items"]),
+        (report, SCHEMAS["energy"]),
+    ):
+        jsonschema.Draft202012Validator(schema).validate(example)
+        assert set(example) == set(schema["properties"])

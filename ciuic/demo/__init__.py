@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ciuic.demo.nodes import Roll
+    from ciuic.demo.nodes import NodeLatch
     from ciuic.demo.sentences import Question
     from ciuic.demo.summary import Answered, Played
     from mqtt_bridge.broker.process import BrokerProcess
@@ -114,7 +114,7 @@ def _play(
     args: argparse.Namespace, broker: BrokerProcess, questions: Sequence[Question], say: Callable[[str], None]
 ) -> Played:
     """Start the nodes, ask everything, kill one node."""
-    from ciuic.demo.nodes import BOARDS, Nodes, Roll
+    from ciuic.demo.nodes import BOARDS, NodeLatch, Nodes
     from ciuic.demo.play import Asker, Pace
     from ciuic.demo.screen import answer_line, header
     from ciuic.demo.summary import Killed, Played
@@ -127,8 +127,8 @@ def _play(
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ciuic-demo-")))
         transports = {5: _link(broker, "demo-v5", 5), 4: _link(broker, "demo-v311", 4)}
         names = [board.node for board in BOARDS]
-        ready = Roll(transports[5], "state", _MESH, names)
-        metered = Roll(transports[5], "heartbeat", _MESH, names)
+        ready = NodeLatch(transports[5], "state", _MESH, names)
+        metered = NodeLatch(transports[5], "heartbeat", _MESH, names)
         for transport in transports.values():
             stack.enter_context(transport)
         options = [
@@ -169,7 +169,7 @@ def _play(
         return Played(len(questions), answers, asker.repeats, asker.unexplained, end)
 
 
-def _calibrate(metered: Roll, most_s: float) -> None:
+def _calibrate(metered: NodeLatch, most_s: float) -> None:
     """Give each node's meter time to learn what an answer costs; the demo goes on without it, too."""
     from ciuic.progress import Progress
 

@@ -99,8 +99,8 @@ class Nodes:
         return "; ".join(out)
 
 
-class Roll:
-    """Waits until every node has said the same of itself on a topic of a kind."""
+class NodeLatch:
+    """Waits until every node has said the same of itself on a topic of a kind, since it listens."""
 
     def __init__(self, transport: Transport, kind: topics.Kind, mesh: str, nodes: Sequence[str]) -> None:
         self._missing = set(nodes)

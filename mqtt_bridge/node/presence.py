@@ -1,8 +1,10 @@
 """What a node says of itself: birth and state (retained), a will, and a heartbeat twice a second.
 
-The will carries the epoch of its birth: one that arrives late cannot kill a node that is back,
-because its epoch is older than the retained birth's. At each connection birth and state are said
-again, so nothing lives in the broker alone. No MQTT 5 properties: a rumqttd broker closes the
+The will carries the epoch of its birth: an observer that hears it late knows it as older than the
+retained birth's. But it would stay in the broker as the node's last word: brokers that share what they
+retain publish the will of a link to one of them when the node is at another already. So the node listens
+to its own state and says it again. At each connection birth and state are said again, so nothing lives
+in the broker alone. No MQTT 5 properties: a rumqttd broker closes the
 connection of a 3.1.1 subscriber that such a message would go to.
 """
 
@@ -13,6 +15,7 @@ from typing import Any
 
 from firmware_py.contracts.node_state import Birth, Heartbeat, Lifecycle, State
 from mqtt_bridge.node.beat import Beat
+from mqtt_bridge.node.roll import epoch_of, told
 from mqtt_bridge.transport.base import LinkEvent, Message, Transport
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import JSON, encode_payload
@@ -46,6 +49,8 @@ class Presence:
 
     def start(self) -> None:
         """Say everything at each connection from now on."""
+        topic = topics.build("state", self._mesh, node=self._birth.node)
+        self._transport.subscribe(topic, self._on_own_state, retained=False)
         self._transport.watch(self._on_link)
         self._beats.start()
 
@@ -61,6 +66,15 @@ class Presence:
     def _on_link(self, event: LinkEvent) -> None:
         if event == "up" and self._beats.running:
             self._announce()
+
+    def _on_own_state(self, message: Message) -> None:
+        """Correct what a life before said, or a will of this one; a later life of the name is right itself."""
+        heard = told(message)
+        if heard is None or message.retain or not self._beats.running:  # a retained one came before `up`
+            return
+        older = epoch_of(heard) < self._birth.epoch
+        if older or (epoch_of(heard) == self._birth.epoch and heard.get("state") == "lost"):
+            self._say("ready")
 
     def _announce(self) -> None:
         topic = topics.build("birth", self._mesh, node=self._birth.node)

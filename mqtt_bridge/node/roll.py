@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from firmware_py.contracts.errors import CiuicError, NoReplyError, RequestError, UnknownTaskError
+from firmware_py.contracts.node_state import Lifecycle
 from mqtt_bridge.transport.base import Message, Transport
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import decode_payload
@@ -20,12 +22,24 @@ RETAINED_WAIT_S = 1.0  # a broker sends what it keeps right after the subscripti
 Up = Mapping[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A node by its own words; `state` is `unknown` where it said none in this life, `readable` is its birth."""
+
+    node: str
+    state: Lifecycle | Literal["unknown"]
+    tasks: tuple[str, ...]
+    board: str
+    simulated: bool
+    readable: bool = True
+
+
 class Roll:
     """Takes births and states in; what cannot be read counts as not said."""
 
     def __init__(self) -> None:
-        self._births: dict[str, Mapping[str, Any]] = {}
-        self._states: dict[str, Mapping[str, Any]] = {}
+        self._births: dict[str, Mapping[str, Any] | None] = {}
+        self._states: dict[str, Mapping[str, Any] | None] = {}
 
     def hear(self, message: Message) -> None:
         """Note what a node said of itself; an empty birth makes it forgotten."""
@@ -33,28 +47,25 @@ class Roll:
         if address is None or address.kind not in ("birth", "state"):
             return
         heard = self._births if address.kind == "birth" else self._states
-        told = _told(message)
-        if told is None:
-            heard.pop(address.node, None)
+        if message.payload:
+            heard[address.node] = told(message)
         else:
-            heard[address.node] = told
+            heard.pop(address.node, None)
+
+    def seen(self) -> tuple[Seen, ...]:
+        """Every node that told its birth, by name; a state older than the birth is ignored."""
+        states = self._states.copy()
+        return tuple(
+            _seen(node, birth, states.get(node)) for node, birth in sorted(self._births.copy().items())
+        )
 
     def up(self) -> Up:
-        """The tasks of every node that is ready; a state older than the node's birth is ignored."""
-        states = self._states.copy()
-        found = {}
-        for node, birth in self._births.copy().items():
-            state = states.get(node, {})
-            if state.get("state") == "ready" and _epoch(state) >= _epoch(birth):
-                found[node] = _tasks(birth)
-        return found
+        """The tasks of every node that is ready."""
+        return {node.node: node.tasks for node in self.seen() if node.state == "ready"}
 
 
-def look_around(link: Transport, mesh: str, wait_s: float = RETAINED_WAIT_S) -> Up | None:
-    """The nodes that are up, by their tasks; null when the link is down and nothing can be known.
-
-    `wait_s` is how many seconds the broker gets to send what it keeps.
-    """
+def read_roll(link: Transport, mesh: str, wait_s: float = RETAINED_WAIT_S) -> Roll:
+    """What a broker keeps of the nodes; `wait_s` is how many seconds it gets to send it."""
     roll = Roll()
     filters = [topics.build_filter("birth", mesh), topics.build_filter("state", mesh)]
     for topic_filter in filters:
@@ -62,7 +73,13 @@ def look_around(link: Transport, mesh: str, wait_s: float = RETAINED_WAIT_S) -> 
     threading.Event().wait(wait_s)
     for topic_filter in filters:
         link.unsubscribe(topic_filter)
-    return roll.up() if link.connected else None
+    return roll
+
+
+def look_around(link: Transport, mesh: str, wait_s: float = RETAINED_WAIT_S) -> Up | None:
+    """The nodes that are up, by their tasks; null when the link is down and nothing can be known."""
+    up = read_roll(link, mesh, wait_s).up()
+    return up if link.connected else None
 
 
 def why_silent(silence: NoReplyError, task: str, mesh: str, up: Up) -> CiuicError:
@@ -79,7 +96,7 @@ def why_silent(silence: NoReplyError, task: str, mesh: str, up: Up) -> CiuicErro
     return UnknownTaskError(f"no node of mesh {mesh} serves the task {task}", hint=hint)
 
 
-def _told(message: Message) -> Mapping[str, Any] | None:
+def told(message: Message) -> Mapping[str, Any] | None:
     """Births and states come from the network: whatever is not as it should be is null."""
     try:
         data = decode_payload(message.payload, message.content_type) if message.payload else None
@@ -88,13 +105,26 @@ def _told(message: Message) -> Mapping[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def _epoch(data: Mapping[str, Any]) -> int:
+def epoch_of(data: Mapping[str, Any]) -> int:
+    """Of a birth or a state; 0 where it has none."""
     epoch = data.get("epoch")
     return epoch if isinstance(epoch, int) else 0
 
 
+def _seen(node: str, birth: Mapping[str, Any] | None, state: Mapping[str, Any] | None) -> Seen:
+    """What is no name, or no state of ours, would reach a terminal as it is."""
+    if birth is None:
+        return Seen(node, "unknown", (), "unknown", simulated=False, readable=False)
+    said = None if state is None or epoch_of(state) < epoch_of(birth) else state.get("state")
+    life: Lifecycle | Literal["unknown"] = next(
+        (known for known in get_args(Lifecycle) if known == said), "unknown"
+    )
+    board = birth.get("profile")
+    named = board if isinstance(board, str) and topics.is_name(board) else "unknown"
+    return Seen(node, life, _tasks(birth), named, simulated=birth.get("simulated") is True)
+
+
 def _tasks(birth: Mapping[str, Any]) -> tuple[str, ...]:
-    """Their names; what is no name would reach a terminal as it is."""
     rows = birth.get("tasks")
     names = [row.get("name") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     return tuple(name for name in names if isinstance(name, str) and topics.is_name(name))

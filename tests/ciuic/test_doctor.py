@@ -100,6 +100,23 @@ def test_the_births_at_a_broker_are_listed(capsys: pytest.CaptureFixture[str]) -
     assert "ciuic node run" in str(later[broker.url]["todo"])
 
 
+def test_a_node_is_connected_by_the_same_rule_as_for_those_who_ask(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A `ready` of its life before does not count, and what is no name is not printed."""
+    task = ServedTask("home", "intent", ("en",), "home-en", "1", "0" * 64)
+    birth = Birth("kitchen", 2, "\x1b[31mred", False, (task,), "2026-01-01T00:00:00+00:00")
+    with start_broker() as broker:
+        with build_link(BridgeConfig(broker=(broker.url,)), "a-node") as link:
+            link.wait_up(5.0)
+            for kind, said in (("birth", birth), ("state", State("kitchen", 1, "ready"))):
+                topic = f"ciuic/v1/home/node/kitchen/{kind}"
+                link.publish(Message(topic, encode_payload(said.to_dict()), qos=1, retain=True))
+        _, found = _doctor(capsys, "--broker", broker.url)
+    assert not found["node kitchen"]["found"]
+    assert found["node kitchen"]["detail"] == "unknown; serves home; board unknown"
+
+
 def test_for_people_it_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     main(["doctor", "--model", "nowhere.bundle"])
     assert capsys.readouterr().out.splitlines()[-1].startswith("lacking: nowhere.bundle")

@@ -17,7 +17,7 @@ from firmware_py.contracts.node_state import Birth, Heartbeat
 from mqtt_bridge.node.epoch import next_epoch
 from mqtt_bridge.node.presence import Presence, state_message
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
-from mqtt_bridge.transport.base import LinkOptions
+from mqtt_bridge.transport.base import LinkOptions, Message
 from mqtt_bridge.transport.memory import MemoryBroker, MemoryTransport
 
 
@@ -121,6 +121,43 @@ def test_a_death_says_lost_with_the_epoch_of_its_birth() -> None:
     assert _states(states, 1) == [("ready", 8)]
     link.kill()
     assert _states(states, 1) == [("lost", 8)]
+    observer.close()
+
+
+@pytest.mark.parametrize("epoch", [7, 8])
+def test_a_will_that_comes_late_does_not_bury_a_living_node(epoch: int) -> None:
+    """From its life before, or from its own link to another broker that is bridged: the retained word must be true."""
+    broker = MemoryBroker()
+    link, presence = _node(broker, 8)
+    presence.start()
+    link.start()
+    link.wait_up(WAIT_S)
+    observer, states = _watch(broker, "ciuic/v1/home/node/+/state")
+    assert _states(states, 1) == [("ready", 8)]
+    broker.publish(state_message("home", "n1", epoch, "lost"))
+    assert _states(states, 2) == [("lost", epoch), ("ready", 8)]
+    presence.stop()
+    link.close()
+    assert _states(states, 1) == [("disconnected", 8)]
+    assert states.nothing_more()
+    observer.close()
+
+
+def test_a_later_life_and_what_is_no_state_are_not_answered() -> None:
+    """Two nodes of one name would talk each other down for ever."""
+    broker = MemoryBroker()
+    link, presence = _node(broker, 8)
+    presence.start()
+    link.start()
+    link.wait_up(WAIT_S)
+    observer, states = _watch(broker, "ciuic/v1/home/node/+/state")
+    assert _states(states, 1) == [("ready", 8)]
+    for payload in (b"", b"[]", b"\xff", state_message("home", "n1", 9, "ready").payload):
+        broker.publish(Message("ciuic/v1/home/node/n1/state", payload, 1))
+        assert states.take().payload == payload
+    assert states.nothing_more()
+    presence.stop()
+    link.close()
     observer.close()
 
 

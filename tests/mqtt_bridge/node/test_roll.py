@@ -9,7 +9,7 @@ import pytest
 
 from firmware_py.contracts.errors import NoReplyError
 from mqtt_bridge.broker.process import start_broker
-from mqtt_bridge.node.roll import Roll, look_around, why_silent
+from mqtt_bridge.node.roll import Roll, Seen, look_around, why_silent
 from mqtt_bridge.testing.transport_contract import WAIT_S, until
 from mqtt_bridge.transport.base import LinkOptions, Message
 from mqtt_bridge.transport.mqtt import MqttTransport
@@ -66,6 +66,21 @@ def test_a_hostile_birth_names_no_task(birth: Any) -> None:
     roll.hear(_said("n1", "state", _state()))
     roll.hear(_said("n1", "hb", _state()))
     assert all(tasks == () for tasks in roll.up().values())
+
+
+def test_what_a_node_said_is_told_without_what_would_reach_a_terminal() -> None:
+    roll = Roll()
+    roll.hear(_said("a", "birth", _birth(2, "home") | {"profile": "raspberry-pi-5", "simulated": True}))
+    roll.hear(_said("a", "state", _state("lost", 1)))
+    roll.hear(_said("b", "birth", _birth(1) | {"profile": "\x1b[31mred", "simulated": "yes"}))
+    roll.hear(_said("b", "state", _state("\x1b[31mred")))
+    roll.hear(_said("c", "birth", b"no json"))
+    roll.hear(_said("c", "state", _state()))
+    assert roll.seen() == (
+        Seen("a", "unknown", ("home",), "raspberry-pi-5", simulated=True),
+        Seen("b", "unknown", (), "unknown", simulated=False),
+        Seen("c", "unknown", (), "unknown", simulated=False, readable=False),
+    )
 
 
 def test_nobody_up_nobody_serving_and_too_slow_are_three_answers() -> None:

@@ -78,10 +78,10 @@ def test_flags_environment_and_file_meet(tmp_path: Path, monkeypatch: pytest.Mon
 
     def of_profile(name: str) -> dict[str, Any]:
         asked.append(name)
-        return {"slots": 2}
+        return {"memory_bytes": 2_000_000}
 
     config = AgentConfig.of(from_args(args, AGENT, of_profile))
-    assert (config.queue_bound, config.allow_unsigned, config.slots) == (9, True, 2)
+    assert (config.queue_bound, config.allow_unsigned, config.memory_bytes) == (9, True, 2_000_000)
     assert config.model == ("b.bundle", "c.bundle")
     assert asked == ["raspberry-pi-5"]
 

@@ -30,7 +30,7 @@ from firmware_py.caches.models import ModelCache
 from firmware_py.caches.results import ResultCache
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import Clock, SystemClock
-from firmware_py.contracts.errors import CiuicError, ConfigError, GoldenTestError, HardwareError
+from firmware_py.contracts.errors import ConfigError, GoldenTestError, HardwareError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.reply import ModelRef
 from firmware_py.contracts.request import Qos
@@ -42,8 +42,10 @@ from firmware_py.energy.plant_link import PlantClient
 from firmware_py.energy.statement import Statements
 from firmware_py.energy.watch import EnergyWatch
 from firmware_py.inference.calibration import Calibration
+from firmware_py.inference.child import Child
 from firmware_py.inference.engine import Engine, Weights
 from firmware_py.inference.golden import check_rows, load_rows, self_test
+from firmware_py.inference.retests import Retests
 from firmware_py.node_parts import Board, NodeParts, Served, Slot
 from firmware_py.resources.governor import Ask, Policy, decide
 from firmware_py.resources.state import BoardState, StateReader
@@ -228,13 +230,15 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
         return decide(state, ask, policy, stages)
 
     slots = tuple(_slot(number, models, ground, stack) for number in range(config.slots))
-    learn = _calibration(models[0], ground, limits)
+    retests = Retests(ground.health, lambda delegate, child: _prove(delegate, child, models, ground))
+    stack.callback(retests.close)
+    learn = _calibration(models[0], ground, limits, lambda: retests.proving)
     return Assembly(
         ground=ground,
         served=served,
         slots=slots,
         limits=limits,
-        heal=lambda slot: _heal(slot, models, ground),
+        heal=lambda slot: retests.step(lambda delegate: _check(delegate, slot, models)),
         # One slot's worker only: others would work through its rests, and all learn the same watts.
         calibrate=lambda slot: learn(slot) if slot is slots[0] else math.inf,
     )
@@ -364,7 +368,7 @@ def _runner(model: _Model, spec: DelegateSpec, budget_bytes: int, ground: _Groun
 
 
 def _calibration(
-    model: _Model, ground: _Ground, limits: Callable[[Ask, int], Limits]
+    model: _Model, ground: _Ground, limits: Callable[[Ask, int], Limits], proving: Callable[[], bool]
 ) -> Callable[[Slot], float]:
     """Rows to learn this board's watts from; without a meter there is nothing to learn."""
     task, ledger = model.served.task, ground.energy.ledger
@@ -374,35 +378,27 @@ def _calibration(
     rows = [task.encode({"text": row.text}) for row in load_rows(model.unpacked)] if limit_s else []
     # Only what is loaded ahead: graphs for longer texts would stay in memory and nobody asked for them.
     rows = [row for row in rows if row.tokens <= _COMMAND_TOKENS]
-    calibration = Calibration(
-        rows, ledger.charge, limit_s, lambda: limits(anything, manifest.stages).max_stages is None
-    )
+
+    def spare() -> bool:
+        # A self-test's watts are not those of the rows beside it.
+        return not proving() and limits(anything, manifest.stages).max_stages is None
+
+    calibration = Calibration(rows, ledger.charge, limit_s, spare)
     return lambda slot: calibration.step(slot.engines[manifest.task.name])
 
 
-def _heal(slot: Slot, models: list[_Model], ground: _Ground) -> None:
-    """Run the golden rows on every delegate whose pause is over, and let in what answers rightly.
-
-    A delegate that never passed in a child is tried in a child again: it may kill its process. The slot
-    is taken only for the rows themselves, so inline requests are served meanwhile.
-    """
-    health = ground.health
-    for delegate in health.retest_due():
-        try:
-            for model in models:
-                _retest(slot, model, delegate, ground)
-        except CiuicError as error:
-            health.failed(delegate, error.message)
-        else:
-            health.passed(delegate)
+def _prove(delegate: str, child: Child, models: list[_Model], ground: _Ground) -> None:
+    """Self-test a delegate with every bundle in a child, unless it passed before: it may kill its process."""
+    for model in models:
+        for spec in model.ladder:
+            if spec.name == delegate and ground.config.self_test == "once":
+                self_test(model.unpacked, spec, ground.clock, child)
 
 
-def _retest(slot: Slot, model: _Model, delegate: str, ground: _Ground) -> None:
-    runner = slot.engines[model.served.manifest.task.name].runners.get(delegate)
-    if runner is None:
-        return
-    for spec in model.ladder:
-        if spec.name == delegate and ground.config.self_test == "once":
-            self_test(model.unpacked, spec, ground.clock)
-    with slot.lock:
-        check_rows(model.weights, runner, load_rows(model.unpacked))
+def _check(delegate: str, slot: Slot, models: list[_Model]) -> None:
+    """Run the golden rows on a slot's own graphs; the slot is taken only for the rows themselves."""
+    for model in models:
+        runner = slot.engines[model.served.manifest.task.name].runners.get(delegate)
+        if runner is not None:
+            with slot.lock:
+                check_rows(model.weights, runner, load_rows(model.unpacked))

@@ -31,6 +31,7 @@ from firmware_py.contracts.errors import CiuicError, GoldenTestError
 from firmware_py.contracts.golden import GoldenRow, parse_golden
 from firmware_py.contracts.manifest import parse_manifest
 from firmware_py.contracts.seams import Runner
+from firmware_py.inference.child import Child
 from firmware_py.inference.engine import Weights
 from firmware_py.inference.graph import DynamicComputingGraph
 from firmware_py.inference.tensors import bias, position_tables
@@ -100,11 +101,11 @@ def _check_logits(
         raise GoldenTestError(msg)
 
 
-def self_test(unpacked: Unpacked, spec: DelegateSpec, clock: Clock) -> None:
-    """Prove once per runtime version that this bundle answers rightly here.
+def self_test(unpacked: Unpacked, spec: DelegateSpec, clock: Clock, child: Child | None = None) -> None:
+    """Prove once per runtime version that this bundle answers rightly here, in a child that the caller may end.
 
     Raises:
-        GoldenTestError: wrong answers, or the child died.
+        GoldenTestError: wrong answers, or the child died or could not be had.
         BundleError: the unpacked files are damaged, or no runtime here runs the recipe.
     """
     tested = f"{runtime_of(unpacked.manifest)} {platform.machine()} {spec.name}"
@@ -116,16 +117,20 @@ def self_test(unpacked: Unpacked, spec: DelegateSpec, clock: Clock) -> None:
     job = json.dumps({"folder": str(unpacked.folder), "sha256": unpacked.sha256, "delegate": asdict(spec)})
     command = [sys.executable, "-m", "firmware_py.inference.golden"]
     try:
-        child = subprocess.run(
-            command, input=job, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
+        ended = (child or Child()).run(command, job, TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         msg = f"the self-test took more than {TIMEOUT_S:.0f} s"
         raise GoldenTestError(msg) from error
-    if child.returncode != 0:
-        raise GoldenTestError(_why(child))
+    except OSError as error:
+        msg = f"the self-test could not be started: {error.strerror or type(error).__name__}"
+        raise GoldenTestError(msg) from error
+    if ended.returncode != 0:
+        raise GoldenTestError(_why(ended))
     passed[tested] = clock.utc().isoformat(timespec="seconds")
-    write_atomic(stamp, json.dumps(passed, indent=1).encode())
+    try:
+        write_atomic(stamp, json.dumps(passed, indent=1).encode())
+    except OSError as error:  # it passed all the same; the next start tests again
+        _log.warning("the self-test's stamp could not be written: %s", error.strerror or type(error).__name__)
 
 
 def _passed(stamp: Path) -> dict[str, str]:

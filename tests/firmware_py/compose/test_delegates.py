@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from firmware_py.caches.models import ModelCache
-from firmware_py.compose import Assembly, assembled
+from firmware_py.compose import Assembly, assembled, build_node
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.limits import Limits
+from firmware_py.contracts.reply import Reply
+from firmware_py.contracts.request import Qos, Request
 from firmware_py.inference.engine import Outcome
 
 BOARD = Path(__file__).resolve().parents[3] / "device_profiles" / "boards" / "simulated.toml"
@@ -71,6 +79,16 @@ def board(config: AgentConfig, clock: ShiftedClock) -> Iterator[Assembly]:
         yield assembly
 
 
+def heal(assembly: Assembly) -> None:
+    """What an idle worker does, until no delegate waits for its test."""
+    for _ in range(2400):
+        assembly.heal(assembly.slots[0])
+        if not assembly.ground.health.retest_due():
+            return
+        threading.Event().wait(0.05)
+    pytest.fail("a delegate was not tested")
+
+
 def run(assembly: Assembly) -> Outcome:
     encoded = assembly.served["home"].task.encode({"text": "turn on the kitchen light"})
     due_s = assembly.ground.clock.now_s() + 60.0
@@ -84,17 +102,17 @@ def test_absent_then_there_then_served_by_it(
     assert (first.delegate, first.record.fallback) == ("xnnpack", "edgetpu: out")
     assert any("no device on the bus" in record.getMessage() for record in caplog.get_records("setup"))
 
-    board.heal(board.slots[0])  # its pause is not over: nothing is tried
+    heal(board)  # its pause is not over: nothing is tried
     clock.ahead_s += 5.0
-    board.heal(board.slots[0])  # tried, still absent, a longer pause
+    heal(board)  # tried, still absent, a longer pause
     clock.ahead_s += 5.0
     device.touch()
-    board.heal(board.slots[0])
+    heal(board)
     assert run(board).delegate == "xnnpack"
 
     clock.ahead_s += 5.0
     with caplog.at_level(logging.WARNING):
-        board.heal(board.slots[0])
+        heal(board)
     assert "delegate edgetpu is back" in caplog.text
     again = run(board)
     assert (again.delegate, again.record.fallback) == ("edgetpu", None)
@@ -111,3 +129,54 @@ def test_all_rungs_together_stay_within_the_memory_budget(config: AgentConfig, d
             runner.load(graph.key for graph in engine.weights.manifest.graphs)
         assert [runner.delegate for runner in runners] == ["edgetpu", "xnnpack"]
         assert sum(runner.resident_bytes for runner in runners) <= budget_bytes
+
+
+def test_an_unexpected_error_makes_the_pause_grow(
+    board: Assembly, clock: ShiftedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No memory for a child, a full disk: the next test waits for its pause, not for the next idle tick."""
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("firmware_py.compose.self_test", broken)
+    for pause_s in (5.0, 10.0, 20.0):
+        clock.ahead_s += pause_s - 1.0
+        assert board.ground.health.retest_due() == ()
+        clock.ahead_s += 1.0
+        heal(board)
+    assert not board.ground.health.usable("edgetpu")
+
+
+def test_a_self_test_that_hangs_holds_up_neither_the_queue_nor_a_stop(
+    config: AgentConfig, clock: ShiftedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one worker answers while the child hangs; who stops the node ends the child."""
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os, pathlib, time\nhere = pathlib.Path({str(tmp_path)!r})\n"
+        "if (here / 'hang').exists():\n"
+        "    (here / 'writing').write_text(str(os.getpid()))\n"
+        "    (here / 'writing').rename(here / 'child')\n"
+        "    time.sleep(600.0)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{BOARD.parents[2]}")
+    monkeypatch.setattr("firmware_py.agent.IDLE_TICK_S", 0.05)
+    replies: SimpleQueue[Reply] = SimpleQueue()
+    node = build_node(config, clock)
+    (tmp_path / "hang").touch()
+    clock.ahead_s += 5.0
+    while not (tmp_path / "child").exists():
+        threading.Event().wait(0.05)
+    child = int((tmp_path / "child").read_text(encoding="utf-8"))
+    try:
+        request = Request("1", "home", {"text": "turn on the light"}, Qos(60.0), arrived_s=clock.now_s())
+        node.submit(request, replies.put)
+        assert replies.get(timeout=30.0).status == "ok"
+        assert Path(f"/proc/{child}").exists()
+        node.close()
+        assert not Path(f"/proc/{child}").exists()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        node.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -94,8 +95,28 @@ def test_a_passed_test_is_stamped_and_not_repeated(tmp_path: Path, monkeypatch: 
     def never(*_args: object, **_more: object) -> None:
         pytest.fail("a passed test ran again")
 
-    monkeypatch.setattr(subprocess, "run", never)
+    monkeypatch.setattr(subprocess, "Popen", never)
     self_test(unpacked, DelegateSpec(), VirtualClock())
+
+
+def test_a_stamp_that_cannot_be_written_fails_no_test(
+    tiny: Unpacked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(golden, "write_atomic", full)
+    self_test(tiny, DelegateSpec(), VirtualClock())
+    assert "No space left on device" in caplog.text
+
+
+def test_a_child_that_cannot_be_had_is_a_failed_test(tiny: Unpacked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_args: object, **_more: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", none)
+    with pytest.raises(GoldenTestError, match="could not be started: Cannot allocate memory"):
+        self_test(tiny, DelegateSpec(), VirtualClock())
 
 
 def test_the_child_reports_what_failed_and_nothing_is_stamped(tmp_path: Path) -> None:

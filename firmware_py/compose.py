@@ -233,6 +233,8 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
     retests = Retests(ground.health, lambda delegate, child: _prove(delegate, child, models, ground))
     stack.callback(retests.close)
     learn = _calibration(models[0], ground, limits, lambda: retests.proving)
+    if ground.energy.watch is not None:
+        ground.energy.watch.start()  # not before: the work of starting would be learned as the board's idle draw
     return Assembly(
         ground=ground,
         served=served,
@@ -285,7 +287,6 @@ def _metered(
     ledger = Ledger(costs, source=meter.capabilities.source, simulated=simulated)
     watch = EnergyWatch(meter, ledger, clock)
     stack.callback(watch.close)
-    watch.start()
     return EnergyParts(ledger, watch, plant)
 
 

@@ -9,11 +9,13 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from device_profiles.loader import load_profile
 from device_profiles.profile import PowerRail, ProfileError
+from firmware_py import compose
 from firmware_py.backends.scripted import ScriptedGraph
 from firmware_py.bundles import sign
 from firmware_py.bundles.write import member, write_bundle
@@ -36,6 +38,8 @@ from firmware_py.contracts.request import Qos, Request
 from firmware_py.contracts.seams import Tensors
 from firmware_py.energy.meters.base import Meter
 from firmware_py.energy.open import SimulatedBoard, open_meter
+from firmware_py.energy.watch import EnergyWatch
+from firmware_py.node_parts import Slot
 from firmware_py.resources.governor import Ask
 from firmware_py.testing.tiny_bundle import tiny_files, write_tiny_bundle
 
@@ -222,6 +226,29 @@ def test_the_agent_imports_no_training_broker_or_bus_library() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_the_meter_begins_when_the_start_is_over(
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unpacking, self-test and loading keep a slow board busy for seconds, and no run of theirs is charged."""
+    order: list[str] = []
+    start, slot = EnergyWatch.start, compose._slot
+
+    def noted_slot(*parts: Any) -> Slot:
+        made = slot(*parts)
+        order.append("graphs")
+        return made
+
+    def noted_start(watch: EnergyWatch) -> None:
+        order.append("meter")
+        start(watch)
+
+    monkeypatch.setattr(compose, "_slot", noted_slot)
+    monkeypatch.setattr(EnergyWatch, "start", noted_start)
+    with assembled(replace(config, meter="auto")) as assembly:
+        assert order == ["graphs", "meter"]
+        assert assembly.ground.energy.watch is not None
 
 
 def test_a_node_that_checked_its_bundle_holds_no_cryptography(tmp_path: Path) -> None:

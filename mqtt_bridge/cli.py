@@ -7,7 +7,6 @@ import faulthandler
 import json
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 from firmware_py.contracts.written import spread
@@ -16,7 +15,9 @@ from firmware_py.keeper import end_with_keeper
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from firmware_py.contracts.node_state import Lifecycle
     from firmware_py.contracts.reply import Reply
+    from mqtt_bridge.compose import MeshNode
 
 _REFUSED = ("refused", "failed")
 _BROKER_CHECK_S = 0.5
@@ -78,23 +79,30 @@ def run_node(args: argparse.Namespace) -> int:
         tasks = ", ".join(task.name for task in agent.tasks())
         brokers = ", ".join(str(parse_broker(url)) for url in bridge.broker)  # no password in a log
         line = f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {brokers}"
-        node.transport.watch(_once(lambda: print(line, flush=True)))
+        node.watch(_told_once(lambda state: line if state == "ready" else _not_ready(node)))
         _settle()
         with node:
             stop.wait()
     return 0
 
 
-def _once(action: Callable[[], None]) -> Callable[[str], None]:
-    """A link watcher that acts at the first connection: from then on a request is answered."""
-    done = threading.Event()
+def _told_once(line_of: Callable[[Lifecycle], str]) -> Callable[[Lifecycle], None]:
+    """Prints a line at the first `ready`, for from then on a request is answered, and at the first `init`."""
+    left: set[Lifecycle] = {"init", "ready"}
 
-    def watch(event: str) -> None:
-        if event == "up" and not done.is_set():
-            done.set()
-            action()
+    def watch(state: Lifecycle) -> None:
+        if state in left:
+            left.remove(state)
+            print(line_of(state), flush=True)
 
     return watch
+
+
+def _not_ready(node: MeshNode) -> str:
+    from mqtt_bridge.transport.base import REFUSED_HINT
+
+    refused = ", ".join(node.endpoint.refused())
+    return f"node {node.agent.name}: not ready: the broker refuses the subscription {refused}: {REFUSED_HINT}"
 
 
 def _keep_to(core: int) -> None:

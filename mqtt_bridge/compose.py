@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Any, Self
 from firmware_py.agent import CiuicNode
 from firmware_py.config import Setting
 from firmware_py.contracts.clock import Clock, SystemClock
-from firmware_py.contracts.node_state import Birth, EnergyReport, Heartbeat
+from firmware_py.contracts.node_state import Birth, EnergyReport, Heartbeat, Lifecycle
 from mqtt_bridge.node.endpoint import Endpoint, NodeIdentity
 from mqtt_bridge.node.epoch import next_epoch
 from mqtt_bridge.node.joules import JoulesTold
@@ -91,6 +91,10 @@ class MeshNode:
             self._joules.start()
         self.transport.start()
 
+    def watch(self, watcher: Callable[[Lifecycle], None]) -> None:
+        """Be told, on the transport's thread, of each state that the node says of itself."""
+        self._presence.watch(watcher)
+
     def close(self) -> None:
         """Take no more requests, answer or refuse what waits, say `disconnected`, leave."""
         if self._closed:
@@ -157,6 +161,7 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
     identity = NodeIdentity(config.mesh, node, tuple(task.name for task in tasks), board.simulated)
     endpoint = Endpoint(transport, agent, identity, clock)
     presence = Presence(transport, config.mesh, birth, heartbeat, config.heartbeat_s)
+    presence.ready_if(lambda: not endpoint.refused())
     return MeshNode(transport, agent, endpoint, presence, _joules(config, agent, transport, epoch))
 
 

@@ -85,6 +85,11 @@ class Endpoint:
         )
         self._transport.call_later(_EXPIRE_EVERY_S, self._expire)
 
+    def refused(self) -> tuple[str, ...]:
+        """Its filters that the broker refused: requests to them would never come."""
+        refused = self._transport.refused
+        return tuple(topic_filter for topic_filter in self._filters if topic_filter in refused)
+
     def stop(self) -> None:
         """Take no more requests; those that wait are still answered, those on their way are refused."""
         self._closing = True

@@ -4,7 +4,8 @@ The will carries the epoch of its birth: an observer that hears it late knows it
 retained birth's. But it would stay in the broker as the node's last word: brokers that share what they
 retain publish the will of a link to one of them when the node is at another already. So the node listens
 to its own state and says it again. At each connection birth and state are said again, so nothing lives
-in the broker alone. No MQTT 5 properties: a rumqttd broker closes the
+in the broker alone. While the node cannot be asked (the broker refuses what it would hear requests
+by) its state is `init`. No MQTT 5 properties: a rumqttd broker closes the
 connection of a 3.1.1 subscriber that such a message would go to.
 """
 
@@ -44,8 +45,19 @@ class Presence:
         self._mesh = mesh
         self._birth = birth
         self._heartbeat = heartbeat
+        self._serving: Callable[[], bool] = lambda: True
+        self._watchers: list[Callable[[Lifecycle], None]] = []
+        self._said: Lifecycle | None = None
         self._beats = Beat(transport, period_s, self._beat)
         self._beat_topic = topics.build("heartbeat", mesh, node=birth.node)
+
+    def ready_if(self, serving: Callable[[], bool]) -> None:
+        """Say `ready` only while this holds; it is looked at with each beat."""
+        self._serving = serving
+
+    def watch(self, watcher: Callable[[Lifecycle], None]) -> None:
+        """Be told, on the transport's thread, of each state that was said."""
+        self._watchers.append(watcher)
 
     def start(self) -> None:
         """Say everything at each connection from now on."""
@@ -74,18 +86,26 @@ class Presence:
             return
         older = epoch_of(heard) < self._birth.epoch
         if older or (epoch_of(heard) == self._birth.epoch and heard.get("state") == "lost"):
-            self._say("ready")
+            self._say(self._state())
 
     def _announce(self) -> None:
         topic = topics.build("birth", self._mesh, node=self._birth.node)
         self._transport.publish(_retained(topic, self._birth.to_dict()))
-        self._say("ready")
+        self._say(self._state())
+
+    def _state(self) -> Lifecycle:
+        return "ready" if self._serving() else "init"
 
     def _say(self, state: Lifecycle) -> None:
+        self._said = state
         self._transport.publish(state_message(self._mesh, self._birth.node, self._birth.epoch, state))
+        for watcher in self._watchers:
+            watcher(state)
 
     def _beat(self) -> None:
         if self._transport.connected:
+            if self._state() != self._said:
+                self._say(self._state())
             payload = encode_payload(self._heartbeat().to_dict(), JSON)
             self._transport.publish(Message(self._beat_topic, payload, 0))
 

@@ -6,6 +6,7 @@ Rules that every transport keeps and `testing/transport_contract.py` proves:
   publish goes straight out; a publish from another thread is handed over to that thread.
 - Subscriptions are remembered and made again at each connection; a watcher hears `up` only after
   the broker has confirmed them.
+- A filter that the broker refuses is named by `refused`; it is asked for again at each connection.
 - The connection is made again by itself, through the broker list in its order of preference.
 - A QoS 0 message published while the link is down is dropped; QoS 1 waits, up to a bound.
 - A handler that raises is logged and does not end the thread.
@@ -25,6 +26,11 @@ from mqtt_bridge.transport.timers import Job, Timer
 from mqtt_bridge.wire.topics import matches
 
 _log = logging.getLogger(__name__)
+
+# Not at once again: who may subscribe changes with the broker's configuration.
+REFUSED_HINT = (
+    "let its access control allow this client to subscribe there; it is asked again at each connection"
+)
 
 LinkEvent = Literal["up", "down"]
 Protocol = Literal["5", "3.1.1"]
@@ -90,7 +96,13 @@ class Transport(ABC):
         self._subscriptions: dict[str, Subscription] = {}
         self._left: dict[str, Subscription] = {}
         self._watchers: list[Watcher] = []
+        self._refused: set[str] = set()
         self._dropped = 0
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """Filters that the broker refused on this connection: nothing comes for them."""
+        return frozenset(self._refused)
 
     @property
     def dropped(self) -> int:
@@ -164,6 +176,7 @@ class Transport(ABC):
     def unsubscribe(self, topic_filter: str) -> None:
         """End a subscription; an unknown filter does nothing."""
         if self._subscriptions.pop(topic_filter, None) is not None:
+            self._refused.discard(topic_filter)
             self._unsubscribed(topic_filter)
 
     def leave(self, topic_filter: str) -> None:
@@ -176,6 +189,7 @@ class Transport(ABC):
             # In both for a moment rather than in neither: the link's thread may be delivering.
             self._left[topic_filter] = subscription
             self._subscriptions.pop(topic_filter, None)
+            self._refused.discard(topic_filter)
             self._unsubscribed(topic_filter)
 
     def watch(self, watcher: Watcher) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from firmware_py.contracts.clock import Clock, SystemClock
@@ -35,10 +36,18 @@ class MemoryBroker:
     Args:
         clock: decides expiry of messages and sessions.
         shared: whether `$share` is served; some brokers do not.
+        refuses: which filters its access control refuses.
     """
 
-    def __init__(self, clock: Clock | None = None, *, shared: bool = True) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        shared: bool = True,
+        refuses: Callable[[str], bool] = lambda _filter: False,
+    ) -> None:
         self.shared = shared
+        self.refuses = refuses
         self._clock = clock or SystemClock()
         self._lock = threading.RLock()
         self._sessions: dict[str, _Session] = {}
@@ -245,7 +254,11 @@ class MemoryTransport(Transport):
         return replace(message, response_topic=None, correlation=None, content_type=None, expiry_s=None)
 
     def _subscribed(self, subscription: Subscription) -> None:
-        if self._linked:
+        if not self._linked:
+            return
+        if self._broker.refuses(subscription.topic_filter):
+            self._refused.add(subscription.topic_filter)
+        else:
             self._broker.subscribe(self, subscription)
 
     def _unsubscribed(self, topic_filter: str) -> None:
@@ -271,8 +284,9 @@ class MemoryTransport(Transport):
         if self._linked or self._stopping or not self._broker.connect(self):
             return
         self._linked = True
+        self._refused.clear()
         for subscription in tuple(self._subscriptions.values()):
-            self._broker.subscribe(self, subscription)
+            self._subscribed(subscription)
         while self._outbox:
             self._broker.publish(self._stripped(self._outbox.popleft()))
         self._up.set()

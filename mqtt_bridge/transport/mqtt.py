@@ -33,7 +33,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from firmware_py.contracts.errors import BrokerUnreachableError
 from mqtt_bridge.transport import paho_client
 from mqtt_bridge.transport.address import BrokerAddress, parse_broker
-from mqtt_bridge.transport.base import LinkOptions, Message, Subscription, Transport
+from mqtt_bridge.transport.base import REFUSED_HINT, LinkOptions, Message, Subscription, Transport
 from mqtt_bridge.transport.outbox import Outbox
 from mqtt_bridge.transport.outgoing import BrokerLimits
 from mqtt_bridge.transport.preference import Preference
@@ -64,7 +64,7 @@ class MqttTransport(Transport):
         self._inbox: deque[tuple[Message, int, int]] = deque()
         self._poller = Poller()
         self._up = threading.Event()
-        self._awaited: set[int] = set()
+        self._awaited: dict[int, str] = {}  # filters by the packet id of their SUBSCRIBE
         self._ending: set[int] = set()
         self._handled = 0
         self._stopping = self._killed = False
@@ -332,6 +332,7 @@ class MqttTransport(Transport):
             self._limits[broker] = limit
         self._outbox.fit(limit)
         self._jobs.append(self._outbox.send_held)
+        self._refused.clear()
         for subscription in tuple(self._subscriptions.values()):
             self._send_subscribe(subscription)
         if not self._awaited:
@@ -340,13 +341,19 @@ class MqttTransport(Transport):
     def _on_subscribe(
         self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        for reason in reasons:
-            if reason.is_failure:
-                _log.warning("the broker refused a subscription: %s", reason)
-        if mid in self._awaited:
-            self._awaited.discard(mid)
-            if not self._awaited and not self._up.is_set():
-                self._confirmed()
+        topic_filter = self._awaited.pop(mid, None)
+        if topic_filter is None:
+            return
+        self._granted(topic_filter, next((reason for reason in reasons if reason.is_failure), None))
+        if not self._awaited and not self._up.is_set():
+            self._confirmed()
+
+    def _granted(self, topic_filter: str, refusal: ReasonCode | None) -> None:
+        if refusal is None or topic_filter not in self._subscriptions:
+            self._refused.discard(topic_filter)
+            return
+        self._refused.add(topic_filter)
+        _log.error("the broker refused the subscription %s (%s): %s", topic_filter, refusal, REFUSED_HINT)
 
     def _on_unsubscribe(
         self,
@@ -380,8 +387,8 @@ class MqttTransport(Transport):
 
     def _send_subscribe(self, subscription: Subscription) -> None:
         mid = paho_client.subscribe(self._client, subscription, five=self._five)
-        if mid is not None and not self._up.is_set():
-            self._awaited.add(mid)
+        if mid is not None:
+            self._awaited[mid] = subscription.topic_filter
 
     def _send_unsubscribe(self, topic_filter: str) -> None:
         _rc, mid = self._client.unsubscribe(topic_filter)

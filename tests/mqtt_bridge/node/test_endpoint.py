@@ -12,9 +12,13 @@ from typing import Any
 import msgpack
 import pytest
 
+from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.reply import Energy, Reply, Route
-from mqtt_bridge.testing.transport_contract import until
-from mqtt_bridge.transport.base import Message
+from mqtt_bridge.node.endpoint import Endpoint, NodeIdentity
+from mqtt_bridge.testing.scripted_agent import ScriptedAgent
+from mqtt_bridge.testing.transport_contract import WAIT_S, until
+from mqtt_bridge.transport.base import LinkOptions, Message
+from mqtt_bridge.transport.memory import MemoryBroker, MemoryTransport
 
 Make = Callable[..., dict[str, Any]]
 REPLY = "ciuic/v1/home/reply/dev/a"
@@ -352,3 +356,24 @@ def test_a_reply_that_cannot_be_encoded_is_still_one_answer(desk: Any, request_d
     assert (data["status"], data["id"], data["error"]["code"]) == ("failed", "r1", "internal")
     desk.agent.answer = honest
     assert desk.ask(request_data(id="after"))[0]["status"] == "ok"
+
+
+def test_request_filters_that_the_broker_refuses_are_named() -> None:
+    """Those only: a node can be asked without what else it listens to."""
+    wanted = {"$share/home/ciuic/v1/home/svc/home/infer/+", "mine"}
+    broker = MemoryBroker(refuses=wanted.__contains__)
+    link, agent = MemoryTransport(broker, LinkOptions("n1", ())), ScriptedAgent("n1")
+    endpoint = Endpoint(link, agent, NodeIdentity("home", "n1", ("home",)), SystemClock())
+    link.subscribe("mine", lambda _message: None)
+    endpoint.start()
+    with link:
+        link.wait_up(WAIT_S)
+        assert link.refused == wanted
+        assert endpoint.refused() == ("$share/home/ciuic/v1/home/svc/home/infer/+",)
+        link.unsubscribe("mine")
+        assert link.refused == set(endpoint.refused())
+        wanted.clear()
+        broker.stop()
+        broker.restart()
+        until(lambda: not endpoint.refused())
+    agent.close()

@@ -161,6 +161,30 @@ def test_a_later_life_and_what_is_no_state_are_not_answered() -> None:
     observer.close()
 
 
+def test_a_node_that_cannot_be_asked_does_not_say_ready_until_it_can() -> None:
+    """The broker may take a filter later: that is looked at with each beat, and said once."""
+    broker, serving = MemoryBroker(), threading.Event()
+    observer, states = _watch(broker, "ciuic/v1/home/node/+/state")
+    link, presence = _node(broker, 8)
+    told: list[str] = []
+    presence.ready_if(serving.is_set)
+    presence.watch(told.append)
+    presence.start()
+    link.start()
+    assert _states(states, 1) == [("init", 8)]
+    assert states.nothing_more()
+    broker.publish(state_message("home", "n1", 7, "lost"))
+    assert _states(states, 2) == [("lost", 7), ("init", 8)]
+    serving.set()
+    assert _states(states, 1) == [("ready", 8)]
+    serving.clear()
+    assert _states(states, 1) == [("init", 8)]
+    presence.stop()
+    link.close()
+    assert told == ["init", "init", "ready", "init", "disconnected"]
+    observer.close()
+
+
 def test_after_an_outage_everything_is_said_again() -> None:
     broker = MemoryBroker()
     link, presence = _node(broker, 9)

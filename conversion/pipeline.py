@@ -34,7 +34,7 @@ from conversion.data.digests import found_sha256
 from conversion.data.provenance import describe
 from conversion.data.public import SETS
 from conversion.data.sources import data_seed, made_of, read_data
-from conversion.data.task import PROBED, SPLITS, TaskData, inside, load, save, spread
+from conversion.data.task import SPLITS, TaskData, load, probed, save
 from conversion.data.templates import load_grammar
 from conversion.data.workbench import Workbench
 from conversion.export.lattice import BUCKETS, lattice_keys
@@ -193,7 +193,7 @@ def read(job: Job, bench: Workbench) -> TaskData:
 def sentences_of(data: TaskData, pieces: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """Token ids of training texts of every length bucket, for recipes that need the ranges of activations."""
     tokenizer = WordPiece(list(pieces))
-    texts = golden.of_each_length(spread(inside(data.train), PROBED), tokenizer, BUCKETS, 0, RANGES)
+    texts = golden.of_each_length(probed(data), tokenizer, BUCKETS, 0, RANGES)
     return tuple(tuple(tokenizer.encode(text).ids[: max(BUCKETS)]) for text in texts)
 
 

@@ -401,5 +401,6 @@ def _check(delegate: str, slot: Slot, models: list[_Model]) -> None:
     for model in models:
         runner = slot.engines[model.served.manifest.task.name].runners.get(delegate)
         if runner is not None:
+            rows = load_rows(model.unpacked)
             with slot.lock:
-                check_rows(model.weights, runner, load_rows(model.unpacked))
+                check_rows(model.weights, runner, rows)

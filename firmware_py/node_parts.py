@@ -65,9 +65,9 @@ class Board:
 class NodeParts:
     """What `compose` hands in.
 
-    `charge` prices a finished run, `price` work that no meter can see, `learn` takes it into the cost model, `heal` takes the
-    re-test of delegates that are out a step further, waits for no child and locks the slot while it uses it; `closing` runs when the node has stopped; `box` remembers what was being answered if
-    this process dies.
+    `charge` prices a finished run, `price` work that no meter can see, `learn` takes it into the cost model, `heal`
+    takes the re-test of delegates that are out a step further, waits for no child and locks the slot while it uses it;
+    `closing` runs when the node has stopped; `box` remembers what was being answered if this process dies.
     """
 
     clock: Clock

@@ -14,9 +14,9 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 
+from ciuic.bench.flags import add_out
 from device_profiles.loader import load_profile
 from firmware_py.contracts.clock import SystemClock, VirtualClock
 from firmware_py.contracts.errors import ConfigError, SensorBusError
@@ -304,12 +304,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=MIN_TRIALS, help=f"trials a row (default {MIN_TRIALS})")
     parser.add_argument("--seed", type=int, default=0, help="seed of all trials (default 0)")
     parser.add_argument("--json", action="store_true", help="print the measurement as one JSON document")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("docs/measurements"),
-        help="folder for energy.json, which is replaced there (default: %(default)s below the current folder)",
-    )
+    add_out(parser, "energy.json")
 
 
 def run(args: argparse.Namespace) -> int:

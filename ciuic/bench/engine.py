@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
+from ciuic.bench.flags import add_out
 from ciuic.bench.request_sentences import MIN_SENTENCES, sentences
 from ciuic.progress import Progress
 from firmware_py.backends.health import DelegateHealth
@@ -91,12 +92,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-unsigned", action="store_true", help="run a bundle without trusted signature"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("docs/measurements"),
-        help="folder for engine.json, which is replaced there (default: %(default)s below the current folder)",
-    )
+    add_out(parser, "engine.json")
     parser.add_argument("--json", action="store_true", help="print the measurement file")
 
 

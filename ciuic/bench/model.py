@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ciuic.bench.flags import add_out
 from ciuic.progress import Progress
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.measurement import Check, Measurement, Row
@@ -46,12 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-unsigned", action="store_true", help="run a bundle without trusted signature"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("docs/measurements"),
-        help="folder for model-<name>.json, which is replaced there (default: %(default)s below the current folder)",
-    )
+    add_out(parser, "model-<name>.json")
     parser.add_argument("--json", action="store_true", help="print the measurement file")
 
 

@@ -13,6 +13,7 @@ import json
 import sys
 from pathlib import Path
 
+from ciuic.bench.flags import add_out
 from ciuic.bench.request_measure import Plan, measure
 from ciuic.bench.request_report import report, table
 from ciuic.bench.request_sentences import MIN_SENTENCES, sentences
@@ -55,12 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--core", type=int, default=-1, help="keep node and echo on this core, broker and asker on the others"
     )
     parser.add_argument("--quick", action="store_true", help="one start, 2 s idle: for tests")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("docs/measurements"),
-        help="folder for request.json, which is replaced there (default: %(default)s below the current folder)",
-    )
+    add_out(parser, "request.json")
     parser.add_argument("--json", action="store_true", help="print the measurement file")
 
 

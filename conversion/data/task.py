@@ -93,8 +93,13 @@ def inside(rows: Sequence[Sentence]) -> list[Sentence]:
     return [row for row in rows if in_scope(row)]
 
 
+def probed(data: TaskData) -> Sequence[Sentence]:
+    """In-scope training rows that a converted graph is tried with, from everywhere: sets stand in the order of intents or languages."""
+    return spread(inside(data.train), PROBED)
+
+
 def spread(rows: Sequence[Sentence], most: int) -> Sequence[Sentence]:
-    """At most so many rows, from everywhere: sets stand in the order of their intents or languages."""
+    """At most so many rows, evenly spaced."""
     return rows[:: max(1, -(-len(rows) // most))]
 
 

@@ -16,7 +16,7 @@ from conversion.check.calibrate import Strangeness
 from conversion.check.parity import Parity, Rules, combinations, compare
 from conversion.check.reference import torch_answers
 from conversion.check.runtime import RecipeFiles, Where, run_lattice
-from conversion.data.task import PROBED, TaskData, inside, spread
+from conversion.data.task import TaskData, probed
 from conversion.export.lattice import BUCKETS
 from conversion.export.recipes import RECIPES
 from conversion.nets.student import Student
@@ -80,7 +80,7 @@ def listen(trained: Trained, target: Target, tokenizer: WordPiece) -> Heard:
         ToolMissingError: the runtime's environment is not there.
     """
     data = trained.data
-    known = spread(inside(data.train), PROBED)
+    known = probed(data)
     own = golden.choose(known, tokenizer, BUCKETS, 0)
     probes = own + golden.of_each_length(known, tokenizer, BUCKETS, 0, GATE_ROWS)
     rows = {name: data.split(name) for name in SPLITS} | dict(data.extras)

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from firmware_py.contracts.reply import Reply
 
-_REPLY_BYTES = (
-    1024  # without slots; with key and entry of a reply book it took 1.1 KB (tracemalloc, CPython 3.11)
-)
+_REPLY_BYTES = 1024  # without slots; with key and entry of a reply book 1.1 KB (tracemalloc, CPython 3.11)
 _SLOT_BYTES = 320  # a slot's dictionary and numbers
 _CANDIDATE_BYTES = 256  # a thing that a slot may mean: its words are those of the names file
 

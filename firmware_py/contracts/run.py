@@ -24,10 +24,8 @@ class GraphKey(NamedTuple):
 # A graph names itself within its bundle only; a slot is one board's: bundle (SHA-256), graph, and who runs it.
 Slot = tuple[str, GraphKey, str]
 HOST = (GraphKey(0, 0, 0), "host")  # all work of an answer outside of its stages
-HOST_SLOT: Slot = (
-    "",
-    *HOST,
-)  # of no bundle: its seconds are the bundle's, but its code draws the same watts for all
+# Of no bundle: its seconds are the bundle's, but its code draws the same watts for all.
+HOST_SLOT: Slot = ("", *HOST)
 
 
 @record(frozen=True, slots=True)

@@ -104,8 +104,9 @@ class Presence:
 
     def _beat(self) -> None:
         if self._transport.connected:
-            if self._state() != self._said:
-                self._say(self._state())
+            state = self._state()
+            if state != self._said:
+                self._say(state)
             payload = encode_payload(self._heartbeat().to_dict(), JSON)
             self._transport.publish(Message(self._beat_topic, payload, 0))
 

@@ -31,6 +31,15 @@ def _node(broker: MemoryBroker, epoch: int) -> tuple[MemoryTransport, Presence]:
     return link, Presence(link, "home", birth, beat, period_s=0.05)
 
 
+def _living(broker: MemoryBroker, epoch: int) -> tuple[MemoryTransport, Presence]:
+    """A node whose link is up."""
+    link, presence = _node(broker, epoch)
+    presence.start()
+    link.start()
+    link.wait_up(WAIT_S)
+    return link, presence
+
+
 def _watch(broker: MemoryBroker, topic: str, name: str = "observer") -> tuple[MemoryTransport, Inbox]:
     inbox = Inbox()
     link = MemoryTransport(broker, LinkOptions(name, ()))
@@ -114,10 +123,7 @@ def test_disconnected_is_the_last_word() -> None:
 def test_a_death_says_lost_with_the_epoch_of_its_birth() -> None:
     broker = MemoryBroker()
     observer, states = _watch(broker, "ciuic/v1/home/node/+/state")
-    link, presence = _node(broker, 8)
-    presence.start()
-    link.start()
-    link.wait_up(WAIT_S)
+    link, _ = _living(broker, 8)
     assert _states(states, 1) == [("ready", 8)]
     link.kill()
     assert _states(states, 1) == [("lost", 8)]
@@ -128,10 +134,7 @@ def test_a_death_says_lost_with_the_epoch_of_its_birth() -> None:
 def test_a_will_that_comes_late_does_not_bury_a_living_node(epoch: int) -> None:
     """From its life before, or from its own link to another broker that is bridged: the retained word must be true."""
     broker = MemoryBroker()
-    link, presence = _node(broker, 8)
-    presence.start()
-    link.start()
-    link.wait_up(WAIT_S)
+    link, presence = _living(broker, 8)
     observer, states = _watch(broker, "ciuic/v1/home/node/+/state")
     assert _states(states, 1) == [("ready", 8)]
     broker.publish(state_message("home", "n1", epoch, "lost"))
@@ -146,10 +149,7 @@ def test_a_will_that_comes_late_does_not_bury_a_living_node(epoch: int) -> None:
 def test_a_later_life_and_what_is_no_state_are_not_answered() -> None:
     """Two nodes of one name would talk each other down for ever."""
     broker = MemoryBroker()
-    link, presence = _node(broker, 8)
-    presence.start()
-    link.start()
-    link.wait_up(WAIT_S)
+    link, presence = _living(broker, 8)
     observer, states = _watch(broker, "ciuic/v1/home/node/+/state")
     assert _states(states, 1) == [("ready", 8)]
     for payload in (b"", b"[]", b"\xff", state_message("home", "n1", 9, "ready").payload):
@@ -187,10 +187,7 @@ def test_a_node_that_cannot_be_asked_does_not_say_ready_until_it_can() -> None:
 
 def test_after_an_outage_everything_is_said_again() -> None:
     broker = MemoryBroker()
-    link, presence = _node(broker, 9)
-    presence.start()
-    link.start()
-    link.wait_up(WAIT_S)
+    link, presence = _living(broker, 9)
     broker.stop()
     broker.restart()
     observer, births = _watch(broker, "ciuic/v1/home/node/+/birth")

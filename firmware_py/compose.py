@@ -30,7 +30,7 @@ from firmware_py.caches.models import ModelCache
 from firmware_py.caches.results import ResultCache
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import Clock, SystemClock
-from firmware_py.contracts.errors import ConfigError, GoldenTestError, HardwareError
+from firmware_py.contracts.errors import CiuicError, ConfigError, GoldenTestError, HardwareError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.reply import ModelRef
 from firmware_py.contracts.request import Qos
@@ -193,6 +193,7 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
             limits=made.limits,
             charge=energy.ledger.charge,
             price=energy.ledger.price,
+            uncharged=energy.ledger.uncharged.note,
             learn=ground.costs.learn,
             heal=made.heal,
             calibrate=made.calibrate,
@@ -240,7 +241,7 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
         served=served,
         slots=slots,
         limits=limits,
-        heal=lambda slot: retests.step(lambda delegate: _check(delegate, slot, models)),
+        heal=lambda slot: retests.step(lambda delegate: _check(delegate, slot, models, ground)),
         # One slot's worker only: others would work through its rests, and all learn the same watts.
         calibrate=lambda slot: learn(slot) if slot is slots[0] else math.inf,
     )
@@ -385,22 +386,31 @@ def _calibration(
         return not proving() and limits(anything, manifest.stages).max_stages is None
 
     calibration = Calibration(rows, ledger.charge, limit_s, spare)
-    return lambda slot: calibration.step(slot.engines[manifest.task.name])
+
+    def step(slot: Slot) -> float:
+        begin_s = ground.clock.now_s()
+        try:
+            return calibration.step(slot.engines[manifest.task.name])
+        except CiuicError:
+            ledger.uncharged.note(begin_s, ground.clock.now_s())
+            raise
+
+    return step
 
 
 def _prove(delegate: str, child: Child, models: list[_Model], ground: _Ground) -> None:
     """Self-test a delegate with every bundle in a child, unless it passed before: it may kill its process."""
-    for model in models:
-        for spec in model.ladder:
-            if spec.name == delegate and ground.config.self_test == "once":
-                self_test(model.unpacked, spec, ground.clock, child)
+    specs = [(model.unpacked, spec) for model in models for spec in model.ladder if spec.name == delegate]
+    with ground.energy.ledger.uncharged.during(ground.clock.now_s):
+        for unpacked, spec in specs if ground.config.self_test == "once" else ():
+            self_test(unpacked, spec, ground.clock, child)
 
 
-def _check(delegate: str, slot: Slot, models: list[_Model]) -> None:
+def _check(delegate: str, slot: Slot, models: list[_Model], ground: _Ground) -> None:
     """Run the golden rows on a slot's own graphs; the slot is taken only for the rows themselves."""
     for model in models:
         runner = slot.engines[model.served.manifest.task.name].runners.get(delegate)
         if runner is not None:
             rows = load_rows(model.unpacked)
-            with slot.lock:
+            with slot.lock, ground.energy.ledger.uncharged.during(ground.clock.now_s):
                 check_rows(model.weights, runner, rows)

@@ -65,9 +65,10 @@ class Board:
 class NodeParts:
     """What `compose` hands in.
 
-    `charge` prices a finished run, `price` work that no meter can see, `learn` takes it into the cost model, `heal`
-    takes the re-test of delegates that are out a step further, waits for no child and locks the slot while it uses it;
-    `closing` runs when the node has stopped; `box` remembers what was being answered if this process dies.
+    `charge` prices a finished run, `price` work that no meter can see, `learn` takes it into the cost model, `uncharged`
+    hears from when to when a run took that failed; `heal` takes the re-test of delegates that are out a step further,
+    waits for no child and locks the slot while it uses it; `closing` runs when the node has stopped; `box` remembers
+    what was being answered if this process dies.
     """
 
     clock: Clock
@@ -84,6 +85,7 @@ class NodeParts:
     results: ResultCache | None = None
     calibrate: Callable[[Slot], float] = lambda _: math.inf
     price: Callable[[RunRecord], Energy] = lambda _: UNKNOWN_ENERGY
+    uncharged: Callable[[float, float], None] = lambda _begin_s, _end_s: None
     closing: Callable[[], None] = lambda: None
     box: BlackBox | None = None
 

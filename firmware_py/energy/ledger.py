@@ -2,8 +2,9 @@
 
 `charge` prices a run from its own seconds and the cost model's watts, before the meter window it fell
 into has closed. `reconcile` takes closed windows: those in which nothing ran (and the gaps between runs)
-tell the idle draw, the others are equations that the cost model learns from. What was charged and what
-was metered is kept side by side, with the sum of both.
+tell the idle draw, the others are equations that the cost model learns from, as soon as the idle draw was seen
+behind them, too. Windows with work of this node that nobody is charged for (`uncharged`) tell nothing. What was
+charged and what was metered is kept side by side, with the sum of both.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import Energy, Method
 from firmware_py.contracts.run import HOST_SLOT, RunRecord, Slot
 from firmware_py.costs import CostModel
-from firmware_py.energy.baseline import Baseline, net_of
+from firmware_py.energy.baseline import net_of
+from firmware_py.energy.idle_draw import IdleDraw
 from firmware_py.energy.integrate import EnergyEstimate, Span
 from firmware_py.energy.uncertainty import half_width95
+from firmware_py.energy.uncharged import UnchargedWork
 from firmware_py.energy.window import Window
 from firmware_py.watts import Equation
 
@@ -33,6 +36,7 @@ _KEEP_LINES = 600  # ten minutes of busy windows
 _LEAST_PAD_S, _PAD_CYCLES = 0.01, 4.0  # around runs: a cycle at their edge is half theirs
 _MOSTLY = 0.8  # of a window; runs and pads that fill more are metered as the whole window
 _LEAST_DELAY_S = 0.2  # a window waits until runs that began in it were surely charged
+_LONGEST_WAIT_S = 5.0  # of a busy window for an idle stretch behind it; a node that never rests shows none
 _GUARD_BEFORE_S, _GUARD_AFTER_S = 0.002, 0.01  # a gap between runs keeps this distance from them
 _LEAST_GAP_CYCLES = 12.0
 _SYSTEMATIC = ("gain", "shunt", "time base")  # budget rows that no number of windows averages out
@@ -85,7 +89,9 @@ class Ledger:
         self._simulated = simulated
         self._runs: deque[_Run] = deque(maxlen=_KEEP_RUNS)
         self._pending: deque[Window] = deque(maxlen=16)
-        self._baseline = Baseline()
+        self._waiting: deque[tuple[Window, _Seen]] = deque(maxlen=16)
+        self._idle = IdleDraw()
+        self.uncharged = UnchargedWork()
         self._lock = threading.Lock()  # guards the lines; runs are appended, which is atomic
         self._lines: deque[Line] = deque(maxlen=_KEEP_LINES)
         self._metered_j = self._charged_j = 0.0
@@ -166,13 +172,27 @@ class Ledger:
 
     def _settle(self, window: Window) -> None:
         span = window.gross.span
-        seen = self._seen(span)
-        if not seen.busy:
-            self._baseline.learn(window.gross)
+        if self.uncharged.touches(span):
             return
-        self._learn_gaps(window, _merge(seen.busy, _GUARD_BEFORE_S, _GUARD_AFTER_S))
-        idle = self._baseline.at(0.5 * (span.begin_s + span.end_s))
-        if idle is None:
+        seen = self._seen(span)
+        if seen.busy:
+            self._learn_gaps(window, _merge(seen.busy, _GUARD_BEFORE_S, _GUARD_AFTER_S))
+            self._waiting.append((window, seen))
+        else:
+            self._idle.learn(window.gross)
+        while self._waiting and self._ripe(self._waiting[0][0].gross.span, span.end_s):
+            self._teach(*self._waiting.popleft())
+
+    def _ripe(self, span: Span, now_s: float) -> bool:
+        """Whether a busy window has waited enough: the idle draw was seen behind it, or is not to be seen."""
+        return self._idle.until_s >= span.end_s or now_s - span.end_s >= _LONGEST_WAIT_S
+
+    def _teach(self, window: Window, seen: _Seen) -> None:
+        """A busy window's equation, unless its idle draw is in doubt: between two levels, or not seen twice yet."""
+        span = window.gross.span
+        idle = self._idle.at(0.5 * (span.begin_s + span.end_s))
+        moved = span.begin_s < self._idle.since_s or (self._idle.in_doubt and span.end_s > self._idle.until_s)
+        if idle is None or moved:
             return
         net = net_of(self._around(window, seen.busy), idle)
         shared_j = idle.sd_w * net.length_s
@@ -245,7 +265,7 @@ class Ledger:
         gaps = [gap for gap in gaps if gap.length_s >= least_s]
         if gaps:
             try:
-                self._baseline.learn(window.part(gaps))
+                self._idle.learn(window.part(gaps))
             except (SensorBusError, SensorRangeError) as error:
                 _LOG.debug("no idle draw from the gaps of a window: %s", error)
 

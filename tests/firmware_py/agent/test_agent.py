@@ -566,6 +566,26 @@ def test_whatever_breaks_the_asker_hears_and_the_node_lives(
     assert ("test_agent.py" in caplog.text) == (expected == "internal")
 
 
+@pytest.mark.parametrize("error", [RuntimeError("interpreter"), KeyError(SECRET)])
+def test_a_run_that_fails_is_told_to_the_ledger(make: Make, error: Exception) -> None:
+    """Its seconds are on the rail, and nobody is charged for them: they must not pass for idle draw."""
+    clock, spans = VirtualClock(), list[tuple[float, float]]()
+
+    def script(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+        clock.advance(0.25)
+        if clock.now_s() < 1.0:
+            raise error
+        return pass_through(graph, tensors)
+
+    node = make(script, clock=clock, uncharged=lambda begin_s, end_s: spans.append((begin_s, end_s)))
+    request = Request("1", "home", {"text": "on"}, Qos(60.0), arrived_s=0.0)
+    assert node.answer(request).status == "failed"
+    assert spans == [(0.0, 0.25)]
+    clock.advance(1.0)
+    assert node.answer(request).status == "ok"
+    assert len(spans) == 1
+
+
 def test_a_callback_that_raises_ends_no_worker(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     node, inbox = make(), Inbox()
 

@@ -29,6 +29,7 @@ from firmware_py.contracts.errors import (
     BundleUntrustedError,
     ConfigError,
     GoldenTestError,
+    GraphError,
     SensorAbsentError,
     SensorBusError,
 )
@@ -276,6 +277,26 @@ def test_over_the_power_limit_only_the_first_exit_runs(config: AgentConfig) -> N
         assert assembly.limits(ask_, 3).max_stages == 1
     with assembled(config) as assembly:
         assert assembly.limits(ask_, 3).max_stages is None
+
+
+def test_a_calibration_row_that_fails_is_told_to_the_ledger(
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with assembled(replace(config, meter="auto")) as assembly:
+        spans: list[tuple[float, float]] = []
+        uncharged = assembly.ground.energy.ledger.uncharged
+        monkeypatch.setattr(uncharged, "note", lambda *span: spans.append(span))
+        (slot,) = assembly.slots
+        assembly.calibrate(slot)
+        assert spans == []
+
+        def broken(*_: object) -> None:
+            raise GraphError("out")
+
+        monkeypatch.setattr(slot.engines["home"], "run", broken)
+        with pytest.raises(GraphError):
+            assembly.calibrate(slot)
+        assert len(spans) == 1
 
 
 @pytest.mark.parametrize("fault", ["absent at the start", "busy at the start", "I2C error", "stuck bus"])

@@ -22,6 +22,7 @@ from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.reply import Reply
 from firmware_py.contracts.request import Qos, Request
+from firmware_py.energy.integrate import Span
 from firmware_py.inference.engine import Outcome
 
 BOARD = Path(__file__).resolve().parents[3] / "device_profiles" / "boards" / "simulated.toml"
@@ -102,9 +103,13 @@ def test_absent_then_there_then_served_by_it(
     assert (first.delegate, first.record.fallback) == ("xnnpack", "edgetpu: out")
     assert any("no device on the bus" in record.getMessage() for record in caplog.get_records("setup"))
 
+    now_s, uncharged = clock.now_s, board.ground.energy.ledger.uncharged
     heal(board)  # its pause is not over: nothing is tried
+    assert not uncharged.touches(Span(0.0, now_s()))  # and no meter window is void
     clock.ahead_s += 5.0
+    due_s = now_s()
     heal(board)  # tried, still absent, a longer pause
+    assert uncharged.touches(Span(due_s, now_s()))
     clock.ahead_s += 5.0
     device.touch()
     heal(board)

@@ -18,7 +18,7 @@ from conversion.data.draw import Drawer, Drawn
 from conversion.data.drawing import Amount, ambiguous, draw_rows
 from conversion.data.home_en import CALIBRATION, by_side
 from conversion.data.names import load_names
-from conversion.data.out_of_scope import strange_sentences
+from conversion.data.out_of_scope import own_rows
 from conversion.data.sentence import Sentence, hand_written
 from conversion.data.spoken import manners, politely
 from conversion.data.task import TaskData
@@ -29,9 +29,6 @@ LANGUAGES = ("en", "de", "fr", "es", "nl", "it", "pl", "zh-CN")
 CODES = {"zh-CN": "zh"}  # of the package: of the bundle, where they differ
 ROWS = 11_000  # training rows of a language before manners and out-of-scope ones
 STRANGE = 1_000  # out-of-scope training rows of English
-STRANGE_TIMES = (
-    5  # each training sentence of another language's short list is said so often, with other manners
-)
 APART = 10_000  # between the template numbers of two languages
 HELD_OUT = Amount(template=8)
 LEAST = 100  # training rows of an intent
@@ -83,8 +80,9 @@ def build(seed: int, folder: Path | None, tell: Callable[[float], None] | None =
                 {
                     "name": "names_<language>.toml",
                     "licence": "Apache-2.0",
-                    "use": "values, manners, out of scope",
+                    "use": "values, manners",
                 },
+                {"name": "out_of_scope_<language>.toml", "licence": "Apache-2.0", "use": "out of scope"},
             ],
             "rows": {
                 name: dict(sorted(Counter(row.lang for row in kept).items())) for name, kept in rows.items()
@@ -149,12 +147,14 @@ def _language(language: str, seed: int, offset: int) -> Sides:
     random = Random(f"polite {seed} {language}")  # noqa: S311 - reproducible draws, no secret
     known, join = manners(language), "" if code == "zh" else " "
     train = [politely(row, known, random, join) for row in sides["train"] if row.text.lower() not in taken]
-    strange = [replace(row, lang=code) for row in strange_sentences("train", language)]
-    random.shuffle(strange)
-    share = max(1, len(strange) // 12)
+    heard = taken | {row.text.lower() for row in sides["train"]}
+    strange = {
+        side: [replace(row, lang=code) for row in rows if row.text not in heard]
+        for side, rows in own_rows(language, seed).items()
+    }
+    random.shuffle(strange["calibration"])
     for place, side in enumerate(CALIBRATION):
-        sides[side] += strange[place * share : (place + 1) * share]
-    again = [politely(row, known, random, join) for row in strange[3 * share :] * STRANGE_TIMES]
-    sides["train"] = train + again
-    sides["report"] += [replace(row, lang=code) for row in strange_sentences("eval", language)]
+        sides[side] += strange["calibration"][place :: len(CALIBRATION)]
+    sides["train"] = train + [politely(row, known, random, join) for row in strange["train"]]
+    sides["report"] += strange["evaluation"]
     return sides | {"unseen_names": kept([row for row in clear["report"] if row.values])}

@@ -32,7 +32,7 @@ AS_LISTED = (
     "timer_name",
 )  # what these are is in the word itself
 SPACELESS = ("zh-CN",)  # written without spaces between words
-_NO_SECTION = ("numbers", "manners", "out_of_scope")
+_NO_SECTION = ("numbers", "manners")
 _DIGITS = "零一二三四五六七八九"
 _UNITS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -155,7 +155,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def read_language(language: str) -> dict[str, Any]:
-    """A language's file as it is: sections, `numbers`, `manners`, `out_of_scope`."""
+    """A language's file as it is: sections, `numbers`, `manners`."""
     return _read(language)
 
 

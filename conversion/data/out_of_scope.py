@@ -1,4 +1,4 @@
-"""Sentences that are none of the house's business: our own, and rows of public sets where present.
+"""Sentences that are none of the house's business: our own of each language, and English rows of public sets.
 
 CLINC150 (Larson et al. 2019, CC BY 3.0) and BANKING77 (Casanueva et al. 2020, CC BY 4.0) are read from a
 data folder; without it the build goes on with our own list. Evaluation's topics and intents are unseen in
@@ -11,15 +11,18 @@ import hashlib
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from random import Random
+from typing import Literal
 
-from conversion.data.names import read_language
 from conversion.data.sentence import Sentence
 from firmware_py.contracts.errors import DataInvalidError
 from firmware_py.tasks.intent import OUT_OF_SCOPE
+
+Side = Literal["train", "calibration", "evaluation"]
 
 # CLINC150 domains that a home hub does not serve; left out: home, utility, small talk and meta overlap with
 # the Home Assistant intents, and "kitchen and dining" has shopping and timers in it.
@@ -29,7 +32,8 @@ FILES = tuple(
 )
 _CHOICE = re.compile(r"\(([^)]*)\)")
 _NEIGHBOURS = 3000
-_PER_INTENT = {"train": 30, "calibration": 25, "evaluation": 25}
+_PER_INTENT: dict[Side, int] = {"train": 30, "calibration": 25, "evaluation": 25}
+NEAR_MISS = "near_miss"  # a topic of both lists: a house's words in sentences that are no business of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +46,33 @@ class Foreign:
     sources: tuple[dict[str, object], ...]
 
 
-def own_sentences(side: str) -> list[tuple[str, str]]:
-    """(topic, text) of the committed list, every choice written out."""
-    with (Path(__file__).parent / "out_of_scope_en.toml").open("rb") as file:
+def own_sentences(side: str, language: str = "en") -> list[tuple[str, str]]:
+    """(topic, text) of a language's committed list (`train` or `eval`), every choice written out."""
+    with (Path(__file__).parent / f"out_of_scope_{language}.toml").open("rb") as file:
         topics = tomllib.load(file)[side]
     return [(topic, text) for topic, rows in topics.items() for row in rows for text in _expand(row)]
 
 
-def strange_sentences(side: str, language: str) -> tuple[Sentence, ...]:
-    """Out-of-scope rows of a language's own list (`train` or `eval`), every choice written out, not English."""
-    rows = read_language(language)["out_of_scope"][side]
-    texts = dict.fromkeys(text.lower() for row in rows for text in _expand(row))
-    return tuple(Sentence(text, OUT_OF_SCOPE, origin="foreign", lang=language) for text in texts)
+def own_rows(language: str, seed: int) -> dict[Side, tuple[Sentence, ...]]:
+    """Out-of-scope rows of a language's own list alone; calibration's and evaluation's topics are not trained."""
+    random = Random(f"foreign {seed} {language}")  # noqa: S311 - reproducible draws, no secret
+    return {side: _rows(texts, language) for side, texts in _own_sides(language, random).items()}
+
+
+def _own_sides(language: str, random: Random) -> dict[Side, list[str]]:
+    own = own_sentences("train", language)
+    topics = sorted({topic for topic, _ in own} - {NEAR_MISS})
+    spared = set(random.sample(topics, max(1, len(topics) // 6)))  # calibration's topics are unseen too
+    return {
+        "train": [text for topic, text in own if topic not in spared],
+        "calibration": [text for topic, text in own if topic in spared],
+        "evaluation": [text for _, text in own_sentences("eval", language)],
+    }
+
+
+def _rows(texts: Iterable[str], language: str = "en") -> tuple[Sentence, ...]:
+    distinct = dict.fromkeys(map(str.lower, texts))
+    return tuple(Sentence(text, OUT_OF_SCOPE, origin="foreign", lang=language) for text in distinct)
 
 
 def load_foreign(folder: Path | None, seed: int) -> Foreign:
@@ -67,14 +86,7 @@ def load_foreign(folder: Path | None, seed: int) -> Foreign:
         DataInvalidError: a data file is there and cannot be read.
     """
     random = Random(f"foreign {seed}")  # noqa: S311 - reproducible draws, no secret
-    own = own_sentences("train")
-    topics = sorted({topic for topic, _ in own})
-    spared = set(random.sample(topics, max(1, len(topics) // 6)))  # calibration's topics are unseen too
-    sides: dict[str, list[str]] = {
-        "train": [text for topic, text in own if topic not in spared],
-        "calibration": [text for topic, text in own if topic in spared],
-        "evaluation": [text for _, text in own_sentences("eval")],
-    }
+    sides = _own_sides("en", random)
     sources: list[dict[str, object]] = [
         {"name": "out_of_scope_en.toml", "licence": "Apache-2.0", "rows": sum(map(len, sides.values()))}
     ]
@@ -86,12 +98,7 @@ def load_foreign(folder: Path | None, seed: int) -> Foreign:
         for side, texts in _by_intent(rows, random).items():
             sides[side] += texts
         sources.append({"name": name, "licence": licence, "rows": len(rows), "sha256": digest})
-    as_rows = {
-        side: tuple(
-            Sentence(text, OUT_OF_SCOPE, origin="foreign") for text in dict.fromkeys(map(str.lower, texts))
-        )
-        for side, texts in sides.items()
-    }
+    as_rows = {side: _rows(texts) for side, texts in sides.items()}
     return Foreign(as_rows["train"], as_rows["calibration"], as_rows["evaluation"], tuple(sources))
 
 
@@ -141,13 +148,17 @@ def _pairs(data: bytes, folder: Path) -> list[tuple[str, str]]:
         raise DataInvalidError(msg) from error
 
 
-def _by_intent(rows: list[tuple[str, str]], random: Random) -> dict[str, list[str]]:
+def _by_intent(rows: list[tuple[str, str]], random: Random) -> dict[Side, list[str]]:
     """70 % of the intents for training, 10 % for calibration, 20 % for evaluation."""
     intents = sorted({intent for intent, _ in rows})
     random.shuffle(intents)
     cut, end = round(0.7 * len(intents)), round(0.8 * len(intents))
-    sides = {"train": intents[:cut], "calibration": intents[cut:end], "evaluation": intents[end:]}
-    out: dict[str, list[str]] = {}
+    sides: dict[Side, list[str]] = {
+        "train": intents[:cut],
+        "calibration": intents[cut:end],
+        "evaluation": intents[end:],
+    }
+    out: dict[Side, list[str]] = {}
     for side, names in sides.items():
         out[side] = []
         for name in names:

@@ -11,7 +11,7 @@ from conversion.data.draw import Drawer, Drawn
 from conversion.data.drawing import whole_words
 from conversion.data.home_multi import CODES, LANGUAGES
 from conversion.data.names import common_characters, load_names
-from conversion.data.out_of_scope import strange_sentences
+from conversion.data.out_of_scope import NEAR_MISS, own_rows, own_sentences
 from conversion.data.sentence import Sentence, hand_written, in_scope
 from conversion.data.spoken import manners
 from conversion.data.task import TaskData
@@ -46,11 +46,25 @@ def test_chinese_numerals() -> None:
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_out_of_scope_sides_share_no_sentence(language: str) -> None:
-    train, held = ({row.text for row in strange_sentences(side, language)} for side in ("train", "eval"))
-    assert len(train) >= 60
-    assert len(held) >= 20
-    assert not train & held
+def test_out_of_scope_topics_of_a_side_are_its_own(language: str) -> None:
+    trained, held = ({topic for topic, _ in own_sentences(side, language)} for side in ("train", "eval"))
+    assert trained & held == {NEAR_MISS}
+    sides = own_rows(language, 0)
+    texts = {side: {row.text for row in rows} for side, rows in sides.items()}
+    assert len(texts["train"]) >= 600
+    assert len(texts["calibration"]) >= 60
+    assert len(texts["evaluation"]) >= 100
+    assert sum(map(len, texts.values())) == len(set.union(*texts.values()))
+    assert {(row.intent, row.lang) for rows in sides.values() for row in rows} == {("oos", language)}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_out_of_scope_lists_are_plain_text(language: str) -> None:
+    for side in ("train", "eval"):
+        for topic, text in own_sentences(side, language):
+            assert text
+            assert not set(text) & set('()|[]{}<>"'), (topic, text)
+            assert (" " in text) <= (language != "zh-CN"), (topic, text)
 
 
 @pytest.mark.parametrize("language", [CODES.get(one, one) for one in OTHERS])

@@ -9,7 +9,7 @@ import socket
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,7 +233,7 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
     slots = tuple(_slot(number, models, ground, stack) for number in range(config.slots))
     retests = Retests(ground.health, lambda delegate, child: _prove(delegate, child, models, ground))
     stack.callback(retests.close)
-    learn = _calibration(models[0], ground, limits, lambda: retests.proving)
+    learners = [_calibration(model, ground, limits, lambda: retests.proving) for model in models]
     if ground.energy.watch is not None:
         ground.energy.watch.start()  # not before: the work of starting would be learned as the board's idle draw
     return Assembly(
@@ -243,7 +243,7 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
         limits=limits,
         heal=lambda slot: retests.step(lambda delegate: _check(delegate, slot, models, ground)),
         # One slot's worker only: others would work through its rests, and all learn the same watts.
-        calibrate=lambda slot: learn(slot) if slot is slots[0] else math.inf,
+        calibrate=lambda slot: _in_turn(learners, slot) if slot is slots[0] else math.inf,
     )
 
 
@@ -396,6 +396,11 @@ def _calibration(
             raise
 
     return step
+
+
+def _in_turn(learners: Sequence[Callable[[Slot], float]], slot: Slot) -> float:
+    """A step of the first bundle that still has to learn; seconds until the next one, infinite when all have ended."""
+    return next((rest_s for learn in learners if math.isfinite(rest_s := learn(slot))), math.inf)
 
 
 def _prove(delegate: str, child: Child, models: list[_Model], ground: _Ground) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,15 @@ from device_profiles.loader import load_profile
 from firmware_py.agent import CiuicNode
 from firmware_py.backends.scripted import ScriptedGraph
 from firmware_py.bundles.write import member, write_bundle
-from firmware_py.compose import build_node
+from firmware_py.compose import assembled, build_node
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.node_state import CostLine
-from firmware_py.contracts.reply import Reply
+from firmware_py.contracts.reply import Energy, Reply
 from firmware_py.contracts.request import Qos, Request
+from firmware_py.contracts.run import RunRecord
 from firmware_py.contracts.seams import Tensors
+from firmware_py.energy.ledger import Ledger
 from firmware_py.testing.tiny_bundle import tiny_files
 
 WAIT_S = 10.0
@@ -56,7 +59,7 @@ class Pair:
         self.entered, self.open = threading.Event(), threading.Event()
         self.open.set()
         self.sha256 = {task: write_task(folder / f"{task}.bundle", task) for task in STAGE_S}
-        self._config = AgentConfig(
+        self.config = AgentConfig(
             node="n1",
             profile="simulated",
             model=tuple(str(folder / f"{task}.bundle") for task in STAGE_S),
@@ -68,8 +71,8 @@ class Pair:
         )
 
     def node(self, *, turned: bool = False) -> CiuicNode:
-        models = self._config.model[::-1] if turned else self._config.model
-        return build_node(replace(self._config, model=models), self.clock)
+        models = self.config.model[::-1] if turned else self.config.model
+        return build_node(replace(self.config, model=models), self.clock)
 
     def ask(
         self, node: CiuicNode, task: str, deadline_s: float = 10.0, energy_j: float | None = None
@@ -185,3 +188,21 @@ def test_who_waits_waits_for_what_is_before_it(pair: Pair) -> None:
     assert code(reply) == "deadline_unreachable"
     assert reply.error is not None
     assert reply.error.retry_after_s == pytest.approx(0.170)
+
+
+def test_each_bundle_calibrates_itself_one_after_the_other(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one's answers stayed `estimated` until requests for it had taught their own watts."""
+    charged: list[str] = []
+
+    def charge(_: Ledger, run: RunRecord) -> Energy:
+        charged.append(run.bundle_sha256)
+        return Energy(0.001, 0.0005, method="predicted" if charged.count(charged[-1]) == 3 else "estimated")
+
+    monkeypatch.setattr(Ledger, "charge", charge)
+    with assembled(replace(pair.config, meter="auto"), pair.clock) as assembly:
+        (slot,) = assembly.slots
+        rests = [assembly.calibrate(slot) for _ in range(7)]
+    assert charged == 3 * [pair.sha256["fast"]] + 3 * [pair.sha256["slow"]]
+    assert [math.isfinite(rest_s) for rest_s in rests] == 4 * [True] + 3 * [False]  # the second begins at once

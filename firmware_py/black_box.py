@@ -1,8 +1,13 @@
-"""What a node was answering when its process crashed: kept in memory that its keeper holds.
+"""What a node was doing when its process crashed: kept in memory that its keeper holds.
 
-slot 0 … 15     digest of the text in that slot, 0 while it rests; the keeper clears them after a death that was no crash
-suspect 0 … 46  digests of texts that were being answered when a process crashed, a ring
-the last entry  how many suspects there were so far
+text 0 … 15      digest of the text in that slot, 0 while it rests
+library 0 … 15   digest of the delegate whose library that slot is in, 0 outside of any
+                 the keeper clears both after a death that was no crash
+blamed 0 … 15    digests of delegates in whose library a process crashed or hung, a ring
+suspect 0 … 77   digests of texts that were being answered when a process crashed, a ring
+the last two     how many of these there were so far
+
+Who crashes inside of a delegate's library crashes by its fault, not by the text's: then the delegate is blamed.
 """
 
 from __future__ import annotations
@@ -22,25 +27,29 @@ if TYPE_CHECKING:
     from typing import Self
 
 _ENTRY = struct.Struct("<Q")
-SLOTS = RUNNING_BYTES // _ENTRY.size
-_SUSPECTS = MEMORY_BYTES // _ENTRY.size - SLOTS - 1
-_COUNT = SLOTS + _SUSPECTS
+_PLACES = MEMORY_BYTES // _ENTRY.size
+SLOTS = RUNNING_BYTES // _ENTRY.size // 2
+_BLAMED_COUNT, _SUSPECT_COUNT = _PLACES - 2, _PLACES - 1
+_BLAMED = range(2 * SLOTS, 3 * SLOTS)
+_SUSPECTS = range(3 * SLOTS, _BLAMED_COUNT)
 
 
 class BlackBox:
-    """Digests of running texts, in `MEMORY_BYTES` bytes that outlive this process."""
+    """Digests of running texts and of delegates, in `MEMORY_BYTES` bytes that outlive this process."""
 
     def __init__(self, memory: mmap | bytearray) -> None:
         """Take over: what ran when the last process crashed is a suspect from now on."""
         self._memory = memory
         for slot in range(SLOTS):
-            left = self._read(slot)
-            if left:
-                seen = self._read(_COUNT)
-                self._write(SLOTS + seen % _SUSPECTS, left)
-                self._write(_COUNT, seen + 1)
-                self._write(slot, 0)
-        self.suspects = frozenset(self._read(SLOTS + place) for place in range(_SUSPECTS)) - {0}
+            text, library = self._read(slot), self._read(SLOTS + slot)
+            if library:
+                self._append(library, _BLAMED, _BLAMED_COUNT)
+            elif text:
+                self._append(text, _SUSPECTS, _SUSPECT_COUNT)
+            self._write(slot, 0)
+            self._write(SLOTS + slot, 0)
+        self.suspects = frozenset(map(self._read, _SUSPECTS)) - {0}
+        self._blamed = [self._read(place) for place in _BLAMED]
 
     @classmethod
     def adopt(cls) -> Self | None:
@@ -66,6 +75,23 @@ class BlackBox:
             yield
         finally:
             self._write(slot % SLOTS, 0)
+
+    def enter(self, slot: int, delegate: str) -> None:
+        """A slot's thread goes into a delegate's library; not into two at once."""
+        self._write(SLOTS + slot % SLOTS, _digest(delegate))
+
+    def leave(self, slot: int) -> None:
+        """It came back."""
+        self._write(SLOTS + slot % SLOTS, 0)
+
+    def crashes(self, delegate: str) -> int:
+        """How often a process of this node crashed or hung in a delegate's library, as far as is remembered."""
+        return self._blamed.count(_digest(delegate))
+
+    def _append(self, digest: int, ring: range, count: int) -> None:
+        seen = self._read(count)
+        self._write(ring[seen % len(ring)], digest)
+        self._write(count, seen + 1)
 
     def _read(self, place: int) -> int:
         value: int = _ENTRY.unpack_from(self._memory, place * _ENTRY.size)[0]

@@ -19,6 +19,7 @@ from device_profiles.detect import detect
 from device_profiles.loader import load_profile
 from device_profiles.profile import BoardProfile
 from firmware_py.agent import CiuicNode
+from firmware_py.backends.guarded import guarded
 from firmware_py.backends.health import DelegateHealth
 from firmware_py.backends.litert import CPU
 from firmware_py.backends.opening import DelegateSpec, open_loader, runtime_of
@@ -41,6 +42,7 @@ from firmware_py.energy.open import SimulatedBoard, open_meter, start_plant
 from firmware_py.energy.plant_link import PlantClient
 from firmware_py.energy.statement import Statements
 from firmware_py.energy.watch import EnergyWatch
+from firmware_py.hang_watch import HangWatch
 from firmware_py.inference.calibration import Calibration
 from firmware_py.inference.child import Child
 from firmware_py.inference.engine import Engine, Weights
@@ -128,6 +130,12 @@ class _Ground:
     costs: CostModel
     energy: EnergyParts
     names: NamesFile | None
+    box: BlackBox | None
+    watch: HangWatch | None
+
+    def crashes(self, delegate: str) -> int:
+        """How often a process of this node ended in a delegate's library."""
+        return 0 if self.box is None else self.box.crashes(delegate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +210,7 @@ def build_node(config: AgentConfig, clock: Clock | None = None) -> CiuicNode:
             inline_s=config.inline_s,
             results=ResultCache(config.cache_entries, config.cache_bytes) if config.cache_entries else None,
             closing=stack.pop_all().close,
-            box=BlackBox.adopt(),
+            box=ground.box,
         )
     return CiuicNode(node_name(config), parts)
 
@@ -231,6 +239,8 @@ def _assemble(config: AgentConfig, clock: Clock, stack: ExitStack) -> Assembly:
         return decide(state, ask, policy, stages)
 
     slots = tuple(_slot(number, models, ground, stack) for number in range(config.slots))
+    if ground.watch is not None:
+        ground.watch.start()
     retests = Retests(ground.health, lambda delegate, child: _prove(delegate, child, models, ground))
     stack.callback(retests.close)
     learners = [_calibration(model, ground, limits, lambda: retests.proving) for model in models]
@@ -260,7 +270,23 @@ def _ground(config: AgentConfig, clock: Clock, stack: ExitStack) -> _Ground:
     if names is not None:
         names.watch()
         stack.callback(names.close)
-    return _Ground(config, profile, simulated, clock, DelegateHealth(clock), costs, energy, names)
+    box, health = BlackBox.adopt(), DelegateHealth(clock)
+    watch = None
+    if box is not None:
+        watch = HangWatch(box, clock.now_s)
+        stack.callback(watch.close)
+        _blame(box, health, profile)
+    return _Ground(config, profile, simulated, clock, health, costs, energy, names, box, watch)
+
+
+def _blame(box: BlackBox, health: DelegateHealth, profile: BoardProfile) -> None:
+    """Delegates in whose library this node crashed or hung start out; the second time they stay out."""
+    for delegate in profile.delegates:
+        crashes = box.crashes(delegate.name)
+        if crashes > 1:
+            health.bar(delegate.name, f"this node crashed or hung in its library {crashes} times")
+        elif crashes:
+            health.failed(delegate.name, "this node crashed or hung in its library")
 
 
 def _metered(
@@ -305,6 +331,8 @@ def _model(path: Path, ground: _Ground) -> _Model:
     runtime_of(manifest)
     ladder = _ladder(ground, manifest.recipe)
     for spec in ladder if config.self_test == "once" else ():
+        if ground.crashes(spec.name):
+            continue  # out already, and tested anew when its pause is over
         try:
             self_test(unpacked, spec, ground.clock)
         except GoldenTestError as error:
@@ -345,7 +373,7 @@ def _slot(number: int, models: list[_Model], ground: _Ground, stack: ExitStack) 
     share = ground.config.memory_bytes // rungs
     engines = {}
     for model in models:
-        runners = [_runner(model, spec, share, ground) for spec in model.ladder]
+        runners = [_runner(model, spec, share, ground, number) for spec in model.ladder]
         for runner in runners:
             stack.callback(runner.close)
         costs = ground.costs.of(model.weights.sha256)
@@ -354,9 +382,11 @@ def _slot(number: int, models: list[_Model], ground: _Ground, stack: ExitStack) 
     return Slot(engines, threading.Lock(), number)
 
 
-def _runner(model: _Model, spec: DelegateSpec, budget_bytes: int, ground: _Ground) -> Runner:
+def _runner(model: _Model, spec: DelegateSpec, budget_bytes: int, ground: _Ground, slot: int) -> Runner:
     manifest = model.unpacked.manifest
     name, loader = open_loader(model.unpacked.folder, manifest, spec)
+    if spec.library is not None and ground.watch is not None:
+        loader = guarded(loader, ground.watch.witness(slot, name))
     runner = ModelCache(manifest.graphs, loader, name, budget_bytes)
     if spec is model.ladder[-1]:
         # Loaded ahead: the first command must not pay for it. A longer text, or a narrower width, loads its
@@ -408,7 +438,7 @@ def _prove(delegate: str, child: Child, models: list[_Model], ground: _Ground) -
     specs = [(model.unpacked, spec) for model in models for spec in model.ladder if spec.name == delegate]
     with ground.energy.ledger.uncharged.during(ground.clock.now_s):
         for unpacked, spec in specs if ground.config.self_test == "once" else ():
-            self_test(unpacked, spec, ground.clock, child)
+            self_test(unpacked, spec, ground.clock, child, anew=ground.crashes(delegate) > 0)
 
 
 def _check(delegate: str, slot: Slot, models: list[_Model], ground: _Ground) -> None:

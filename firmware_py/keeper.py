@@ -17,7 +17,10 @@ import time
 
 KEPT = "CIUIC_KEPT"  # tells the node: the keeper's process id, and the descriptor of the shared memory
 BARE_FLAG = "--no-keeper"
-MEMORY_BYTES, RUNNING_BYTES = 512, 128  # of the shared memory, and of its beginning that says what is running
+MEMORY_BYTES, RUNNING_BYTES = (
+    1024,
+    256,
+)  # of the shared memory, and of its beginning that says what is running
 
 _GIVE_UP, _WINDOW_S = 10, 60.0  # crashes within so long: the next start would end the same way
 _LAST_PAUSE_S, _LOOK_S = 5.0, 0.05
@@ -32,6 +35,7 @@ _CRASHES = (
     signal.SIGABRT,
     signal.SIGTRAP,
     signal.SIGSYS,
+    signal.SIGALRM,  # it hung: `hang_watch`
 )
 
 

@@ -6,6 +6,7 @@ Pure but for its clock. Each change of state is logged once, with its reason.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from dataclasses import dataclass
 
@@ -49,6 +50,12 @@ class DelegateHealth:
             self._out[delegate] = _Outage(self._clock.now_s() + back_off_s, back_off_s)
         if before is None:
             _log.warning("delegate %s is out: %s", delegate, reason)
+
+    def bar(self, delegate: str, reason: str) -> None:
+        """Take a delegate out for as long as this process lives."""
+        with self._lock:
+            self._out[delegate] = _Outage(math.inf, math.inf)
+        _log.error("delegate %s stays out: %s", delegate, reason)
 
     def retest_due(self) -> tuple[str, ...]:
         """Delegates whose pause is over: run the golden rows on them, then say `passed` or `failed`."""

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from firmware_py.backends.litert import installed
-from firmware_py.bundles.read import Unpacked, unpack
+from firmware_py.bundles.read import Unpacked, read_bundle, unpack
 from firmware_py.bundles.verify import Trust
+from firmware_py.config import AgentConfig
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,3 +68,23 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = Path(__file__).parent / "backends" / "delegate_double.c"
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
     return library
+
+
+@pytest.fixture
+def doubled(shipped_path: Path, double: Path, tmp_path: Path) -> AgentConfig:
+    """A board that has the double above its processor.
+
+    Its device is there while `tmp_path / "device"` is; it hangs while `tmp_path / "hang"` is there.
+    """
+    recipe = read_bundle(shipped_path, Trust(None, allow_unsigned=True)).manifest.recipe
+    rung = (
+        f'[[delegates]]\nname = "edgetpu"\nlibrary = "{double}"\nrecipe = "{recipe}"\nsource = "a test double"\n'
+        f'options = {{ device = "{tmp_path}/device", hang = "{tmp_path}/hang" }}\n\n'
+    )
+    board = ROOT / "device_profiles" / "boards" / "simulated.toml"
+    text = board.read_text(encoding="utf-8").replace('name = "simulated"', 'name = "doubled"')
+    profile = tmp_path / "doubled.toml"
+    profile.write_text(text.replace("[[delegates]]", rung + "[[delegates]]", 1), encoding="utf-8")
+    return AgentConfig(
+        profile=str(profile), model=(str(shipped_path),), store=str(tmp_path / "store"), meter="off"
+    )

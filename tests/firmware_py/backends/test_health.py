@@ -39,3 +39,13 @@ def test_a_new_outage_starts_with_the_short_pause() -> None:
     health.failed("tpu", "x")
     clock.advance(5.0)
     assert health.retest_due() == ("tpu",)
+
+
+def test_a_barred_delegate_is_never_due(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock()
+    health = DelegateHealth(clock)
+    health.bar("tpu", "it crashed twice")
+    clock.advance(1e9)
+    assert not health.usable("tpu")
+    assert health.retest_due() == ()
+    assert caplog.messages == ["delegate tpu stays out: it crashed twice"]

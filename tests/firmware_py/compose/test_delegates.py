@@ -15,6 +15,9 @@ from queue import SimpleQueue
 
 import pytest
 
+from firmware_py.backends.opening import DelegateSpec
+from firmware_py.black_box import BlackBox
+from firmware_py.bundles.read import Unpacked
 from firmware_py.caches.models import ModelCache
 from firmware_py.compose import Assembly, assembled, build_node
 from firmware_py.config import AgentConfig
@@ -23,9 +26,12 @@ from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.reply import Reply
 from firmware_py.contracts.request import Qos, Request
 from firmware_py.energy.integrate import Span
+from firmware_py.inference.child import Child
 from firmware_py.inference.engine import Outcome
+from firmware_py.inference.golden import self_test
+from firmware_py.keeper import MEMORY_BYTES
 
-BOARD = Path(__file__).resolve().parents[3] / "device_profiles" / "boards" / "simulated.toml"
+ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
@@ -54,23 +60,10 @@ def device(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(shipped_path: Path, double: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgentConfig:
-    """A board that has the double above its processor."""
-    from firmware_py.bundles.read import read_bundle
-    from firmware_py.bundles.verify import Trust
-
-    recipe = read_bundle(shipped_path, Trust(None, allow_unsigned=True)).manifest.recipe
-    rung = (
-        f'[[delegates]]\nname = "edgetpu"\nlibrary = "{double}"\nrecipe = "{recipe}"\nsource = "a test double"\n'
-        f'options = {{ device = "{tmp_path}/device" }}\n\n'
-    )
-    text = BOARD.read_text(encoding="utf-8").replace('name = "simulated"', 'name = "doubled"')
-    profile = tmp_path / "doubled.toml"
-    profile.write_text(text.replace("[[delegates]]", rung + "[[delegates]]", 1), encoding="utf-8")
+def config(doubled: AgentConfig, monkeypatch: pytest.MonkeyPatch) -> AgentConfig:
+    """The board is real: libraries are for those."""
     monkeypatch.setattr("firmware_py.compose.detect", lambda root: "doubled")
-    return AgentConfig(
-        profile=str(profile), model=(str(shipped_path),), store=str(tmp_path / "store"), meter="off"
-    )
+    return doubled
 
 
 @pytest.fixture
@@ -165,7 +158,7 @@ def test_a_self_test_that_hangs_holds_up_neither_the_queue_nor_a_stop(
         "    time.sleep(600.0)\n",
         encoding="utf-8",
     )
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{BOARD.parents[2]}")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     monkeypatch.setattr("firmware_py.agent.IDLE_TICK_S", 0.05)
     replies: SimpleQueue[Reply] = SimpleQueue()
     node = build_node(config, clock)
@@ -185,3 +178,35 @@ def test_a_self_test_that_hangs_holds_up_neither_the_queue_nor_a_stop(
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         node.close()
+
+
+@pytest.mark.parametrize("crashes", [1, 2])
+def test_a_delegate_that_ended_the_process_is_tested_anew_and_after_the_second_time_stays_out(
+    config: AgentConfig,
+    clock: ShiftedClock,
+    device: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    crashes: int,
+) -> None:
+    """Its stamp says that it passed before: that must not be enough."""
+    back = crashes == 1
+    device.touch()
+    with assembled(config, clock) as assembly:
+        assert run(assembly).delegate == "edgetpu"
+    memory, tested = bytearray(MEMORY_BYTES), list[str]()
+    for _ in range(crashes):
+        BlackBox(memory).enter(0, "edgetpu")  # and the process dies
+
+    def watched(unpacked: Unpacked, spec: DelegateSpec, *rest: Child, anew: bool = False) -> None:
+        tested.append(f"{spec.name} {'anew' if anew else 'once'}")
+        self_test(unpacked, spec, *rest, anew=anew)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(BlackBox, "adopt", lambda: BlackBox(memory))
+    monkeypatch.setattr("firmware_py.compose.self_test", watched)
+    with assembled(config, clock) as assembly:
+        assert run(assembly).record.fallback == "edgetpu: out"
+        for _ in range(2):
+            clock.ahead_s += 400.0
+            heal(assembly)
+        assert (run(assembly).delegate == "edgetpu") is back
+    assert tested == ["xnnpack once", *(["edgetpu anew"] if back else [])]

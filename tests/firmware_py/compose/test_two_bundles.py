@@ -205,4 +205,6 @@ def test_each_bundle_calibrates_itself_one_after_the_other(
         (slot,) = assembly.slots
         rests = [assembly.calibrate(slot) for _ in range(7)]
     assert charged == 3 * [pair.sha256["fast"]] + 3 * [pair.sha256["slow"]]
-    assert [math.isfinite(rest_s) for rest_s in rests] == 4 * [True] + 3 * [False]  # the second begins at once
+    assert [math.isfinite(rest_s) for rest_s in rests] == 4 * [True] + 3 * [
+        False
+    ]  # the second begins at once

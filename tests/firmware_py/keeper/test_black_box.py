@@ -43,14 +43,30 @@ def test_what_ran_in_any_slot_when_the_process_died_is_refused_by_all_later_ones
 
 def test_suspects_stay_through_more_deaths_and_the_oldest_make_room() -> None:
     memory = bytearray(MEMORY_BYTES)
-    for number in range(60):
+    for number in range(90):
         held = BlackBox(memory).running(number % SLOTS, "home", f"text {number}")
         held.__enter__()  # and the process dies
         memory = bytearray(memory)
     box = BlackBox(memory)
-    assert _refused(box, "text 59")
+    assert _refused(box, "text 89")
     assert _refused(box, "text 20")
     assert not _refused(box, "text 3")
+
+
+def test_who_dies_in_a_library_blames_the_delegate_and_no_text() -> None:
+    memory = bytearray(MEMORY_BYTES)
+    for lives in range(3):
+        box = BlackBox(memory)
+        assert (box.crashes("edgetpu"), box.crashes("gpu"), box.suspects) == (lives, 0, frozenset())
+        held = box.running(1, "home", "turn on the light")
+        held.__enter__()
+        box.enter(0, "gpu")
+        box.leave(0)
+        box.enter(1, "edgetpu")  # and the process dies
+        memory = bytearray(memory)
+    box = BlackBox(memory)
+    assert not _refused(box, "turn on the light")
+    assert BlackBox(memory).crashes("edgetpu") == 3  # it ran to its end: nothing new
 
 
 def test_no_keeper_no_box(monkeypatch: pytest.MonkeyPatch) -> None:

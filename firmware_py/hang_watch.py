@@ -85,7 +85,9 @@ class HangWatch:
     def _look(self) -> None:
         while True:
             left_s = self.left_s()
-            if left_s > 0.0:  # else the alarm that was set before goes off now, and must not be set while it does
+            if (
+                left_s > 0.0
+            ):  # else the alarm that was set before goes off now, and must not be set while it does
                 signal.setitimer(signal.ITIMER_REAL, left_s)
             if self._closing.wait(_LOOK_S):
                 return

@@ -24,6 +24,7 @@ from ciuic.progress import Progress
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.measurement import Check, Measurement, Row
 from firmware_py.testing.metrics import quantile
+from firmware_py.testing.neighbours import Neighbours, is_quiet, told
 
 ROOT = Path(__file__).resolve().parents[2]
 WAYS = ("full", "balanced", "risk-1")
@@ -32,7 +33,6 @@ BOUNDS = {"full": 5.0, "risk-1": 12.0}  # times as fast as the teacher in int8
 MIN_TEXTS = 100
 _BLOCK = 20
 _WARM = 20
-_QUIET = 0.5  # load per core above which the machine is busy
 
 Answer = Callable[[str], object]
 
@@ -75,10 +75,11 @@ def run(args: argparse.Namespace) -> int:
         name = unpacked.manifest.name
         folder = args.teacher or ROOT / ".ciuic" / "build" / f"{name}-0"
         texts = _texts(folder, args.n)
-        before = os.getloadavg()[0]
         answers = {**_teachers(folder), **_ways(unpacked)}
+        neighbours = Neighbours()
         seconds = take_turns(answers, texts)
-    measurement = report(unpacked.sha256, seconds, (before, os.getloadavg()[0]))
+        others_cores = neighbours.cores()
+    measurement = report(unpacked.sha256, seconds, others_cores)
     path = measurement.write(args.out, f"model-{name}")
     if args.json:
         sys.stdout.write(json.dumps(measurement.to_dict(), indent=1) + "\n")
@@ -109,7 +110,7 @@ def take_turns(answers: Mapping[str, Answer], texts: Sequence[str]) -> dict[str,
     return seconds
 
 
-def report(sha256: str, seconds: Mapping[str, Sequence[float]], load: tuple[float, float]) -> Measurement:
+def report(sha256: str, seconds: Mapping[str, Sequence[float]], others_cores: float | None) -> Measurement:
     """Rows with ratios of means and of medians to the teacher's forms, and the bounds on int8."""
     rows = []
     for name, taken in seconds.items():
@@ -124,14 +125,12 @@ def report(sha256: str, seconds: Mapping[str, Sequence[float]], load: tuple[floa
         latency = {"mean": _mean(taken), "p50": quantile(taken, 0.5), "p99": quantile(taken, 0.99)}
         rows.append(Row(config=name, n=len(taken), latency_s=latency, extra=extra))
     faster = {row.config: row.extra.get("times_faster_than_int8") for row in rows}
-    cores = os.cpu_count() or 1
-    busy = load[0] > _QUIET * cores or load[1] > _QUIET * cores + 1.0  # we are one of the after
     notes = [
         "Whole answers, tokenizer included, one thread, ways interleaved in blocks of "
         f"{_BLOCK} texts; ratios of means.",
-        f"Load average {load[0]:.2f} before, {load[1]:.2f} after.",
+        f"{told(others_cores).capitalize()}.",
     ]
-    if busy:
+    if not is_quiet(others_cores):
         notes.append("BUSY MACHINE: not for publication.")
     return Measurement(
         command="ciuic bench model",

@@ -66,7 +66,7 @@ def to_document(tradeoff: Tradeoff, unpacked: Unpacked, context: Context) -> dic
         "machine": machine() | {"load": [round(value, 2) for value in os.getloadavg()]},
         "versions": versions(),
         "timings": {
-            name: {"quiet": timing.quiet, "load": [round(value, 2) for value in timing.load]}
+            name: {"quiet": timing.quiet, "others_cores": timing.others_cores}
             for name, timing in context.timings.items()
         },
         "board": context.board,

@@ -20,29 +20,27 @@ from conversion.children import tied
 from conversion.study.stopwatch import Way
 from firmware_py.bundles.read import Unpacked
 from firmware_py.contracts.errors import ConversionError
+from firmware_py.testing.neighbours import Neighbours, is_quiet
 
 ROUNDS = 200
 TIMEOUT_S = 1800.0
-_QUIET = 0.5  # load per core above which figures are of a busy machine
 
 Tell = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds in one runtime: median of each part, every answer of each way; load average before and after."""
+    """Seconds in one runtime: median of each part, every answer of each way; cores that others kept busy meanwhile."""
 
     runtime: str
     parts: Mapping[str, float]
     answers: Mapping[str, Array]
-    load: tuple[float, float]
+    others_cores: float | None
 
     @property
     def quiet(self) -> bool:
         """Whether the machine did nothing else; only such figures are worth publishing."""
-        # Our own child adds one busy core to the load after.
-        cores = os.cpu_count() or 1
-        return self.load[0] <= _QUIET * cores and self.load[1] <= _QUIET * cores + 1.0
+        return is_quiet(self.others_cores)
 
     def summary(self, name: str) -> dict[str, float]:
         """Mean, p50, p10 and p90 seconds of a way, with a 95 % interval of the mean."""
@@ -96,7 +94,7 @@ def time_bundle(unpacked: Unpacked, runtime: str, asked: Asked, root: Path, tell
         ConversionError: the child died or hung; its last lines are in the message.
     """
     python = python_of(runtime, root)
-    before = os.getloadavg()[0]
+    neighbours = Neighbours()
     with tempfile.TemporaryDirectory(prefix="ciuic-stopwatch-") as folder:
         place = Path(folder)
         manifest, ways = manifest_with(unpacked.manifest.to_dict(), asked)
@@ -117,7 +115,7 @@ def time_bundle(unpacked: Unpacked, runtime: str, asked: Asked, root: Path, tell
         runtime,
         found["parts"],
         {name: np.array(seconds) for name, seconds in found["answers"].items()},
-        (before, os.getloadavg()[0]),
+        neighbours.cores(),
     )
 
 

@@ -14,6 +14,7 @@ from conversion.study.axes import STYLE
 from conversion.study.document import energy_text, table_cells
 from conversion.study.fronts import computation, ways
 from conversion.study.pictures import pictures
+from firmware_py.testing.neighbours import told
 
 _PAGE_STYLE = """
 svg.chart { width:100%; height:auto; }
@@ -79,8 +80,8 @@ def _shown(document: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
 def warnings(document: Mapping[str, Any]) -> list[str]:
     """What a reader must know before reading any figure."""
     out = [
-        f"Latency in {name} was taken on a busy machine (load {timing['load'][0]:g} before, {timing['load'][1]:g} "
-        "after): read it, and joules that rest on it, as upper bounds, do not publish them."
+        f"Latency in {name} was taken on a busy machine ({told(timing.get('others_cores'))}): read it, and joules that "
+        "rest on it, as upper bounds, do not publish them."
         for name, timing in document["timings"].items()
         if not timing["quiet"]
     ]

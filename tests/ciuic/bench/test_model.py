@@ -39,7 +39,7 @@ def test_ways_take_turns_and_everyone_answers_every_text() -> None:
 
 
 def test_ratios_are_of_means_against_both_forms() -> None:
-    measurement = report("a" * 64, SECONDS, (0.0, 0.5))
+    measurement = report("a" * 64, SECONDS, 0.0)
     rows = {row.config: row for row in measurement.rows}
     assert rows["full"].extra["times_faster_than_int8"] == pytest.approx(10.0)
     assert rows["full"].extra["times_faster_than_fp32"] == pytest.approx(20.0)
@@ -55,14 +55,14 @@ def test_ratios_are_of_means_against_both_forms() -> None:
 
 
 def test_a_bundle_without_risk_1_has_an_unknown_and_so_unmet_bound() -> None:
-    measurement = report("a" * 64, {k: v for k, v in SECONDS.items() if k != "risk-1"}, (0.0, 0.0))
+    measurement = report("a" * 64, {k: v for k, v in SECONDS.items() if k != "risk-1"}, 0.0)
     assert [check.value is None for check in measurement.checks] == [False, True]
     assert "unknown" in table(measurement)
 
 
 def test_a_busy_machine_is_said() -> None:
-    assert any("BUSY" in note for note in report("", SECONDS, (8.0, 8.0)).notes)
-    assert not any("BUSY" in note for note in report("", SECONDS, (0.1, 0.9)).notes)
+    assert any("BUSY" in note for note in report("", SECONDS, 0.8).notes)
+    assert not any("BUSY" in note for note in report("", SECONDS, 0.1).notes)
 
 
 def test_this_engine_answers_at_full_depth_and_by_the_rules_of_the_bundle(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_job_times_every_part_and_every_text_on_every_way(
     }
     others = {f"{name}/{b}" for b in (8, 16) for name in ("head 0", "head 1", "head 2", "head 3")}
     assert set(found["parts"]) == graphs | others | {"tags 8", "tags 16", "host 8", "host 16"}
-    timing = Timing("scripted", found["parts"], {}, (0.0, 0.0))
+    timing = Timing("scripted", found["parts"], {}, 0.0)
     rows = timing.composed(WAYS["cheap"], np.array([0, 1, 3]), Lengths.of([1, 8, 12], (8, 16)))
     parts = found["parts"]
     assert rows[0] == pytest.approx(parts["head 0/8"] + parts["host 8"] + parts["tags 8"])
@@ -79,11 +79,12 @@ def test_a_job_times_every_part_and_every_text_on_every_way(
 
 
 def test_a_summary_has_the_mean_and_its_interval() -> None:
-    timing = Timing("x", {}, {"a": np.array([1.0, 2.0, 3.0, 4.0])}, (0.0, 0.1))
+    timing = Timing("x", {}, {"a": np.array([1.0, 2.0, 3.0, 4.0])}, 0.1)
     found = timing.summary("a")
     assert found["mean"] == 2.5
     assert found["p50"] == 2.5
     assert found["mean_low"] < 2.5 < found["mean_high"]
     assert found["n"] == 4
     assert timing.quiet
-    assert not Timing("x", {}, {}, (50.0, 50.0)).quiet
+    assert not Timing("x", {}, {}, 0.9).quiet
+    assert not Timing("x", {}, {}, None).quiet

@@ -35,6 +35,7 @@ class Timed:
     own: Mapping[str, Any] | None = None
     earlier: Mapping[str, Any] | None = None
     command: str = "ciuic bench model --bundle BUNDLE"
+    file: str = ""  # of `own`, below the folder of measurements
 
     def faster(self, rule: str, form: str) -> float | None:
         """How many times as fast as the teacher the bundle is under a rule; None: not measured."""
@@ -109,7 +110,9 @@ def _plain(check: Check) -> dict[str, Any]:
 def _speed_check(timed: Timed, rule: str, form: str, bound: float) -> dict[str, Any]:
     name = f"{rule}: times as fast as the teacher {form}"
     out = _plain(Check(name, timed.faster(rule, form), bound, "x", ">="))
-    if out["value"] is None:
+    if out["value"] is not None:
+        out["file"] = timed.file
+    else:
         out["command"] = timed.command
         if (before := timed.before(rule, form)) is not None:
             out["earlier"] = before

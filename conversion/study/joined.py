@@ -111,16 +111,22 @@ class _Found:
         return Run(file, command)
 
     def _timed(self) -> Timed:
-        """The speed benchmark of this very bundle, or of an earlier one, which shows nothing of this."""
-        folder, name = self._sources.models, self._sources.name
+        """The speed benchmark of this very bundle, or of an earlier one, which shows nothing of this.
+
+        The reference host's file, or one in another host's folder below.
+        """
+        folder, name, place = self._sources.models, self._sources.name, self._sources.measurements
         command = f"ciuic bench model --bundle {folder.name}/{name}.bundle"
-        speed = _json(self._sources.measurements / f"model-{name}.json")
-        # A figure that was taken while something else ran is no figure.
-        if speed is None or any("BUSY" in note for note in speed["notes"]):
-            return Timed(command=command)
-        if self.bundle_sha256 is not None and speed["bundle_sha256"] == self.bundle_sha256:
-            return Timed(speed, None, command)
-        return Timed(None, speed, command)
+        found: dict[str, dict[str, Any]] = {}
+        for path in (place / f"model-{name}.json", *sorted(place.glob(f"*/model-{name}.json"))):
+            speed = _json(path)
+            # A figure that was taken while something else ran is no figure.
+            if speed is not None and not any("BUSY" in note for note in speed["notes"]):
+                found[path.relative_to(place).as_posix()] = speed
+        for file, speed in found.items():
+            if self.bundle_sha256 is not None and speed["bundle_sha256"] == self.bundle_sha256:
+                return Timed(speed, None, command, file)
+        return Timed(None, next(iter(found.values()), None), command)
 
     # --- rows -----------------------------------------------------------------------------------------
 

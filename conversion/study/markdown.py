@@ -141,6 +141,7 @@ def _checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
             value = "–" if before is None else f"{_value(before['value'], one['unit'])} {_earlier(before)}"
         else:
             verdict, value = ("met" if one["ok"] else "**not met**"), _value(one["value"], one["unit"])
+            value += f" (`{one['file']}`)" if one.get("file") else ""
         out.append(
             f"| {one['name']} | {value} | {one['relation']} | {_value(one['bound'], one['unit'])} | {verdict} |"
         )

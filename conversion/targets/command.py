@@ -26,7 +26,7 @@ def targets(bundle: Path, trust: Trust, measurements: Path) -> dict[str, Any]:
     """
     reference = _open(bundle, trust)
     built, refused = {reference.manifest.recipe: reference}, {}
-    for path in _beside(bundle, reference.manifest.name):
+    for path in _beside(bundle):
         if path == bundle:
             continue
         try:
@@ -62,8 +62,12 @@ def _open(path: Path, trust: Trust) -> Built:
     return Built(path, manifest, found.sha256, path.stat().st_size, graphs)
 
 
-def _beside(bundle: Path, name: str) -> list[Path]:
-    names = [f"{name}.bundle", *(f"{name}.{recipe}.bundle" for recipe in RECIPES)]
+def _beside(bundle: Path) -> list[Path]:
+    """The same model's and seed's bundles in other recipes, by their file names."""
+    stem = bundle.name.removesuffix(".bundle")
+    for recipe in RECIPES:
+        stem = stem.removesuffix(f".{recipe}")
+    names = [f"{stem}.bundle", *(f"{stem}.{recipe}.bundle" for recipe in RECIPES)]
     return [path for path in (bundle.parent / one for one in names) if path.is_file()]
 
 

@@ -6,6 +6,7 @@ import argparse
 import functools
 import json
 import re
+import shutil
 import struct
 import subprocess
 from collections import Counter
@@ -453,3 +454,20 @@ def test_a_trade_off_times_each_runtime(tmp_path: Path) -> None:
         (tmp_path / "home-en.w8.tradeoff.json").write_text(json.dumps(found))
         (row,) = w8_rows(tmp_path)
         assert row["predicted_s"] == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("home-en.bundle", {"home-en.bundle", "home-en.w8.bundle"}),
+        ("home-en.w8.bundle", {"home-en.bundle", "home-en.w8.bundle"}),
+        ("home-en-1.bundle", {"home-en-1.bundle"}),
+    ],
+)
+def test_another_seed_s_recipes_are_not_this_one_s(tmp_path: Path, asked: str, found: set[str]) -> None:
+    for name in found | {"home-en.w8.bundle"}:
+        source = HOME.with_name(name.replace("-1", ""))
+        for ending in ("", ".sig"):
+            shutil.copy(f"{source}{ending}", f"{tmp_path / name}{ending}")
+    document = command.targets(tmp_path / asked, TRUST, tmp_path / "none")
+    assert {row["bundle"] for row in document["rows"]} - {None} == found

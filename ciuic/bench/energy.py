@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from ciuic.bench.flags import add_out
+from ciuic.bench.flags import add_json, add_out
 from device_profiles.loader import load_profile
 from firmware_py.contracts.clock import SystemClock, VirtualClock
 from firmware_py.contracts.errors import ConfigError, SensorBusError
@@ -303,7 +303,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Flags of `ciuic bench energy`."""
     parser.add_argument("--trials", type=int, default=MIN_TRIALS, help=f"trials a row (default {MIN_TRIALS})")
     parser.add_argument("--seed", type=int, default=0, help="seed of all trials (default 0)")
-    parser.add_argument("--json", action="store_true", help="print the measurement as one JSON document")
+    add_json(parser)
     add_out(parser, "energy.json")
 
 

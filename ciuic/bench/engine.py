@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
-from ciuic.bench.flags import add_out
+from ciuic.bench.flags import add_json, add_out, add_unsigned
 from ciuic.bench.request_sentences import MIN_SENTENCES, sentences
 from ciuic.progress import Progress
 from firmware_py.backends.health import DelegateHealth
@@ -89,11 +89,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="model to run (default: models/home-en.bundle)",
     )
     parser.add_argument("-n", type=int, default=1200, help="distinct sentences (default: %(default)s)")
-    parser.add_argument(
-        "--allow-unsigned", action="store_true", help="run a bundle without trusted signature"
-    )
+    add_unsigned(parser)
     add_out(parser, "engine.json")
-    parser.add_argument("--json", action="store_true", help="print the measurement file")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,3 +14,15 @@ def add_out(parser: argparse.ArgumentParser, file: str) -> None:
         default=Path("docs/measurements"),
         help=f"folder for {file}, which is replaced there (default: %(default)s below the current folder)",
     )
+
+
+def add_unsigned(parser: argparse.ArgumentParser) -> None:
+    """`--allow-unsigned`: a bundle that nobody trusted signed."""
+    parser.add_argument(
+        "--allow-unsigned", action="store_true", help="take a bundle without trusted signature, too"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`: the measurement on standard output."""
+    parser.add_argument("--json", action="store_true", help="print the measurement as one JSON document")

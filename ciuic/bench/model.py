@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ciuic.bench.flags import add_out
+from ciuic.bench.flags import add_json, add_out, add_unsigned
 from ciuic.progress import Progress
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.measurement import Check, Measurement, Row
@@ -44,11 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--teacher", type=Path, help="build folder with its tuned teachers (default: .ciuic/build/<model>-0)"
     )
     parser.add_argument("-n", type=int, default=1000, help="texts of the report split (default: %(default)s)")
-    parser.add_argument(
-        "--allow-unsigned", action="store_true", help="run a bundle without trusted signature"
-    )
+    add_unsigned(parser)
     add_out(parser, "model-<name>.json")
-    parser.add_argument("--json", action="store_true", help="print the measurement file")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

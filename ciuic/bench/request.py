@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from ciuic.bench.flags import add_out
+from ciuic.bench.flags import add_json, add_out, add_unsigned
 from ciuic.bench.request_measure import Plan, measure
 from ciuic.bench.request_report import report, table
 from ciuic.bench.request_sentences import MIN_SENTENCES, sentences
@@ -42,9 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--broker", metavar="URL", help="a broker that runs already (default: start one)")
     parser.add_argument("--kind", choices=("mosquitto", "iotcore"), help="the broker to start")
-    parser.add_argument(
-        "--allow-unsigned", action="store_true", help="serve a bundle without trusted signature"
-    )
+    add_unsigned(parser)
     parser.add_argument(
         "--node-option",
         action="append",
@@ -57,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quick", action="store_true", help="one start, 2 s idle: for tests")
     add_out(parser, "request.json")
-    parser.add_argument("--json", action="store_true", help="print the measurement file")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@ blamed 0 … 15    digests of delegates in whose library a process crashed or hu
 suspect 0 … 77   digests of texts that were being answered when a process crashed, a ring
 the last two     how many of these there were so far
 
-Who crashes inside of a delegate's library crashes by its fault, not by the text's: then the delegate is blamed.
+A process that dies while a slot is in a delegate's library dies by the library's fault, not by a text's: then each delegate
+whose library was in use is blamed once, and no text.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _ENTRY = struct.Struct("<Q")
 _PLACES = MEMORY_BYTES // _ENTRY.size
 SLOTS = RUNNING_BYTES // _ENTRY.size // 2
 _BLAMED_COUNT, _SUSPECT_COUNT = _PLACES - 2, _PLACES - 1
+_TEXTS, _LIBRARIES = range(SLOTS), range(SLOTS, 2 * SLOTS)
 _BLAMED = range(2 * SLOTS, 3 * SLOTS)
 _SUSPECTS = range(3 * SLOTS, _BLAMED_COUNT)
 
@@ -40,14 +42,13 @@ class BlackBox:
     def __init__(self, memory: mmap | bytearray) -> None:
         """Take over: what ran when the last process crashed is a suspect from now on."""
         self._memory = memory
-        for slot in range(SLOTS):
-            text, library = self._read(slot), self._read(SLOTS + slot)
-            if library:
-                self._append(library, _BLAMED, _BLAMED_COUNT)
-            elif text:
-                self._append(text, _SUSPECTS, _SUSPECT_COUNT)
-            self._write(slot, 0)
-            self._write(SLOTS + slot, 0)
+        texts, libraries = ({*map(self._read, places)} - {0} for places in (_TEXTS, _LIBRARIES))
+        for library in sorted(libraries):
+            self._append(library, _BLAMED, _BLAMED_COUNT)
+        for text in sorted(texts) if not libraries else ():
+            self._append(text, _SUSPECTS, _SUSPECT_COUNT)
+        for place in (*_TEXTS, *_LIBRARIES):
+            self._write(place, 0)
         self.suspects = frozenset(map(self._read, _SUSPECTS)) - {0}
         self._blamed = [self._read(place) for place in _BLAMED]
 
@@ -83,6 +84,13 @@ class BlackBox:
     def leave(self, slot: int) -> None:
         """It came back."""
         self._write(SLOTS + slot % SLOTS, 0)
+
+    def only(self, slot: int) -> None:
+        """This slot's library is what ends the process now: nothing else that runs is to blame."""
+        kept = self._read(SLOTS + slot % SLOTS)
+        for place in (*_TEXTS, *_LIBRARIES):
+            self._write(place, 0)
+        self._write(SLOTS + slot % SLOTS, kept)
 
     def crashes(self, delegate: str) -> int:
         """How often a process of this node crashed or hung in a delegate's library, as far as is remembered."""

@@ -1,14 +1,15 @@
 """Ends this process when a delegate's library keeps one of its threads; its keeper starts another one.
 
 Nobody can call a thread back out of a driver that hangs, and the slot that sent it there answers nothing any more.
-So the kernel holds an alarm (setitimer(2)) that ends the process, and a thread sets it again each second for as long as
-every call into a library is younger than it may be. A library that hangs with Python's lock in its hands stops that
-thread, too: then nobody sets the alarm again. The next process reads in the black box which delegate it was.
+So a thread looks each second whether a call into a library is late, says in the black box which one, and ends the
+process. A library that hangs with Python's lock in its hands stops that thread, too. For it there is an alarm of the
+kernel (setitimer(2)) that the thread puts off at each look, further than the longest call may last.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -17,32 +18,32 @@ from firmware_py.backends.guarded import LOAD_S
 from firmware_py.black_box import BlackBox
 
 _LOOK_S = 1.0
-_IDLE_S = (
-    LOAD_S + 1.0
-)  # a library may compile for so long with Python's lock in its hands, and nobody looks meanwhile
+_ALARM_S = (
+    LOAD_S + 5.0
+)  # a library may compile for LOAD_S with Python's lock in its hands, and nobody looks meanwhile
 
 
 class _Call:
     """One slot's calls into one delegate's library: a `Witness`."""
 
-    __slots__ = ("_box", "_delegate", "_now_s", "_slot", "due_s")
+    __slots__ = ("_box", "_delegate", "_now_s", "due_s", "slot")
 
     def __init__(self, box: BlackBox, slot: int, delegate: str, now_s: Callable[[], float]) -> None:
         self._box = box
-        self._slot = slot
         self._delegate = delegate
         self._now_s = now_s
+        self.slot = slot
         self.due_s: float | None = None  # when the call that goes on should be over
 
     def enter(self, most_s: float) -> None:
         """Note it in the box, and until when it may last."""
-        self._box.enter(self._slot, self._delegate)
+        self._box.enter(self.slot, self._delegate)
         self.due_s = self._now_s() + most_s
 
     def leave(self) -> None:
         """Note that it came back."""
         self.due_s = None
-        self._box.leave(self._slot)
+        self._box.leave(self.slot)
 
 
 class HangWatch:
@@ -77,17 +78,21 @@ class HangWatch:
             self._thread.join()
             signal.setitimer(signal.ITIMER_REAL, 0.0)
 
-    def left_s(self) -> float:
-        """Seconds until the first of the calls that go on should be over, less than 0 when it is late."""
-        now_s, due = self._now_s(), [call.due_s for call in self._calls]
-        return min((due_s - now_s for due_s in due if due_s is not None), default=_IDLE_S)
+    def late(self) -> int | None:
+        """The slot whose call into a library should be over, None while there is none."""
+        now_s = self._now_s()
+        for call in self._calls:
+            due_s = call.due_s
+            if due_s is not None and due_s < now_s:
+                return call.slot
+        return None
 
     def _look(self) -> None:
         while True:
-            left_s = self.left_s()
-            if (
-                left_s > 0.0
-            ):  # else the alarm that was set before goes off now, and must not be set while it does
-                signal.setitimer(signal.ITIMER_REAL, left_s)
+            signal.setitimer(signal.ITIMER_REAL, _ALARM_S)
+            slot = self.late()
+            if slot is not None:
+                self._box.only(slot)
+                os.kill(os.getpid(), signal.SIGALRM)
             if self._closing.wait(_LOOK_S):
                 return

@@ -24,6 +24,10 @@ MEMORY_BYTES, RUNNING_BYTES = (
 
 _GIVE_UP, _WINDOW_S = 10, 60.0  # crashes within so long: the next start would end the same way
 _LAST_PAUSE_S, _LOOK_S = 5.0, 0.05
+_CHECK_S, _DEAD_LOOKS = (
+    1.0,
+    3,
+)  # how often a child is looked at that did not say that it ended; how often it was dead
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 # What a process does to itself. Any other signal (the kernel out of memory, an operator) is no fault of the text at hand.
@@ -77,6 +81,7 @@ class Keeper:
         self._environment = os.environ | {KEPT: f"{os.getpid()}:{memory}"}
         self._child = 0
         self._stopping = False
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))  # waited for
         for number in _PASSED_ON:
             signal.signal(number, self._pass_on)
 
@@ -116,9 +121,26 @@ class Keeper:
             self._child = os.posix_spawn(self._command[0], self._command, self._environment, setsigmask=())
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-        _, status = os.waitpid(self._child, 0)
+        code = self._wait(self._child)
         self._child = 0
-        return os.waitstatus_to_exitcode(status)
+        return code
+
+    @staticmethod
+    def _wait(child: int) -> int:
+        """Its exit status when it ended, or that of one that hung where only threads are left that nobody can kill.
+
+        A driver may hold a thread in the kernel for good: the process is dead, and waitpid(2) would wait for that thread.
+        """
+        dead_looks = 0
+        while True:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            if dead_looks >= _DEAD_LOOKS:
+                _say("a thread of the dead node is held by its driver; going on without it")
+                return -signal.SIGALRM
+            if signal.sigtimedwait((signal.SIGCHLD,), _CHECK_S) is None:
+                dead_looks = dead_looks + 1 if _is_zombie(child) else 0
 
     def _pass_on(self, number: int, _frame: object) -> None:
         self._stopping = True
@@ -127,6 +149,14 @@ class Keeper:
                 os.kill(self._child, number)
         except ProcessLookupError:
             pass  # it has just ended
+
+
+def _is_zombie(child: int) -> bool:
+    try:
+        with open(f"/proc/{child}/stat", "rb") as file:  # noqa: PTH123 - pathlib costs 1 MB
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return False
 
 
 def _say(line: str) -> None:

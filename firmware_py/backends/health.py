@@ -43,9 +43,11 @@ class DelegateHealth:
         return delegate not in self._out
 
     def failed(self, delegate: str, reason: str) -> None:
-        """Take a delegate out, or leave it out for twice as long as before."""
+        """Take a delegate out, or leave it out for twice as long as before; one that is barred stays it."""
         with self._lock:
             before = self._out.get(delegate)
+            if before is not None and before.back_off_s == math.inf:
+                return
             back_off_s = self._first_s if before is None else min(2.0 * before.back_off_s, self._max_s)
             self._out[delegate] = _Outage(self._clock.now_s() + back_off_s, back_off_s)
         if before is None:

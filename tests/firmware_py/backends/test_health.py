@@ -45,6 +45,7 @@ def test_a_barred_delegate_is_never_due(caplog: pytest.LogCaptureFixture) -> Non
     clock = VirtualClock()
     health = DelegateHealth(clock)
     health.bar("tpu", "it crashed twice")
+    health.failed("tpu", "and again")
     clock.advance(1e9)
     assert not health.usable("tpu")
     assert health.retest_due() == ()

@@ -15,11 +15,11 @@ import pytest
 
 from device_profiles.loader import load_profile
 from device_profiles.profile import PowerRail, ProfileError
-from firmware_py import compose
 from firmware_py.backends.scripted import ScriptedGraph
 from firmware_py.bundles import sign
 from firmware_py.bundles.write import member, write_bundle
 from firmware_py.compose import CHECKOUT, assembled, board_of, build_node, node_name, profile_values, shipped
+from firmware_py.compose.models import open_slot
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import Clock, SystemClock, VirtualClock
 from firmware_py.contracts.errors import (
@@ -234,7 +234,7 @@ def test_the_meter_begins_when_the_start_is_over(
 ) -> None:
     """Unpacking, self-test and loading keep a slow board busy for seconds, and no run of theirs is charged."""
     order: list[str] = []
-    start, slot = EnergyWatch.start, compose._slot
+    start, slot = EnergyWatch.start, open_slot
 
     def noted_slot(*parts: Any) -> Slot:
         made = slot(*parts)
@@ -245,7 +245,7 @@ def test_the_meter_begins_when_the_start_is_over(
         order.append("meter")
         start(watch)
 
-    monkeypatch.setattr(compose, "_slot", noted_slot)
+    monkeypatch.setattr("firmware_py.compose.node.open_slot", noted_slot)
     monkeypatch.setattr(EnergyWatch, "start", noted_start)
     with assembled(replace(config, meter="auto")) as assembly:
         assert order == ["graphs", "meter"]
@@ -324,7 +324,7 @@ def test_answers_go_on_whatever_the_sensor_does(
         monkeypatch.setattr(meter, "read", read)
         return meter
 
-    monkeypatch.setattr("firmware_py.compose.open_meter", opened)
+    monkeypatch.setattr("firmware_py.compose.energy.open_meter", opened)
     with build_node(replace(config, meter="auto")) as node:
         assert fault.endswith("at the start") or said.wait(10.0)
         reply = node.answer(ask())

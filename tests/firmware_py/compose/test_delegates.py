@@ -62,7 +62,7 @@ def device(tmp_path: Path) -> Path:
 @pytest.fixture
 def config(doubled: AgentConfig, monkeypatch: pytest.MonkeyPatch) -> AgentConfig:
     """The board is real: libraries are for those."""
-    monkeypatch.setattr("firmware_py.compose.detect", lambda root: "doubled")
+    monkeypatch.setattr("firmware_py.compose.places.detect", lambda root: "doubled")
     return doubled
 
 
@@ -137,7 +137,7 @@ def test_an_unexpected_error_makes_the_pause_grow(
     def broken(*_: object) -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
-    monkeypatch.setattr("firmware_py.compose.self_test", broken)
+    monkeypatch.setattr("firmware_py.compose.spare_time.self_test", broken)
     for pause_s in (5.0, 10.0, 20.0):
         clock.ahead_s += pause_s - 1.0
         assert board.ground.health.retest_due() == ()
@@ -202,7 +202,8 @@ def test_a_delegate_that_ended_the_process_is_tested_anew_and_after_the_second_t
         self_test(unpacked, spec, *rest, anew=anew)  # type: ignore[arg-type]
 
     monkeypatch.setattr(BlackBox, "adopt", lambda: BlackBox(memory))
-    monkeypatch.setattr("firmware_py.compose.self_test", watched)
+    for place in ("models", "spare_time"):
+        monkeypatch.setattr(f"firmware_py.compose.{place}.self_test", watched)
     with assembled(config, clock) as assembly:
         assert run(assembly).record.fallback == "edgetpu: out"
         for _ in range(2):

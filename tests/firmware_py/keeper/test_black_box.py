@@ -69,6 +69,28 @@ def test_who_dies_in_a_library_blames_the_delegate_and_no_text() -> None:
     assert BlackBox(memory).crashes("edgetpu") == 3  # it ran to its end: nothing new
 
 
+def test_a_death_blames_each_library_in_use_once_and_no_text_of_any_slot() -> None:
+    memory = bytearray(MEMORY_BYTES)
+    box = BlackBox(memory)
+    box.enter(0, "edgetpu")
+    box.enter(1, "edgetpu")
+    box.enter(2, "gpu")
+    box.running(3, "home", "turn on the light").__enter__()
+    later = BlackBox(memory)
+    assert (later.crashes("edgetpu"), later.crashes("gpu"), later.suspects) == (1, 1, frozenset())
+
+
+def test_where_it_is_known_which_library_hangs_no_other_is_blamed() -> None:
+    memory = bytearray(MEMORY_BYTES)
+    box = BlackBox(memory)
+    box.enter(0, "gpu")
+    box.enter(1, "edgetpu")
+    box.running(1, "home", "turn on the light").__enter__()
+    box.only(1)
+    later = BlackBox(memory)
+    assert (later.crashes("edgetpu"), later.crashes("gpu"), later.suspects) == (1, 0, frozenset())
+
+
 def test_no_keeper_no_box(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CIUIC_KEPT", raising=False)
     assert BlackBox.adopt() is None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from firmware_py import keeper
-from firmware_py.backends.guarded import RUN_S
+from firmware_py.backends.guarded import LOAD_S, RUN_S
 from firmware_py.black_box import BlackBox
 from firmware_py.config import AgentConfig
 from firmware_py.hang_watch import HangWatch
@@ -27,13 +27,13 @@ WAIT_S = 60.0
 NODE = """
 import json, sys, time
 from firmware_py import compose, hang_watch
-from firmware_py.backends import guarded, health
+from firmware_py.compose import places
+from firmware_py.backends import guarded
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.request import Qos, Request
-hang_watch._LOOK_S, hang_watch._IDLE_S = 0.1, 3.0
+hang_watch._LOOK_S = 0.1
 guarded.LOAD_S = guarded.RUN_S = 2.0
-health.FIRST_BACK_OFF_S = 1e9
-compose.detect = lambda root: "doubled"
+places.detect = lambda root: "doubled"
 with compose.build_node(AgentConfig(**json.loads(sys.argv[1]))) as node:
     print("up", flush=True)
     for line in iter(sys.stdin.readline, ""):
@@ -41,28 +41,28 @@ with compose.build_node(AgentConfig(**json.loads(sys.argv[1]))) as node:
         reply = node.answer(Request("1", "home", {"text": line.strip()}, Qos(60.0), arrived_s=now_s))
         print(json.dumps([reply.status, reply.route.delegate, reply.route.fallback]), flush=True)
 """
-# A thread goes into a library that keeps it; the second one keeps Python's lock, too.
+# A thread goes into a library that keeps it; some keep Python's lock, too.
 HUNG = """
 import ctypes, threading, time
 from firmware_py import hang_watch
 from firmware_py.black_box import BlackBox
 from firmware_py.keeper import MEMORY_BYTES
-hang_watch._LOOK_S, hang_watch._IDLE_S = 0.05, 0.5
+hang_watch._LOOK_S, hang_watch._ALARM_S = 0.05, {alarm_s}
 watch = hang_watch.HangWatch(BlackBox(bytearray(MEMORY_BYTES)), time.monotonic)
 call = watch.witness(0, "edgetpu")
 watch.start()
 def stuck_in_driver():
-    call.enter({most_s})
+    call.enter(0.3)
     {library}(None).sleep(60)
 threading.Thread(target=stuck_in_driver).start()
 """
 
 
-@pytest.mark.parametrize("library", ["ctypes.CDLL", "ctypes.PyDLL"])
-def test_a_library_that_keeps_a_thread_ends_the_process(library: str) -> None:
+@pytest.mark.parametrize(("library", "alarm_s"), [("ctypes.CDLL", 300.0), ("ctypes.PyDLL", 5.0)])
+def test_a_library_that_keeps_a_thread_ends_the_process(library: str, alarm_s: float) -> None:
     began_s = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", HUNG.format(library=library, most_s=0.3)],
+        [sys.executable, "-c", HUNG.format(library=library, alarm_s=alarm_s)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -74,22 +74,61 @@ def test_a_library_that_keeps_a_thread_ends_the_process(library: str) -> None:
     assert "stuck_in_driver" in done.stderr  # where it hung
 
 
-def test_the_alarm_is_as_far_as_the_call_that_must_end_first() -> None:
+def test_a_call_is_late_when_its_time_is_over_and_not_before() -> None:
     now = [100.0]
     watch = HangWatch(BlackBox(bytearray(MEMORY_BYTES)), lambda: now[0])
     first, second = (watch.witness(slot, "edgetpu") for slot in (0, 1))
-    idle_s = watch.left_s()
-    assert idle_s > RUN_S
-    first.enter(30.0)
-    second.enter(10.0)
-    now[0] += 4.0
-    assert watch.left_s() == 6.0
+    assert watch.late() is None
+    first.enter(LOAD_S)
+    second.enter(RUN_S)
+    now[0] += RUN_S
+    assert watch.late() is None
+    now[0] += 0.01
+    assert watch.late() == 1
     second.leave()
-    assert watch.left_s() == 26.0
-    now[0] += 100.0
-    assert watch.left_s() == -74.0
+    assert watch.late() is None
+    now[0] += LOAD_S
+    assert watch.late() == 0
     first.leave()
-    assert watch.left_s() == idle_s
+    assert watch.late() is None
+
+
+# Two threads in libraries: one for longer than a look's alarm was once set for, and one that takes Python's lock for as long.
+BUSY = """
+import ctypes, threading, time
+from firmware_py import hang_watch
+from firmware_py.black_box import BlackBox
+from firmware_py.keeper import MEMORY_BYTES
+hang_watch._LOOK_S, hang_watch._ALARM_S = 0.5, 30.0
+watch = hang_watch.HangWatch(BlackBox(bytearray(MEMORY_BYTES)), time.monotonic)
+first, second = watch.witness(0, "edgetpu"), watch.witness(1, "edgetpu")
+watch.start()
+def calls(call, library, most_s, took_s):
+    for _ in range(2):
+        call.enter(most_s)
+        library(None).usleep(int(1e6 * took_s))
+        call.leave()
+threads = [
+    threading.Thread(target=calls, args=(first, ctypes.CDLL, 20.0, 1.2)),
+    threading.Thread(target=calls, args=(second, ctypes.PyDLL, 20.0, 1.9)),
+]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+watch.close()
+print("well")
+"""
+
+
+def test_calls_that_come_back_in_their_time_end_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
 
 
 def _kept(config: AgentConfig) -> subprocess.Popen[str]:

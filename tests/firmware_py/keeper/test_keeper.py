@@ -57,6 +57,22 @@ def test_one_that_always_crashes_is_given_up() -> None:
     assert "crashed 10 times" in done.stderr
 
 
+def test_a_dead_process_whose_thread_nobody_can_end_is_not_waited_for(tmp_path: Path) -> None:
+    """As a driver leaves it that holds a thread in the kernel: here, a main thread that ended alone."""
+    program = (
+        "import ctypes, pathlib, platform, sys, threading, time\n"
+        "lives = pathlib.Path(sys.argv[1]); lives.write_text(lives.read_text() + 'x')\n"
+        "if len(lives.read_text()) == 2: sys.exit(7)\n"
+        "threading.Thread(target=time.sleep, args=(20.0,)).start()\n"
+        "ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)\n"  # exit(2): this thread
+    )
+    lives = tmp_path / "lives"
+    lives.write_text("")
+    with _keep(program, str(lives)) as kept:
+        assert kept.wait(WAIT_S) == 7
+    assert lives.read_text() == "xx"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_keeper_ends_the_child_in_its_own_way(number: signal.Signals) -> None:
     program = (

@@ -1,0 +1,70 @@
+"""What a free slot does: learn the board's watts, and let delegates in again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from firmware_py.compose.ground import Ground
+from firmware_py.compose.models import COMMAND_TOKENS, Model
+from firmware_py.contracts.errors import CiuicError
+from firmware_py.contracts.limits import Limits
+from firmware_py.contracts.request import Qos
+from firmware_py.inference.calibration import Calibration
+from firmware_py.inference.child import Child
+from firmware_py.inference.golden import check_rows, load_rows, self_test
+from firmware_py.node_parts import Slot
+from firmware_py.resources.governor import Ask
+
+
+def calibration(
+    model: Model, ground: Ground, limits: Callable[[Ask, int], Limits], proving: Callable[[], bool]
+) -> Callable[[Slot], float]:
+    """Rows to learn this board's watts from; without a meter there is nothing to learn."""
+    task, ledger = model.served.task, ground.energy.ledger
+    manifest = model.served.manifest
+    anything = Ask(Qos(), math.inf, manifest.default_rule)
+    limit_s = ground.config.calibrate_s if ground.energy.watch is not None else 0.0
+    rows = [task.encode({"text": row.text}) for row in load_rows(model.unpacked)] if limit_s else []
+    # Only what is loaded ahead: graphs for longer texts would stay in memory and nobody asked for them.
+    rows = [row for row in rows if row.tokens <= COMMAND_TOKENS]
+
+    def spare() -> bool:
+        # A self-test's watts are not those of the rows beside it.
+        return not proving() and limits(anything, manifest.stages).max_stages is None
+
+    calibration = Calibration(rows, ledger.charge, limit_s, spare)
+
+    def step(slot: Slot) -> float:
+        begin_s = ground.clock.now_s()
+        try:
+            return calibration.step(slot.engines[manifest.task.name])
+        except CiuicError:
+            ledger.uncharged.note(begin_s, ground.clock.now_s())
+            raise
+
+    return step
+
+
+def in_turn(learners: Sequence[Callable[[Slot], float]], slot: Slot) -> float:
+    """A step of the first bundle that still has to learn; seconds until the next one, infinite when all have ended."""
+    return next((rest_s for learn in learners if math.isfinite(rest_s := learn(slot))), math.inf)
+
+
+def prove(delegate: str, child: Child, models: list[Model], ground: Ground) -> None:
+    """Self-test a delegate with every bundle in a child, unless it passed before: it may kill its process."""
+    specs = [(model.unpacked, spec) for model in models for spec in model.ladder if spec.name == delegate]
+    crashed = ground.crashes(delegate) > 0
+    with ground.energy.ledger.uncharged.during(ground.clock.now_s):
+        for unpacked, spec in specs if crashed or ground.config.self_test == "once" else ():
+            self_test(unpacked, spec, ground.clock, child, anew=crashed)
+
+
+def check(delegate: str, slot: Slot, models: list[Model], ground: Ground) -> None:
+    """Run the golden rows on a slot's own graphs; the slot is taken only for the rows themselves."""
+    for model in models:
+        runner = slot.engines[model.served.manifest.task.name].runners.get(delegate)
+        if runner is not None:
+            rows = load_rows(model.unpacked)
+            with slot.lock, ground.energy.ledger.uncharged.during(ground.clock.now_s):
+                check_rows(model.weights, runner, rows)

@@ -74,10 +74,11 @@ class Answering:
 
     def run(self, job: Job, slot: Slot) -> Lived:
         """The part of a life that needs a slot, whose lock the caller holds and keeps while it learns."""
-        begin_s = self._now()
+        uncharged = self._parts.uncharged
+        work = uncharged.begin(self._now())
         lived = survive("a request", lambda: self._live(job, slot))
-        if lived is None or lived.record is None:  # whatever it did, no run record tells of it
-            self._parts.uncharged(begin_s, self._now())
+        # Without a run record nobody is charged, whatever it did.
+        uncharged.end(work, self._now() if lived is None or lived.record is None else None)
         return lived or Lived(self.refuse(job.request, InternalError("the node failed on this request")))
 
     def learn(self, lived: Lived) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from firmware_py.black_box import BlackBox
 from firmware_py.caches.results import ResultCache
@@ -15,6 +15,7 @@ from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.node_state import CostLine, Reconciled, ServedTask
 from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, Method, ModelRef
 from firmware_py.contracts.run import RunRecord
+from firmware_py.energy.uncharged import UnchargedWork
 from firmware_py.inference.engine import Engine
 from firmware_py.resources.governor import Ask
 from firmware_py.tasks.intent import IntentTask
@@ -66,7 +67,7 @@ class NodeParts:
     """What `compose` hands in.
 
     `charge` prices a finished run, `price` work that no meter can see, `learn` takes it into the cost model, `uncharged`
-    hears from when to when a run took that failed; `heal` takes the re-test of delegates that are out a step further,
+    hears of runs while they may fail, and of those that did; `heal` takes the re-test of delegates that are out a step further,
     waits for no child and locks the slot while it uses it; `closing` runs when the node has stopped; `box` remembers
     what was being answered if this process dies.
     """
@@ -85,7 +86,7 @@ class NodeParts:
     results: ResultCache | None = None
     calibrate: Callable[[Slot], float] = lambda _: math.inf
     price: Callable[[RunRecord], Energy] = lambda _: UNKNOWN_ENERGY
-    uncharged: Callable[[float, float], None] = lambda _begin_s, _end_s: None
+    uncharged: UnchargedWork = field(default_factory=UnchargedWork)
     closing: Callable[[], None] = lambda: None
     box: BlackBox | None = None
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 from firmware_py.compose.ground import Ground
 from firmware_py.compose.models import COMMAND_TOKENS, Model
-from firmware_py.contracts.errors import CiuicError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.request import Qos
 from firmware_py.inference.calibration import Calibration
@@ -36,12 +35,13 @@ def calibration(
     calibration = Calibration(rows, ledger.charge, limit_s, spare)
 
     def step(slot: Slot) -> float:
-        begin_s = ground.clock.now_s()
+        work, failed = ledger.uncharged.begin(ground.clock.now_s()), True
         try:
-            return calibration.step(slot.engines[manifest.task.name])
-        except CiuicError:
-            ledger.uncharged.note(begin_s, ground.clock.now_s())
-            raise
+            rest_s = calibration.step(slot.engines[manifest.task.name])
+            failed = False
+        finally:
+            ledger.uncharged.end(work, ground.clock.now_s() if failed else None)
+        return rest_s
 
     return step
 

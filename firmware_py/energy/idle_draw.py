@@ -51,7 +51,7 @@ class IdleDraw:
     def learn(self, seen: EnergyEstimate) -> None:
         """Take in a stretch in which nothing of ours ran."""
         self._apart.append(seen)
-        if self._fits(seen) or len(self._apart) >= _RESTLESS_WINDOWS:
+        if self._fits(seen):
             self._hold(self._apart)
             return
         level = self._new_level()
@@ -59,6 +59,8 @@ class IdleDraw:
             self._baseline = Baseline()
             self._since_s = level[0].span.begin_s
             self._hold(level)
+        elif len(self._apart) >= _RESTLESS_WINDOWS and 2 * len(level) < len(self._apart):
+            self._hold(self._apart)
 
     def _hold(self, observations: list[EnergyEstimate]) -> None:
         for one in observations:

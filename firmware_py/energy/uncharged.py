@@ -22,26 +22,30 @@ class UnchargedWork:
 
     def __init__(self) -> None:
         self._past: deque[Span] = deque(maxlen=_KEEP)
-        self._going_on: dict[object, float] = {}  # when each began
+        self._going_on: dict[object, float] = {}  # when each began; a run that may yet be charged is one, too
         self._lock = threading.Lock()
 
     @contextmanager
     def during(self, now_s: Callable[[], float]) -> Iterator[None]:
         """What runs inside is such work, from its begin on; `now_s` is the monotonic clock."""
-        work, begin_s = object(), now_s()
-        with self._lock:
-            self._going_on[work] = begin_s
+        work = self.begin(now_s())
         try:
             yield
         finally:
-            self.note(begin_s, now_s())  # before it is taken out: no window may fall in between
-            with self._lock:
-                del self._going_on[work]
+            self.end(work, now_s())
 
-    def note(self, begin_s: float, end_s: float) -> None:
-        """Such work ran between two monotonic seconds."""
-        if end_s - begin_s >= _LEAST_S:
-            with self._lock:
+    def begin(self, begin_s: float) -> object:
+        """Work began that nobody is charged for, or that may turn out so; `end` takes what this returns."""
+        work = object()
+        with self._lock:
+            self._going_on[work] = begin_s
+        return work
+
+    def end(self, work: object, end_s: float | None) -> None:
+        """It ended at a monotonic second; None: it is charged after all."""
+        with self._lock:
+            begin_s = self._going_on.pop(work)
+            if end_s is not None and end_s - begin_s >= _LEAST_S:
                 self._past.append(Span(begin_s, end_s))
 
     def touches(self, span: Span) -> bool:

@@ -26,6 +26,8 @@ from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, ModelRef, Reply
 from firmware_py.contracts.request import Qos, Request
 from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.contracts.seams import Tensors
+from firmware_py.energy.integrate import Span
+from firmware_py.energy.uncharged import UnchargedWork
 from firmware_py.inference.engine import Engine, NoCosts, StageCosts, Weights
 from firmware_py.node_parts import Board, NodeParts, Served, Slot
 from firmware_py.tasks.intent import IntentTask
@@ -569,21 +571,23 @@ def test_whatever_breaks_the_asker_hears_and_the_node_lives(
 @pytest.mark.parametrize("error", [RuntimeError("interpreter"), KeyError(SECRET)])
 def test_a_run_that_fails_is_told_to_the_ledger(make: Make, error: Exception) -> None:
     """Its seconds are on the rail, and nobody is charged for them: they must not pass for idle draw."""
-    clock, spans = VirtualClock(), list[tuple[float, float]]()
+    clock, uncharged = VirtualClock(), UnchargedWork()
 
     def script(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
         clock.advance(0.25)
+        assert uncharged.touches(Span(0.0, clock.now_s()))  # a window that is settled before the run fails
         if clock.now_s() < 1.0:
             raise error
         return pass_through(graph, tensors)
 
-    node = make(script, clock=clock, uncharged=lambda begin_s, end_s: spans.append((begin_s, end_s)))
+    node = make(script, clock=clock, uncharged=uncharged)
     request = Request("1", "home", {"text": "on"}, Qos(60.0), arrived_s=0.0)
     assert node.answer(request).status == "failed"
-    assert spans == [(0.0, 0.25)]
+    assert uncharged.touches(Span(0.2, 0.3))
+    assert not uncharged.touches(Span(0.25, 9.0))
     clock.advance(1.0)
     assert node.answer(request).status == "ok"
-    assert len(spans) == 1
+    assert not uncharged.touches(Span(0.25, 9.0))
 
 
 def test_a_callback_that_raises_ends_no_worker(make: Make, caplog: pytest.LogCaptureFixture) -> None:

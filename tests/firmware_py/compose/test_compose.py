@@ -37,6 +37,7 @@ from firmware_py.contracts.golden import parse_golden, write_golden
 from firmware_py.contracts.reply import Route
 from firmware_py.contracts.request import Qos, Request
 from firmware_py.contracts.seams import Tensors
+from firmware_py.energy.integrate import Span
 from firmware_py.energy.meters.base import Meter
 from firmware_py.energy.open import SimulatedBoard, open_meter
 from firmware_py.energy.watch import EnergyWatch
@@ -279,24 +280,24 @@ def test_over_the_power_limit_only_the_first_exit_runs(config: AgentConfig) -> N
         assert assembly.limits(ask_, 3).max_stages is None
 
 
+@pytest.mark.parametrize("error", [GraphError("out"), RuntimeError("a defect")])
 def test_a_calibration_row_that_fails_is_told_to_the_ledger(
-    config: AgentConfig, monkeypatch: pytest.MonkeyPatch
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     with assembled(replace(config, meter="auto")) as assembly:
-        spans: list[tuple[float, float]] = []
-        uncharged = assembly.ground.energy.ledger.uncharged
-        monkeypatch.setattr(uncharged, "note", lambda *span: spans.append(span))
+        uncharged, ever = assembly.ground.energy.ledger.uncharged, Span(0.0, math.inf)
         (slot,) = assembly.slots
         assembly.calibrate(slot)
-        assert spans == []
+        assert not uncharged.touches(ever)
 
         def broken(*_: object) -> None:
-            raise GraphError("out")
+            CLOCK.sleep(0.002)
+            raise error
 
         monkeypatch.setattr(slot.engines["home"], "run", broken)
-        with pytest.raises(GraphError):
+        with pytest.raises(type(error)):
             assembly.calibrate(slot)
-        assert len(spans) == 1
+        assert uncharged.touches(ever)
 
 
 @pytest.mark.parametrize("fault", ["absent at the start", "busy at the start", "I2C error", "stuck bus"])

@@ -14,6 +14,9 @@ from firmware_py.bundles.verify import Trust
 from firmware_py.contracts.errors import CiuicError
 
 _USUAL = "ai-edge-litert"
+_REFERENCE_FAMILY = (
+    26  # of the host that board profiles' factors are against; files of before 28 November do not say theirs
+)
 _ENGINE = "engine, exits as the rule chose"  # the row of engine.json that is one whole answer
 
 
@@ -72,7 +75,7 @@ def _beside(bundle: Path) -> list[Path]:
 
 
 def _measured(measurements: Path, built: Mapping[str, Built]) -> dict[str, Measured]:
-    """Seconds of one answer by recipe, of these very bundles in the recipe's runtime, as quiet machines wrote them.
+    """Seconds of one answer by recipe, of these very bundles in the recipe's runtime, as the reference host wrote them when quiet.
 
     From `ciuic bench model`, `bench engine`, or a trade-off of the bundle, published or beside it.
     """
@@ -87,8 +90,8 @@ def _measured(measurements: Path, built: Mapping[str, Built]) -> dict[str, Measu
             path = folder / name
             document = json.loads(path.read_text("utf-8")) if path.is_file() else {}
             seconds = _of_tradeoff(document, one, runtime) or _of_bench(document, one, runtime)
-            if seconds is not None:
-                machine = document.get("machine", {})
+            machine = document.get("machine", {})
+            if seconds is not None and machine.get("cpu_family") in (None, _REFERENCE_FAMILY):
                 source = f"median of {path.name} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
                 found.setdefault(recipe, Measured(seconds, source))
     return found

@@ -117,18 +117,17 @@ class Measurement:
 
 
 def machine() -> dict[str, Any]:
-    """This machine, without its name: architecture, processor, cores, kernel."""
-    model = ""
+    """This machine, without its name: architecture, processor and its family (x86), cores, kernel."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith(("model name", "Model")):
-                model = line.partition(":")[2].strip()
-                break
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        pass
+        lines = []
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    family = said.get("cpu family", "")
     return {
         "arch": platform.machine(),
-        "cpu": model or None,
+        "cpu": said.get("model name") or said.get("Model") or None,
+        "cpu_family": int(family) if family.isdecimal() else None,
         "cores": os.cpu_count(),
         "system": platform.system(),
         "kernel": platform.release(),

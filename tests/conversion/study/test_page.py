@@ -55,12 +55,19 @@ def test_every_computation_is_in_a_picture_once(name: str) -> None:
     exits = {way.label.split(" = ")[0] for way in ways(found) if way.kind == "exit"}
     assert exits == {"exit 0", "exit 1", "exit 2", "exit 3"}
     for picture in pictures(found):
+        if picture.stem == "calibration":  # of exits, not of computations
+            continue
         assert picture.drawing.count("<title>") == len(keys) + 1  # the picture's own
 
 
 def test_a_cascade_that_is_one_exit_is_shown_as_that_exit() -> None:
-    """On hwu64 the cascade within one stage's compute is `t0`: the first exit answers everything."""
+    """Where the cascade within one stage's compute is `t0`, the first exit answers everything."""
     found = document("hwu64")
+    point = next(row for row in found["points"] if row["name"] == "exit-1")
+    same = {"name": "static-1", "configuration": "w4-4-4 t0", "thresholds": [0.0, 0.0, 0.0]}
+    found["equal_compute"] = [
+        {**point, **same} if row["name"] == "static-1" else row for row in found["equal_compute"]
+    ]
     (way,) = [way for way in ways(found) if way.label.startswith("exit 1")]
     assert ("equal_compute", "static-1") in [(group, row["name"]) for group, row in way.members]
     page = to_html(found)

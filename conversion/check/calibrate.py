@@ -2,7 +2,7 @@
 
 Both on the `temperature` split. Temperature per exit and widths: least negative log-likelihood (Guo et al. 2017).
 Scope threshold: the lowest one that turns away at most a given share of the in-scope rows at the last exit of
-the full width. It decides with every exit's answer what is right, so the rows that test the rules' harm have
+the full width, but where the score is the chance of `oos` never above one half. It decides with every exit's answer what is right, so the rows that test the rules' harm have
 no part in it: their promise would rest on a threshold that was fitted to them.
 """
 
@@ -22,6 +22,7 @@ from firmware_py.testing import calibration
 PRESETS = {"thrifty": 0.7, "balanced": 0.8, "careful": 0.9}
 DEFAULT = "balanced"
 _LOWEST = 0.3  # a scope threshold below this would call likely answers foreign
+_HIGHEST = 0.5  # and above this would act on what the model itself holds for foreign
 _STEPS = 40  # golden section: the interval shrinks to 4e-9 of itself
 
 Array = npt.NDArray[Any]
@@ -66,7 +67,8 @@ def scope_of(logits: Array, temperature: float, foreign: Array, index: int | Non
     threshold = float(score[place]) + 1e-6 if len(score) else 0.5
     # Rounded up: below the score that it was put above, a threshold would turn away all rows of that score.
     rounded = math.ceil(threshold * 10_000) / 10_000
-    return Scope(min(0.99, max(_LOWEST, rounded)), index, how.by_label)
+    highest = _HIGHEST if how.by_label else 0.99
+    return Scope(min(highest, max(_LOWEST, rounded)), index, how.by_label)
 
 
 def fit_temperature(logits: Array, targets: Array) -> float:

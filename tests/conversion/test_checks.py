@@ -90,5 +90,13 @@ def test_a_threshold_is_not_rounded_below_the_rows_that_it_spares() -> None:
     assert not judge_rows(logits, 1.0, scope).outside.any()
 
 
+def test_what_the_model_itself_holds_for_foreign_is_turned_away() -> None:
+    """However many commands of the split look foreign to it: acting on them is worse than asking again."""
+    logits = np.array([[6.0, 0.0, 0.0]] * 90 + [[0.0, 0.0, 5.0]] * 10)  # a tenth of the in-scope rows
+    scope = scope_of(logits, 1.0, np.zeros(100, bool), 2, Strangeness())
+    assert scope.threshold == 0.5
+    assert judge_rows(logits, 1.0, scope).outside.sum() == 10
+
+
 def test_a_task_without_foreign_rows_turns_nothing_away() -> None:
     assert scope_of(np.zeros((3, 2)), 1.0, np.zeros(3, bool), None, Strangeness()) == Scope()

@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 2282308, "sha256": "4dd68a56b2e9e281057e394b70379c2c28f82712a93bf0dae98f8888778d5536", "signature": "NG38XXupHsMNBpDNzgKn1WkQT9lUrTd1R6CCGMJvVL7+mkjYRSHzBKdL3htlFReUj/LSNhdiod93+9uStQF3Ag=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 2283852, "sha256": "2f67d8fc6513696172d36a07b7e81b63f5e0e05e689e6e3a4b607edfd0945ae0", "signature": "xf8yOEtCDh0m5KdbrXBqIXJKXFgpiNrFSxG2upoVH4b3spsa9/1d1U8DtRkk5Gr9CI/Fm+9yh1BcWNxNmlyqBw=="}

@@ -18,9 +18,8 @@ from firmware_py.backends.guarded import LOAD_S
 from firmware_py.black_box import BlackBox
 
 _LOOK_S = 1.0
-_ALARM_S = (
-    LOAD_S + 5.0
-)  # a library may compile for LOAD_S with Python's lock in its hands, and nobody looks meanwhile
+# A library may compile for LOAD_S with Python's lock in its hands, and nobody looks meanwhile.
+_ALARM_S = LOAD_S + 5.0
 
 
 class _Call:
@@ -66,9 +65,8 @@ class HangWatch:
     def start(self) -> None:
         """Begin to watch, unless there is nothing to: no witness was asked for."""
         if self._calls:
-            faulthandler.register(
-                signal.SIGALRM, 2, chain=True
-            )  # where it hung goes to the log before the end
+            # Where it hung goes to the log before the end.
+            faulthandler.register(signal.SIGALRM, 2, chain=True)
             self._thread.start()
 
     def close(self) -> None:

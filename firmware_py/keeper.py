@@ -17,17 +17,13 @@ import time
 
 KEPT = "CIUIC_KEPT"  # tells the node: the keeper's process id, and the descriptor of the shared memory
 BARE_FLAG = "--no-keeper"
-MEMORY_BYTES, RUNNING_BYTES = (
-    1024,
-    256,
-)  # of the shared memory, and of its beginning that says what is running
+# Of the shared memory, and of its beginning that says what is running.
+MEMORY_BYTES, RUNNING_BYTES = 1024, 256
 
 _GIVE_UP, _WINDOW_S = 10, 60.0  # crashes within so long: the next start would end the same way
 _LAST_PAUSE_S, _LOOK_S = 5.0, 0.05
-_CHECK_S, _DEAD_LOOKS = (
-    1.0,
-    3,
-)  # how often a child is looked at that did not say that it ended; how often it was dead
+# How often a child is looked at that did not say that it ended, and how often it was dead until nobody waits.
+_CHECK_S, _DEAD_LOOKS = 1.0, 3
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 # What a process does to itself. Any other signal (the kernel out of memory, an operator) is no fault of the text at hand.

@@ -2,8 +2,8 @@
 
 Both on the `temperature` split. Temperature per exit and widths: least negative log-likelihood (Guo et al. 2017).
 Scope threshold: the lowest one that turns away at most a given share of the in-scope rows at the last exit of
-the full width, but where the score is the chance of `oos` never above one half. It decides with every exit's answer what is right, so the rows that test the rules' harm have
-no part in it: their promise would rest on a threshold that was fitted to them.
+the full width, but where the score is the chance of `oos` never above one half. It decides with every exit's
+answer what is right, so the rows that test the rules' harm have no part in it: their promise would rest on a threshold that was fitted to them.
 """
 
 from __future__ import annotations

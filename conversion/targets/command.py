@@ -14,9 +14,8 @@ from firmware_py.bundles.verify import Trust
 from firmware_py.contracts.errors import CiuicError
 
 _USUAL = "ai-edge-litert"
-_REFERENCE_FAMILY = (
-    26  # of the host that board profiles' factors are against; files of before 28 November do not say theirs
-)
+# Of the processor that board profiles' factors are against; files of before 28 November 2026 do not say theirs.
+_REFERENCE_FAMILY = 26
 _ENGINE = "engine, exits as the rule chose"  # the row of engine.json that is one whole answer
 
 

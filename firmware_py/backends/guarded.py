@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import ParamSpec, Protocol, TypeVar
 
 from firmware_py.backends.loaded import LoadedGraph, Loader
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.seams import Tensors
 
 LOAD_S = 60.0  # an NPU's library compiles a graph when it is loaded
-RUN_S = 10.0  # as `inference.golden.ROW_S`
+RUN_S = 10.0  # of one graph
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Witness(Protocol):
@@ -42,29 +46,26 @@ class GuardedGraph:
         Raises:
             GraphError: as the graph behind it.
         """
-        self._witness.enter(RUN_S)
-        try:
-            return self._loaded.run(tensors)
-        finally:
-            self._witness.leave()
+        return _told(self._witness, RUN_S, self._loaded.run, tensors)
 
     def close(self) -> None:
         """Close the graph behind it."""
-        self._witness.enter(RUN_S)
-        try:
-            self._loaded.close()
-        finally:
-            self._witness.leave()
+        _told(self._witness, RUN_S, self._loaded.close)
 
 
 def guarded(loader: Loader, witness: Witness) -> Loader:
     """A loader whose library calls, and those of the graphs that it loads, are told to a witness."""
 
     def load(graph: Graph) -> LoadedGraph:
-        witness.enter(LOAD_S)
-        try:
-            return GuardedGraph(loader(graph), witness)
-        finally:
-            witness.leave()
+        return GuardedGraph(_told(witness, LOAD_S, loader, graph), witness)
 
     return load
+
+
+def _told(witness: Witness, most_s: float, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """A call into the library, which should be over in so many seconds."""
+    witness.enter(most_s)
+    try:
+        return call(*args, **kwargs)
+    finally:
+        witness.leave()

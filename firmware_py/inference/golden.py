@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firmware_py.backends.guarded import RUN_S
 from firmware_py.backends.opening import DelegateSpec, open_loader, runtime_of
 from firmware_py.bundles.read import Unpacked, check_folder
 from firmware_py.bundles.write import write_atomic
@@ -40,7 +41,6 @@ from firmware_py.tasks.intent import IntentTask
 _log = logging.getLogger(__name__)
 
 TIMEOUT_S = 120.0  # cold start, all graphs and rows on the slowest board
-ROW_S = 10.0  # for one graph
 MIN_TAGS_AGREE = 0.9  # near ties may fall the other way on another processor
 
 
@@ -76,7 +76,7 @@ def check_rows(weights: Weights, runner: Runner, rows: Sequence[GoldenRow]) -> N
         if row.zeroth and weights.zeroth is not None:
             _check_logits(weights.zeroth.intent(feeds["h"], n), row.zeroth, row.atol, (number, 0))
         for at, key in enumerate(way.rungs[0].graphs):
-            feeds["h"] = np.array(runner.run(key, feeds, ROW_S)["h_out"])
+            feeds["h"] = np.array(runner.run(key, feeds, RUN_S)["h_out"])
             reference = row.logits[at] if at < len(row.logits) else ()
             _check_logits(weights.heads[at].intent(feeds["h"], n), reference, row.atol, (number, at + 1))
         if row.tags:

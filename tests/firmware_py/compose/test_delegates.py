@@ -21,7 +21,7 @@ from firmware_py.bundles.read import Unpacked
 from firmware_py.caches.models import ModelCache
 from firmware_py.compose import Assembly, assembled, build_node
 from firmware_py.config import AgentConfig
-from firmware_py.contracts.clock import SystemClock
+from firmware_py.contracts.clock import Clock, SystemClock
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.reply import Reply
 from firmware_py.contracts.request import Qos, Request
@@ -197,9 +197,11 @@ def test_a_delegate_that_ended_the_process_is_tested_anew_and_after_the_second_t
     for _ in range(crashes):
         BlackBox(memory).enter(0, "edgetpu")  # and the process dies
 
-    def watched(unpacked: Unpacked, spec: DelegateSpec, *rest: Child, anew: bool = False) -> None:
+    def watched(
+        unpacked: Unpacked, spec: DelegateSpec, time: Clock, child: Child | None = None, *, anew: bool = False
+    ) -> None:
         tested.append(f"{spec.name} {'anew' if anew else 'once'}")
-        self_test(unpacked, spec, *rest, anew=anew)  # type: ignore[arg-type]
+        self_test(unpacked, spec, time, child, anew=anew)
 
     monkeypatch.setattr(BlackBox, "adopt", lambda: BlackBox(memory))
     for place in ("models", "spare_time"):

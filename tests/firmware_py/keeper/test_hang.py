@@ -58,17 +58,21 @@ threading.Thread(target=stuck_in_driver).start()
 """
 
 
-@pytest.mark.parametrize(("library", "alarm_s"), [("ctypes.CDLL", 300.0), ("ctypes.PyDLL", 5.0)])
-def test_a_library_that_keeps_a_thread_ends_the_process(library: str, alarm_s: float) -> None:
-    began_s = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", HUNG.format(library=library, alarm_s=alarm_s)],
+def _run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=WAIT_S,
         check=False,
     )
+
+
+@pytest.mark.parametrize(("library", "alarm_s"), [("ctypes.CDLL", 300.0), ("ctypes.PyDLL", 5.0)])
+def test_a_library_that_keeps_a_thread_ends_the_process(library: str, alarm_s: float) -> None:
+    began_s = time.monotonic()
+    done = _run(HUNG.format(library=library, alarm_s=alarm_s))
     assert done.returncode == -14, done.stderr
     assert time.monotonic() - began_s < 30.0
     assert "stuck_in_driver" in done.stderr  # where it hung
@@ -120,14 +124,7 @@ print("well")
 
 
 def test_calls_that_come_back_in_their_time_end_nothing() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", BUSY],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
+    done = _run(BUSY)
     assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
 
 
@@ -158,10 +155,10 @@ def test_a_node_whose_accelerator_hangs_goes_on_without_it(doubled: AgentConfig,
         assert node.stdout.readline() == "up\n"
         assert said("turn on the kitchen light") == ["ok", "edgetpu", None]
         (tmp_path / "hang").touch()
-        node.stdin.write("set a timer for ten minutes and remind me of the cake that is in the oven please\n")
-        node.stdin.flush()  # a longer text, whose graphs are not loaded
-        assert node.stdout.readline() == "up\n", "it did not come back"
         long = "set a timer for ten minutes and remind me of the cake that is in the oven please"
+        node.stdin.write(f"{long}\n")  # its graphs are not loaded yet
+        node.stdin.flush()
+        assert node.stdout.readline() == "up\n", "it did not come back"
         for text in ("turn on the kitchen light", long):
             status, delegate, fallback = said(text)
             assert status in ("ok", "out_of_scope")

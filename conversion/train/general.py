@@ -3,8 +3,8 @@
 Every exit's pooled row, projected, learns MiniLM's sentence embedding: the cosine to it, and the likeness of
 the sentences of a batch to each other (relational distillation, Park et al. 2019; TinyBERT calls the stage
 "general distillation", Jiao et al. 2019, section 3.2). No labels. One run serves every task of a `Corpus`:
-`HOME` leaves out HWU64 and SLURP, so that home-en can be judged on sentences of theirs; hwu64's own model, which
-gained next to nothing from the wider one, starts there, too.
+`HOME` leaves out HWU64 and SLURP, so that home-en can be judged on sentences of theirs; all but clinc150, the only
+one that gained from the wider `PUBLIC` and its hours, start there.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ _HOME = (Run(epochs=2, rate=2e-4, batch=64, rows=8000), Run(epochs=2, rate=4e-4,
 
 PLANS = {
     "hwu64": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0), general=HOME),
-    "banking77": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
+    "banking77": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0), general=HOME),
     "clinc150": Plan(
         11_000,
         (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)),
@@ -50,6 +50,7 @@ PLANS = {
         0,
         Settings(0, epochs=5, unlabelled=0.0),
         speakers=1,
+        general=HOME,
     ),
     # Smaller heads: names need a large table, and both must fit 2.2 MB.
     "home-en": Plan(

@@ -8,7 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from conversion.check.parity import Bounds, Parity, bounds_of, faults
+import numpy as np
+
+from conversion.check.answers import LatticeAnswers
+from conversion.check.calibrate import DEFAULT, preset_rules
+from conversion.check.parity import Bounds, Parity, Rules, bounds_of, faults
 from firmware_py.bundles.write import write_atomic
 from firmware_py.contracts.errors import ConversionError
 
@@ -29,6 +33,24 @@ def refusals(parities: Sequence[Parity]) -> list[Refusal]:
     found = [(one, bounds_of(one.recipe)) for one in parities]
     judged = [Refusal(one, bounds, tuple(faults(one, bounds))) for one, bounds in found]
     return [one for one in judged if one.why]
+
+
+def not_finite(sides: Mapping[str, LatticeAnswers]) -> str | None:
+    """On which sides some logit is no finite number, in words; None where all are finite.
+
+    Nothing can be calibrated on such a side: ask before, and gate by rules that are `uncalibrated`.
+    """
+    strange = [
+        name
+        for name, said in sides.items()
+        if not all(np.isfinite(one).all() for one in said.logits.values())
+    ]
+    return f"logits are not finite on {', '.join(strange)}" if strange else None
+
+
+def uncalibrated(stages: int, scope_index: int | None) -> Rules:
+    """The default preset at temperatures of 1, nothing out of scope."""
+    return Rules((1.0,) * stages, preset_rules(stages)[DEFAULT], 1.0, scope_index)
 
 
 def refuse(found: Sequence[Refusal], bundle: Path, about: Mapping[str, Any]) -> None:

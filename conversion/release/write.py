@@ -8,13 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from conversion.check import cascade, golden
-from conversion.check.calibrate import DEFAULT, preset_rules
+from conversion.check.calibrate import DEFAULT
 from conversion.check.judge import Judge
 from conversion.check.parity import Parity, Rules, bounds_of
-from conversion.check.refusal import Refusal, refusals, refuse
+from conversion.check.refusal import Refusal, not_finite, refusals, refuse, uncalibrated
 from conversion.export import accelerators
 from conversion.export.bundle import Contents, Exits, Model, bundle
 from conversion.export.sizes import sizes
@@ -124,18 +122,10 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
 
 def _refuse_infinite(trained: Trained, target: Target, tokenizer: WordPiece, heard: Heard) -> None:
     """Where logits are not finite nothing can be calibrated: refuse before that, by figures of plain rules."""
-    sides = {"the gate's sentences": heard.probed, **heard.sides}
-    strange = [
-        name
-        for name, said in sides.items()
-        if not all(np.isfinite(one).all() for one in said.logits.values())
-    ]
-    if not strange:
+    why = not_finite({"the gate's sentences": heard.probed, **heard.sides})
+    if why is None:
         return
-    plain = Rules(
-        (1.0,) * trained.stages, preset_rules(trained.stages)[DEFAULT], 1.0, trained.data.scope_index
-    )
-    why = f"logits are not finite on {', '.join(strange)}"
+    plain = uncalibrated(trained.stages, trained.data.scope_index)
     first = compared(trained, target, tokenizer, heard, plain)[0]
     refuse([Refusal(first, bounds_of(target.recipe), (why,))], target.path, _about(trained))
 

@@ -23,7 +23,7 @@ from conversion.check import golden
 from conversion.check.answers import LatticeAnswers, Prefix
 from conversion.check.calibrate import DEFAULT, Strangeness, preset_rules, scope_of, temperatures
 from conversion.check.parity import Bounds, Parity, Rules, bounds_of, compare, faults
-from conversion.check.refusal import Refusal, refuse
+from conversion.check.refusal import Refusal, not_finite, refuse, uncalibrated
 from conversion.check.rows import truth_of
 from conversion.check.runtime import python_of
 from conversion.data.task import TaskData, inside
@@ -111,31 +111,35 @@ def build_staged(
         name: said.part(slice(int(a), int(b))) for name, a, b in zip(sides, cuts, cuts[1:], strict=False)
     }
 
+    probed = said.part(slice(0, len(probes)))
+    full = (GROUPS,) * len(staged.heads)
+
+    def gated(rules: Rules) -> Parity:
+        torch_said = torch_says(staged, probes, max(target.buckets))
+        return compare(target.recipe, GATE_RUNTIME[target.recipe], probed, torch_said, rules)
+
+    why = not_finite({"the gate's sentences": probed, **heard})
+    if why is not None:
+        plain_rules = uncalibrated(len(full), data.scope_index)
+        refuse([Refusal(gated(plain_rules), EARLY, (why,))], target.path, target.about)
+
     truth = {name: truth_of(rows, data.labels) for name, rows in sides.items()}
     found = temperatures(heard["temperature"].logits, truth["temperature"].target)
-    last = (GROUPS,) * len(staged.heads)
     scope = scope_of(
-        heard["temperature"].logits[last],
-        found[last],
+        heard["temperature"].logits[full],
+        found[full],
         ~truth["temperature"].inside,
         data.scope_index,
         Strangeness(),
     )
-    rules = preset_rules(len(last))
-    ordered = tuple(found[last[:depth]] for depth in range(1, len(last) + 1))
-    probed = said.part(slice(0, len(probes)))
-    parity = compare(
-        target.recipe,
-        GATE_RUNTIME[target.recipe],
-        probed,
-        torch_says(staged, probes, max(target.buckets)),
-        Rules(ordered, rules[DEFAULT], scope.threshold, scope.index, scope.by_label),
-    )
-    refuse(staged_refusals(parity, last), target.path, target.about)
+    rules = preset_rules(len(full))
+    ordered = tuple(found[full[:depth]] for depth in range(1, len(full) + 1))
+    parity = gated(Rules(ordered, rules[DEFAULT], scope.threshold, scope.index, scope.by_label))
+    refuse(staged_refusals(parity, full), target.path, target.about)
     tell(0.95)
 
     accuracy = tuple(
-        _accuracy(heard["report"].logits[last[:depth]], truth["report"]) for depth in range(1, len(last) + 1)
+        _accuracy(heard["report"].logits[full[:depth]], truth["report"]) for depth in range(1, len(full) + 1)
     )
     members["golden.jsonl"] = _golden(plain, members, probes[:own], (probed, 2 * parity.max_logit_error))
     manifest = replace(

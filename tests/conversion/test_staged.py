@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +15,13 @@ torch = pytest.importorskip(
     "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
 )
 
+from conversion.check.answers import LatticeAnswers
 from conversion.check.parity import Parity
 from conversion.checkpoint.data import read_files
 from conversion.data.task import TaskData
 from conversion.export.make import Place
 from conversion.export.to_tflite import find_tool
+from conversion.staged import build
 from conversion.staged.build import Target, build_staged, staged_refusals
 from conversion.staged.graph import LayerGraph
 from conversion.staged.teacher import Staged, embedding_bytes, read_layers, says, torch_says, train_heads
@@ -29,8 +33,9 @@ from firmware_py.bundles.sign import new_key
 from firmware_py.bundles.verify import Trust
 from firmware_py.caches.models import ModelCache
 from firmware_py.contracts.clock import SystemClock
-from firmware_py.contracts.errors import ToolMissingError
+from firmware_py.contracts.errors import ConversionError, ToolMissingError
 from firmware_py.contracts.limits import Limits
+from firmware_py.contracts.run import GraphKey
 from firmware_py.inference.engine import Engine, Weights
 from firmware_py.inference.golden import self_test
 from firmware_py.inference.tensors import Embedding, bias
@@ -181,6 +186,33 @@ def test_six_layers_become_a_signed_bundle_that_answers(
             assert said.verdict.label_index == int(np.argmax(reference))
     finally:
         engine.close()
+
+
+def test_layers_that_say_no_number_leave_a_report_of_why(
+    staged: Staged, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a wrong conversion says is found before anything is calibrated on it."""
+
+    def made(one: Staged, target: Target, _tell: Any) -> dict[GraphKey, Path]:
+        keys = [
+            GraphKey(bucket, stage, 4) for bucket in target.buckets for stage in range(1, len(one.heads) + 1)
+        ]
+        (tmp_path / "graph").write_bytes(b"not run")
+        return dict.fromkeys(keys, tmp_path / "graph")
+
+    def run(_unpacked: Any, texts: list[str], *_where: Any) -> LatticeAnswers:
+        right = torch_says(staged, texts, 16)
+        return replace(right, logits={p: np.full_like(row, np.nan) for p, row in right.logits.items()})
+
+    monkeypatch.setattr(build, "make_graphs", made)
+    monkeypatch.setattr(build, "run_bundle", run)
+    vocabulary = Path(staged.teacher.bert.config.name_or_path, "vocab.txt").read_bytes()
+    target = Target(tmp_path / "rooms-staged.bundle", None, Place(ROOT, tmp_path, 1), (8, 16), gate_rows=4)
+    with pytest.raises(ConversionError, match="not finite on the gate's sentences, temperature, report"):
+        build_staged(staged, vocabulary, data, target, lambda _: None)
+    assert not target.path.exists()
+    found = json.loads((tmp_path / "rooms-staged.refused.json").read_text("utf-8"))["refused"]
+    assert found[0]["figures"]["mean_logit_error"] is None
 
 
 @pytest.mark.parametrize(

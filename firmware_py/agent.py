@@ -92,9 +92,8 @@ class CiuicNode:
             gone = None if ticket is None else self._queue.cancel(ticket)
         if gone is None:
             return None
-        return self._answers.refuse(
-            request, DeadlinePassedError("the deadline was over while the request waited")
-        )
+        error = DeadlinePassedError("the deadline was over while the request waited")
+        return self._answers.refuse(request, error)
 
     def _late(self, request: Request) -> Reply:
         error = DeadlinePassedError("the deadline was over before the run was")

@@ -142,6 +142,9 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
         node, epoch, board.profile, board.simulated, tasks, clock.utc().isoformat(timespec="seconds")
     )
 
+    identity = NodeIdentity(config.mesh, node, tuple(task.name for task in tasks), board.simulated)
+    endpoint = Endpoint(transport, agent, identity, clock)
+
     def heartbeat() -> Heartbeat:
         load = agent.load()
         return Heartbeat(
@@ -149,17 +152,16 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
             epoch=epoch,
             queue=load.queue,
             answered=load.answered,
-            refused=load.refused,
+            refused=load.refused + endpoint.counts.refused,
             failed=load.failed,
             power_w=board.power_w(),
             power_source=board.power_source,
             simulated=board.simulated,
             energy_method=board.energy_method(),
             costs=board.cost_lines(),
+            dropped=endpoint.counts.dropped,
         )
 
-    identity = NodeIdentity(config.mesh, node, tuple(task.name for task in tasks), board.simulated)
-    endpoint = Endpoint(transport, agent, identity, clock)
     presence = Presence(transport, config.mesh, birth, heartbeat, config.heartbeat_s)
     presence.ready_if(lambda: not endpoint.refused())
     return MeshNode(transport, agent, endpoint, presence, _joules(config, agent, transport, epoch))

@@ -173,13 +173,6 @@ class DeadlineUnreachableError(BusyError):
     default_hint = "Give more time in qos.deadline_s, or ask again after retry_after_s."
 
 
-class CancelledError(BusyError):
-    """The asker took the request back."""
-
-    code = "cancelled"
-    default_hint = "Nothing to do: the request was withdrawn."
-
-
 class ShuttingDownError(BusyError):
     """The node is stopping."""
 

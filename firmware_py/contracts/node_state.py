@@ -73,7 +73,8 @@ class State:
 class Heartbeat:
     """Twice a second, not retained: load, power and cost lines.
 
-    `energy_method` is how joules are known at this moment, as in a reply.
+    `queue` waits now; `answered`, `refused`, `failed` and `dropped` are counted since the start, the last being messages
+    that named nobody to answer. `energy_method` is how joules are known at this moment, as in a reply.
     """
 
     node: str
@@ -87,6 +88,7 @@ class Heartbeat:
     simulated: bool
     energy_method: str = "none"
     costs: tuple[CostLine, ...] = field(default=())
+    dropped: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The wire form."""

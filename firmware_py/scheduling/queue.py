@@ -17,7 +17,6 @@ from typing import Generic, TypeVar
 
 from firmware_py.contracts.clock import Clock
 from firmware_py.contracts.errors import (
-    CancelledError,
     CiuicError,
     DeadlinePassedError,
     QueueFullError,
@@ -117,13 +116,13 @@ class DynamicPriorityQueue(Generic[T]):
                 dropped.append(Dropped(entry.item, _passed()))
         return dropped
 
-    def cancel(self, ticket: int) -> Dropped[T] | None:
+    def cancel(self, ticket: int) -> T | None:
         """Take an entry out for its asker; None when it is no longer waiting, whatever became of it."""
         entry = self._entries.get(ticket)
         if entry is None:
             return None
         self._remove(entry)
-        return Dropped(entry.item, CancelledError("the request was withdrawn before it ran"))
+        return entry.item
 
     def drain(self, error: Callable[[], CiuicError]) -> list[Dropped[T]]:
         """Empty the queue; every entry gets an error of its own."""

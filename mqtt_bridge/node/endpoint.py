@@ -53,11 +53,8 @@ class NodeIdentity:
 
 @dataclass(slots=True)
 class EndpointCounts:
-    """Messages by fate; `dropped` could not be answered because nobody could be named."""
+    """Messages that never reached the agent; `dropped` could not be answered because nobody could be named."""
 
-    received: int = 0
-    inline: int = 0
-    queued: int = 0
     refused: int = 0
     dropped: int = 0
 
@@ -129,7 +126,6 @@ class Endpoint:
     # --- one request -------------------------------------------------------------------------
 
     def _on_message(self, message: Message) -> None:
-        self.counts.received += 1
         if message.retain:  # a retained request would be answered at every reconnect
             self.counts.dropped += 1
             return
@@ -187,12 +183,10 @@ class Endpoint:
         deadline_s = request.deadline_s
 
         def answer(reply: Reply) -> None:
-            self.counts.inline += 1
             self._answer(key, reply, deadline_s)
 
         if not self._transport.backlog() and self._agent.try_inline(request, answer):
             return
-        self.counts.queued += 1
         self._agent.submit(
             request,
             lambda reply: self._transport.call_soon(lambda: self._answer(key, reply, deadline_s)),

@@ -180,6 +180,7 @@ HEARTBEAT: Schema = _object(
     answered=_integer(),
     refused=_integer(),
     failed=_integer(),
+    dropped=_integer(),
     power_w=_nullable(_number()),
     power_source=_text(),
     simulated=_FLAG,

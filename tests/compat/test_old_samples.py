@@ -59,7 +59,7 @@ def test_the_first_report_of_metered_joules() -> None:
 
 
 def test_the_first_heartbeat() -> None:
-    """As the report of joules; its cost lines did not say yet whose they are, and still need not."""
+    """As the report of joules; what it did not say yet need not be said: whose cost lines are, messages dropped."""
     sample = _sample("heartbeat")
     jsonschema.Draft202012Validator(SCHEMAS["heartbeat"]).validate(sample)
     costs = (
@@ -70,6 +70,7 @@ def test_the_first_heartbeat() -> None:
     jsonschema.Draft202012Validator(SCHEMAS["heartbeat"]).validate(json.loads(json.dumps(told)))
     for line in told["costs"]:
         assert line.pop("bundle_sha256") == "0" * 64
+    assert told.pop("dropped") == 0
     assert told | {"costs": list(told["costs"])} == sample
 
 

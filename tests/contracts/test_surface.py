@@ -21,7 +21,6 @@ CODES = {
     "bundle_truncated",
     "bundle_unsigned",
     "bundle_untrusted",
-    "cancelled",
     "checkpoint_incomplete",
     "checkpoint_invalid",
     "checkpoint_unsupported",

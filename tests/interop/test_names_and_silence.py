@@ -79,6 +79,25 @@ def test_a_client_level_that_a_broker_may_take_amiss_costs_no_node_its_link(brok
         assert births.nothing_more()  # a node that connects anew is born anew
 
 
+@pytest.mark.usefixtures("node")
+def test_the_heartbeat_counts_what_was_refused_unread_and_what_was_dropped(broker: BrokerProcess) -> None:
+    beats = Inbox()
+    link = MqttTransport(LinkOptions("counts", (broker.url,)))
+    link.subscribe("ciuic/v1/home/node/n1/hb", beats)
+    with contextlib.closing(link):
+        up(link)
+        before = json.loads(beats.take().payload)
+        link.publish(Message("ciuic/v1/home/svc/home/infer/counts", b"{", 1))
+        link.publish(Message("ciuic/v1/home/svc/home/infer/counts", QUESTION.encode(), 1))  # no reply topic
+        link.publish(Message("ciuic/v1/home/node/n1/cmd/infer", QUESTION.encode(), 1))
+        wanted = before["refused"] + 2, before["dropped"] + 1
+        for _ in range(2 * WAIT_S):
+            now = json.loads(beats.take().payload)
+            if (now["refused"], now["dropped"]) == wanted:
+                break
+        assert (now["refused"], now["dropped"]) == wanted
+
+
 @needs_tools
 @pytest.mark.parametrize("kind", ["mosquitto"], indirect=True)
 @pytest.mark.usefixtures("node")

@@ -317,9 +317,11 @@ def test_a_refusal_for_lack_of_room_is_not_kept(desk: Any, request_data: Make) -
     assert again["status"] == "ok"
 
 
-def test_a_request_alone_is_answered_inline_and_a_flood_is_queued(desk: Any, request_data: Make) -> None:
-    desk.ask(request_data(id="alone"))
-    assert (desk.endpoint.counts.inline, desk.endpoint.counts.queued) == (1, 0)
+def test_a_request_alone_is_not_queued(desk: Any, request_data: Make) -> None:
+    queued: list[str] = []
+    desk.agent.submit = lambda request, _: queued.append(request.id)
+    assert desk.ask(request_data(id="alone"))[0]["status"] == "ok"
+    assert queued == []
 
 
 def test_a_fresh_stamp_and_a_stamp_from_the_future_are_served(desk: Any, request_data: Make) -> None:

@@ -160,17 +160,17 @@ class Answering:
     def _route(self, outcome: Outcome, stages: int) -> Route:
         record = outcome.record
         return Route(
-            self._name,
-            record.exit,
-            stages,
-            outcome.widths,
-            outcome.delegate,
-            "off" if self._parts.results is None else "miss",
-            record.fallback,
-            record.configuration,
-            record.truncated_tokens,
-            outcome.over_budget,
-            record.simulated,
+            node=self._name,
+            exit=record.exit,
+            exits=stages,
+            widths=outcome.widths,
+            delegate=outcome.delegate,
+            cache="off" if self._parts.results is None else "miss",
+            fallback=record.fallback,
+            configuration=record.configuration,
+            truncated_tokens=record.truncated_tokens,
+            over_budget=outcome.over_budget,
+            simulated=record.simulated,
         )
 
     def _count(self, reply: Reply) -> Reply:

@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from firmware_py.contracts.node_state import CostLine
-from firmware_py.contracts.run import HOST, HOST_SLOT, GraphKey, RunRecord, Slot
+from firmware_py.contracts.run import HOST, HOST_KEY, CostKey, GraphKey, RunRecord
 from firmware_py.watts import Charge, Equation, Watts
 
 _SECONDS_RATE = 0.02  # weight of the newest run once 50 were seen
@@ -121,7 +121,7 @@ class BundleCosts:
             run_s = untimed_s if seconds is None else seconds.mean
             if run_s is None or not self._watts.speaks:
                 return None
-            return max(0.0, self._watts.of(self._slot(part))[0] * run_s)
+            return max(0.0, self._watts.of(self._key(part))[0] * run_s)
 
     def lines(self) -> tuple[CostLine, ...]:
         """Published costs: per configuration the share-weighted sum over the stages of its paths."""
@@ -130,8 +130,8 @@ class BundleCosts:
                 line for name, paths in self._paths.items() if (line := self._line(name, paths)) is not None
             )
 
-    def _slot(self, part: _Part) -> Slot:
-        return HOST_SLOT if part == HOST else (self._bundle_sha256, *part)
+    def _key(self, part: _Part) -> CostKey:
+        return HOST_KEY if part == HOST else (self._bundle_sha256, *part)
 
     def _learn_seconds(self, part: _Part, run_s: float) -> None:
         seconds = self._seconds.get(part)
@@ -147,7 +147,7 @@ class BundleCosts:
         sd_s = math.sqrt(seconds.variance)
         if not self._watts.speaks:
             return Cost(seconds.mean, sd_s, None, None)
-        watt, variance = self._watts.of(self._slot(part))
+        watt, variance = self._watts.of(self._key(part))
         energy = watt * seconds.mean
         spread2 = seconds.mean**2 * variance + (watt * sd_s) ** 2 + self._watts.scatter(energy)
         return Cost(seconds.mean, sd_s, energy, math.sqrt(spread2))
@@ -204,10 +204,10 @@ class CostModel:
         """Metered windows learned from so far."""
         return self._watts.windows
 
-    def watt(self, slot: Slot) -> float:
-        """Watts above idle of one slot, as known now."""
+    def watt(self, key: CostKey) -> float:
+        """Watts above idle of one key, as known now."""
         with self._lock:
-            return max(0.0, self._watts.of(slot)[0])
+            return max(0.0, self._watts.of(key)[0])
 
     def charge(self, run: RunRecord) -> Charge | None:
         """Joules of a finished run, from its own seconds; None while nothing is known of this board."""
@@ -215,6 +215,6 @@ class CostModel:
             return self._watts.charge(run)
 
     def learn_window(self, equation: Equation) -> None:
-        """Take in one metered window (at most one a second: quadratic in the slots seen)."""
+        """Take in one metered window (at most one a second: quadratic in the keys seen)."""
         with self._lock:
             self._watts.learn(equation)

@@ -3,7 +3,7 @@
 Recursive least squares with forgetting (a Kalman filter with a random-walk state): the net energy of a
 window is the sum of watt x seconds of what ran in it. A term common to all graphs carries what one graph's
 windows say to the next; the profile's `busy_w` is the prior. What lies outside the stages (tokenizer, heads)
-is one slot, `HOST_SLOT`, for all bundles.
+is one key, `HOST_KEY`, for all bundles.
 
 One graph's watts may pass below zero where windows cannot tell it from what always ran beside it: only
 sums that windows saw mean something, so only what is given out is cut at zero. Cutting the state itself, and
@@ -19,13 +19,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from firmware_py.contracts.records import record
-from firmware_py.contracts.run import HOST_SLOT, RunRecord, Slot
+from firmware_py.contracts.run import HOST_KEY, CostKey, RunRecord
 
-_MAX_SLOTS = 64
+_MAX_KEYS = 64
 
 # Prior spread relative to the profile's watts: published figures of one board's busy core differ by
 # about this much between loads (the measured range of `estimated` is in docs/explanation-energy-accounting.md).
-_COMMON_SD, _SLOT_SD, _HOST_SD = 0.40, 0.20, 0.40
+_COMMON_SD, _OWN_SD, _HOST_SD = 0.40, 0.20, 0.40
 _UNKNOWN_WATT, _UNKNOWN_SD = 1.0, 3.0  # no figure at all: nothing is reported until windows said enough
 _FORGET = 5e-5  # share of the prior covariance that comes back per window
 _RUN_SPREAD, _RUN_SPREAD_RANGE = 0.15, (0.03, 0.5)  # of one run's joules around its mean, relative
@@ -58,7 +58,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """One metered window: seconds that each slot ran in it, and the net joules they cost together.
+    """One metered window: seconds of work under each key in it, and the net joules they cost together.
 
     `run_squares_j2` is the sum over runs of their charged joules squared (it scales the spread that
     single runs add), `sd_j` the meter's own standard uncertainty of `net_j`. `shared_sd_j` is the part
@@ -66,7 +66,7 @@ class Equation:
     windows averages it out.
     """
 
-    seconds: Mapping[Slot, float]
+    seconds: Mapping[CostKey, float]
     run_squares_j2: float
     net_j: float
     sd_j: float
@@ -80,10 +80,10 @@ class Watts:
         self._has_prior = busy_w is not None
         scale = _UNKNOWN_SD if busy_w is None else busy_w
         self._caps = [(_COMMON_SD * scale) ** 2]
-        self._slot_variance = (_SLOT_SD * scale) ** 2
+        self._own_variance = (_OWN_SD * scale) ** 2
         self._host_variance = (_HOST_SD * scale) ** 2
-        # Its state: common watts, then one offset per slot; their covariance in W².
-        self._index: dict[Slot, int] = {}
+        # Its state: common watts, then one offset per key; their covariance in W².
+        self._index: dict[CostKey, int] = {}
         self._watts = [_UNKNOWN_WATT if busy_w is None else busy_w]
         self._p = [[self._caps[0]]]
         self._run_spread2 = _RUN_SPREAD**2
@@ -101,10 +101,10 @@ class Watts:
         """Whether anything is known: a prior, or enough windows."""
         return self._has_prior or self._windows >= _ENOUGH_WINDOWS
 
-    def of(self, slot: Slot) -> tuple[float, float]:
-        """Watts of one slot, which may be below zero, and their variance in W²."""
-        at, p = self._index.get(slot, 0), self._p
-        own = 2.0 * p[0][at] + p[at][at] if at else self._slot_variance
+    def of(self, key: CostKey) -> tuple[float, float]:
+        """Watts of one key, which may be below zero, and their variance in W²."""
+        at, p = self._index.get(key, 0), self._p
+        own = 2.0 * p[0][at] + p[at][at] if at else self._own_variance
         return self._watts[0] + (self._watts[at] if at else 0.0), self._shared_w**2 + p[0][0] + own
 
     def scatter(self, energy_j: float) -> float:
@@ -120,17 +120,17 @@ class Watts:
         total_s = energy = variance = 0.0
         parts: list[tuple[int, float]] = []
         for stage in run.stages:
-            slot = (bundle, stage.graph, stage.delegate)
-            at = index.get(slot)
+            key = (bundle, stage.graph, stage.delegate)
+            at = index.get(key)
             if at is None:
-                at = self._slot(slot)
+                at = self._place(key)
             run_s = stage.run_s
             total_s += run_s
             energy += (common + watts[at] if at else common) * run_s
             parts.append((at, run_s))
         host_s = run.end_s - run.start_s - total_s
         if host_s > 0.0:
-            at = index.get(HOST_SLOT) or self._slot(HOST_SLOT)
+            at = index.get(HOST_KEY) or self._place(HOST_KEY)
             energy += (common + watts[at] if at else common) * host_s
             total_s += host_s
             parts.append((at, host_s))
@@ -150,10 +150,10 @@ class Watts:
         return Charge(energy, run_sd, parameter_sd, reconciled)
 
     def learn(self, equation: Equation) -> None:
-        """Take in one metered window (at most one a second: quadratic in the slots seen)."""
+        """Take in one metered window (at most one a second: quadratic in the keys seen)."""
         x = [0.0] * len(self._watts)
-        for slot, seconds in equation.seconds.items():
-            at = self._slot(slot)
+        for key, seconds in equation.seconds.items():
+            at = self._place(key)
             if at >= len(x):
                 x.extend([0.0] * (at + 1 - len(x)))
             x[0] += seconds
@@ -162,14 +162,14 @@ class Watts:
         if x[0] > 0.0:
             self._update(x, equation)
 
-    def _slot(self, slot: Slot) -> int:
-        """Where a slot stands in the state; beyond the bound every further slot is the common term."""
-        at = self._index.get(slot)
+    def _place(self, key: CostKey) -> int:
+        """Where a key stands in the state; beyond the bound every further key is the common term."""
+        at = self._index.get(key)
         if at is None:
-            if len(self._watts) > _MAX_SLOTS:
+            if len(self._watts) > _MAX_KEYS:
                 return 0
-            at = self._index[slot] = len(self._watts)
-            variance = self._host_variance if slot == HOST_SLOT else self._slot_variance
+            at = self._index[key] = len(self._watts)
+            variance = self._host_variance if key == HOST_KEY else self._own_variance
             self._watts.append(0.0)
             self._caps.append(variance)
             for row in self._p:

@@ -31,7 +31,7 @@ class ModelCache:
         budget_bytes: int = DEFAULT_BUDGET_BYTES,
     ) -> None:
         # A graph that needs a past has the key of its whole-text form, which is the one that is run.
-        self._graphs = {graph.key: graph for graph in sorted(graphs, key=lambda graph: -graph.past)}
+        self._graphs = {graph.key: graph for graph in graphs if graph.past == 0}
         self._loader = loader
         self.delegate = delegate
         self._loaded: Lru[GraphKey, LoadedGraph] = Lru(4096, budget_bytes, _close, keep_newest=True)

@@ -60,7 +60,7 @@ def open_model(path: Path, ground: Ground) -> Model:
             manifest=manifest,
             model=ModelRef(manifest.name, manifest.version, unpacked.sha256),
             task=IntentTask(
-                manifest, unpacked.read(manifest.tokenizer.name), ground.names, begins=weights.begins
+                manifest, unpacked.read(manifest.tokenizer.name), ground.names, bio_tags=weights.bio_tags
             ),
         ),
         ladder=ladder,

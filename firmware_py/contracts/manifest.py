@@ -14,7 +14,7 @@ from typing import Any
 from firmware_py.contracts.check import Fields
 from firmware_py.contracts.configuration import RECIPES
 from firmware_py.contracts.errors import BundleFormatError
-from firmware_py.contracts.run import GraphKey
+from firmware_py.contracts.run import FULL_WIDTH, GraphKey
 
 FORMAT = 1
 SCORES = ("label", "confidence")
@@ -341,7 +341,7 @@ def _zeroth_rules(top: Fields) -> dict[str, float]:
 
 def _parse_variant(data: Any, stages: int) -> Variant:
     variant = Fields(data, "manifest.variant", BundleFormatError)
-    widths = variant.integers("widths", high=4, limit=16)
+    widths = variant.integers("widths", high=FULL_WIDTH, limit=16)
     temperatures = _floats(variant, variant.array("temperatures", limit=16), stages)
     if len(widths) != stages or 0 in widths or not all(1e-3 <= value <= 1e3 for value in temperatures):
         variant.fail(f"manifest.variant has not {stages} widths, or a temperature is out of range")
@@ -358,7 +358,7 @@ def _parse_graph(data: Any) -> Graph:
         key=GraphKey(
             graph.integer("length", low=1, high=4096),
             graph.integer("stage", low=1, high=16),
-            graph.integer("width", low=1, high=4),
+            graph.integer("width", low=1, high=FULL_WIDTH),
         ),
         role=graph.choice("role", ("stage",)),
         past=graph.integer("past"),

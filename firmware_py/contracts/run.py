@@ -21,11 +21,13 @@ class GraphKey(NamedTuple):
         return f"{self.bucket}/s{self.stage}w{self.width}"
 
 
-# A graph names itself within its bundle only; a slot is one board's: bundle (SHA-256), graph, and who runs it.
-Slot = tuple[str, GraphKey, str]
+FULL_WIDTH = 4  # width groups of a whole stage; narrower graphs run the first ones
+
+# A graph names itself within its bundle only; a board's costs go by bundle (SHA-256), graph, and who runs it.
+CostKey = tuple[str, GraphKey, str]
 HOST = (GraphKey(0, 0, 0), "host")  # all work of an answer outside of its stages
 # Of no bundle: its seconds are the bundle's, but its code draws the same watts for all.
-HOST_SLOT: Slot = ("", *HOST)
+HOST_KEY: CostKey = ("", *HOST)
 
 
 @record(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from firmware_py.contracts.errors import SensorBusError, SensorRangeError
 from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import Energy, Method
-from firmware_py.contracts.run import HOST_SLOT, RunRecord, Slot
+from firmware_py.contracts.run import HOST_KEY, CostKey, RunRecord
 from firmware_py.costs import CostModel
 from firmware_py.energy.baseline import net_of
 from firmware_py.energy.idle_draw import IdleDraw
@@ -65,9 +65,9 @@ class _Run:
 
 @dataclass(slots=True)
 class _Seen:
-    """What ran in a window: seconds per slot, charged joules, their squares, and when."""
+    """What ran in a window: seconds per key, charged joules, their squares, and when."""
 
-    seconds: dict[Slot, float]
+    seconds: dict[CostKey, float]
     runs: float = 0.0
     charged_j: float = 0.0
     squares_j2: float = 0.0
@@ -244,11 +244,11 @@ class Ledger:
                 begin_s, end_s = stage.start_s, stage.start_s + stage.run_s
                 stage_s = min(end_s, span.end_s) - max(begin_s, span.begin_s)
                 if stage_s > 0.0:
-                    slot = (record.bundle_sha256, stage.graph, stage.delegate)
-                    seen.seconds[slot] = seen.seconds.get(slot, 0.0) + stage_s
+                    key = (record.bundle_sha256, stage.graph, stage.delegate)
+                    seen.seconds[key] = seen.seconds.get(key, 0.0) + stage_s
                     host_s -= stage_s
             if host_s > 0.0:
-                seen.seconds[HOST_SLOT] = seen.seconds.get(HOST_SLOT, 0.0) + host_s
+                seen.seconds[HOST_KEY] = seen.seconds.get(HOST_KEY, 0.0) + host_s
         self._longest_s = longest_s
         while self._runs and self._runs[0].record.end_s < span.begin_s:
             self._runs.popleft()

@@ -80,7 +80,7 @@ class Weights:
     zeroth: ExitHead | None = None
 
     @property
-    def begins(self) -> bool:
+    def bio_tags(self) -> bool:
         """Whether slots are tagged as in the first version's bundles (`tasks.intent.IntentTask`)."""
         return self.heads[0].tag_count > len(self.manifest.slots) + 1
 
@@ -150,6 +150,9 @@ class Outcome:
     over_budget: bool
 
 
+_UNKNOWN_WORDS = Verdict(label_index=0, confidence=1.0, out_of_scope=True, out_of_scope_score=1.0)
+
+
 class Engine:
     """Runs encoded texts over the graphs of one bundle."""
 
@@ -206,7 +209,7 @@ class Engine:
         runs = walk.runs
         depth = stages if limits.max_stages is None else min(limits.max_stages, stages)
         early = path.rungs[0].zeroth.get(rule)
-        accepted = early is not None and walk.begins(early)
+        accepted = early is not None and walk.ask_zeroth(early)
         while not accepted and walk.goes_on(depth):
             accepted = len(runs) == stages or walk.may_answer(rule)
         at = len(runs)
@@ -228,13 +231,13 @@ class Engine:
             self._simulated,
         )
         return Outcome(
-            record,
-            verdict,
-            tags,
-            walk.widths(),
-            runs[-1].delegate if at else HOST_DELEGATE,
-            accepted,
-            walk.over_budget(),
+            record=record,
+            verdict=verdict,
+            tags=tags,
+            widths=walk.widths(),
+            delegate=runs[-1].delegate if at else HOST_DELEGATE,
+            accepted=accepted,
+            over_budget=walk.over_budget(),
         )
 
     def _unknown(self, path: Way, encoded: Encoded, limits: Limits, start_s: float) -> Outcome:
@@ -246,7 +249,15 @@ class Engine:
         )  # fmt: skip
         most_j = limits.energy_j
         over = most_j is not None and (self.costs.stage_j(*HOST, record.run_s) or 0.0) > most_j
-        return Outcome(record, Verdict(0, 1.0, True, 1.0), (), (), HOST_DELEGATE, True, over)
+        return Outcome(
+            record=record,
+            verdict=_UNKNOWN_WORDS,
+            tags=(),
+            widths=(),
+            delegate=HOST_DELEGATE,
+            accepted=True,
+            over_budget=over,
+        )
 
     def zeroth(self, encoded: Encoded) -> Verdict | None:
         """What exit 0 says when asked alone; None where the bundle has none."""

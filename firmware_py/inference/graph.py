@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from firmware_py.contracts.configuration import WIDTHS_HINT, Configuration
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.manifest import Graph, Manifest, Variant
-from firmware_py.contracts.run import GraphKey
+from firmware_py.contracts.run import FULL_WIDTH, GraphKey
 
 Widths = tuple[int, ...]
 _Calibration = tuple[tuple[float, ...], Mapping[str, tuple[float, ...]], Mapping[str, float]]
@@ -88,7 +88,7 @@ class DynamicComputingGraph:
         return str(Configuration(path.bucket, rung.widths, rule, self._manifest.recipe))
 
     def _ask(self, bucket: int, widths: Widths) -> Way:
-        if len(widths) != self.stages or not all(1 <= width <= 4 for width in widths):
+        if len(widths) != self.stages or not all(1 <= width <= FULL_WIDTH for width in widths):
             asked = "-".join(map(str, widths))
             msg = f"widths {asked} are not one of 1 to 4 for each of the model's {self.stages} stages"
             raise ConfigError(msg, hint=WIDTHS_HINT)

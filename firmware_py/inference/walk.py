@@ -30,7 +30,7 @@ class Walk:
 
     `runs` are the stages so far; `verdict` is the deepest exit's, on the rows that it `read`, and `pooled` is
     what its head says of them to its tags. An exit that the rule lets answer in no case is heard only if the
-    walk ends there. The engine asks `begins` first where the rule uses exit 0, then `goes_on` until an exit
+    walk ends there. The engine asks `ask_zeroth` first where the rule uses exit 0, then `goes_on` until an exit
     accepts or this ends.
     """
 
@@ -78,7 +78,7 @@ class Walk:
             return self._path.rungs[0].widths[: len(self.runs)]
         return tuple(run.graph.width for run in self.runs)
 
-    def begins(self, threshold: float) -> bool:
+    def ask_zeroth(self, threshold: float) -> bool:
         """Let exit 0 judge the embedded rows; whether it may answer."""
         head = self._engine.weights.zeroth
         if head is None:

@@ -83,7 +83,7 @@ class IntentTask:
     """Encodes texts and decodes verdicts of one bundle; holds no request."""
 
     __slots__ = (
-        "_begins",
+        "_bio_tags",
         "_bucket",
         "_frame",
         "_labels",
@@ -102,18 +102,18 @@ class IntentTask:
         tokenizer_bytes: bytes,
         names: NamesSource | None = None,
         *,
-        begins: bool = False,
+        bio_tags: bool = False,
     ) -> None:
         """Take labels, slots and length buckets from the manifest, names of the house from the user.
 
-        `begins`: tags are those of the first version's bundles: at a word's first piece, `2i+1` where slot i
+        `bio_tags`: tags are those of the first version's bundles: at a word's first piece, `2i+1` where slot i
         begins and `2i+2` where it goes on.
 
         Raises:
             BundleFormatError: the tokenizer's bytes are no vocabulary.
         """
         self._tokenizer = WordPiece.from_bytes(tokenizer_bytes)
-        self._begins = begins
+        self._bio_tags = bio_tags
         self._labels = manifest.labels
         self._slots = manifest.slots
         self._frame = manifest.frame
@@ -170,7 +170,7 @@ class IntentTask:
     def decode(self, encoded: Encoded, verdict: LabelVerdict, tags: Sequence[int]) -> dict[str, Any]:
         """The reply's `result`; `tags` has at least one tag per kept token."""
         text = encoded.text
-        if self._begins:
+        if self._bio_tags:
             tags = _of_first_version(tags, encoded, self._tokenizer.continues)
         spans = spans_of(tags, encoded, self._tokenizer.continues)
         found = [Found(self._slots[slot], start, end) for slot, start, end in spans]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_py.contracts.run import HOST, HOST_SLOT, GraphKey, RunRecord, StageRun
+from firmware_py.contracts.run import HOST, HOST_KEY, GraphKey, RunRecord, StageRun
 from firmware_py.costs import CostModel
 from firmware_py.watts import Equation
 
@@ -113,7 +113,7 @@ def test_watts_of_one_graph_in_two_bundles_are_told_apart() -> None:
     for _ in range(300):
         first_s, second_s, host_s = (rng.uniform(0.0, 0.3) for _ in range(3))
         net_j = 1.3 * first_s + 0.8 * second_s + host_s + rng.gauss(0.0, 0.01)
-        costs.learn_window(Equation({FIRST: first_s, other: second_s, HOST_SLOT: host_s}, 1e-3, net_j, 0.01))
+        costs.learn_window(Equation({FIRST: first_s, other: second_s, HOST_KEY: host_s}, 1e-3, net_j, 0.01))
     for sha256, watt in (("sha", 1.3), ("other", 0.8)):
         charge = costs.charge(run_of(0.020, host_s=0.010, sha256=sha256))
         assert charge is not None
@@ -142,9 +142,9 @@ def test_what_one_graph_taught_helps_a_new_one() -> None:
 def test_no_graph_gives_energy_back() -> None:
     costs = CostModel(1.0)
     for _ in range(50):
-        costs.learn_window(Equation({FIRST: 0.5, HOST_SLOT: 0.1}, 1e-3, -1.0, 0.01))
+        costs.learn_window(Equation({FIRST: 0.5, HOST_KEY: 0.1}, 1e-3, -1.0, 0.01))
         assert costs.watt(FIRST) >= 0.0
-        assert costs.watt(HOST_SLOT) >= 0.0
+        assert costs.watt(HOST_KEY) >= 0.0
 
 
 def test_an_outlying_window_is_believed_less() -> None:
@@ -170,12 +170,12 @@ def test_a_shared_doubt_is_not_averaged_away() -> None:
 
 def test_windows_of_milliseconds_say_nothing_of_the_doubt_that_windows_share() -> None:
     """Their joules drown in the idle draw: a quiet hour must not widen what busy windows taught."""
-    model, slot = CostModel(2.0), FIRST
+    model, key = CostModel(2.0), FIRST
     for _ in range(20):
-        model.learn_window(Equation({slot: 0.4}, 0.001, 0.8, 0.01, 0.01))
+        model.learn_window(Equation({key: 0.4}, 0.001, 0.8, 0.01, 0.01))
     before = model.charge(run_of(0.01))
     for _ in range(60):
-        model.learn_window(Equation({HOST_SLOT: 1e-4}, 1e-8, 2e-4, 0.005, 0.005))
+        model.learn_window(Equation({HOST_KEY: 1e-4}, 1e-8, 2e-4, 0.005, 0.005))
     after = model.charge(run_of(0.01))
     assert before is not None
     assert after is not None
@@ -214,7 +214,7 @@ def test_any_windows_leave_watts_and_variances_sane(rows: list[tuple[float, floa
     assert all(p[at][at] >= -1e-9 for at in range(len(p)))
 
 
-def test_slots_are_bounded() -> None:
+def test_keys_are_bounded() -> None:
     costs = CostModel(1.0)
     for bucket in range(1, 500):
         costs.learn_window(Equation({("sha", GraphKey(bucket, 1, 4), "xnnpack"): 0.5}, 1e-3, 0.5, 0.01))

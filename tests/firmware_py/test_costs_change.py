@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from firmware_py.contracts.run import HOST, HOST_SLOT, GraphKey, RunRecord, Slot, StageRun
+from firmware_py.contracts.run import HOST, HOST_KEY, CostKey, GraphKey, RunRecord, StageRun
 from firmware_py.costs import CostModel
 from firmware_py.watts import Charge, Equation
 
@@ -40,7 +40,7 @@ class Board:
     def window(self, factor: float, runs: int = 100) -> float:
         """One window of runs of which some go deeper; the charge of all over the truth."""
         deeper = sum(self.rng.random() < DEEPER for _ in range(runs))
-        seconds: dict[Slot, float] = {}
+        seconds: dict[CostKey, float] = {}
         squares = charged = true = metered = 0.0
         for stages, count in ((1, runs - deeper), (2, deeper)):
             charge, truth = self.charge(stages), factor * WATTS * run_of(stages).run_s
@@ -49,9 +49,9 @@ class Board:
             charged += count * charge.energy_j
             true += count * truth
             metered += count * truth + self.rng.gauss(0.0, RUN_SD * truth * math.sqrt(count))
-            for slot in STAGES[:stages]:
-                seconds[slot] = seconds.get(slot, 0.0) + count * STAGE_S
-            seconds[HOST_SLOT] = seconds.get(HOST_SLOT, 0.0) + count * HOST_S
+            for key in STAGES[:stages]:
+                seconds[key] = seconds.get(key, 0.0) + count * STAGE_S
+            seconds[HOST_KEY] = seconds.get(HOST_KEY, 0.0) + count * HOST_S
         net_j = metered + self.rng.gauss(0.0, METER_SD_J)
         self.costs.learn_window(Equation(seconds, squares, net_j, METER_SD_J))
         return charged / true
@@ -99,8 +99,8 @@ def test_after_a_drift_a_new_graph_is_charged_as_the_others(board: Board, end: f
     """What windows cannot tell apart, the common watts and each graph's own, must not move against each other."""
     board.play(1800, lambda at: 1.0 + (end - 1.0) * min(1.0, at / 900))
     assert board.costs.watt(("sha", GraphKey(32, 1, 4), "xnnpack")) == pytest.approx(end * WATTS, rel=0.15)
-    for slot in (*STAGES, HOST_SLOT):
-        assert board.costs.watt(slot) == pytest.approx(end * WATTS, rel=0.15)
+    for key in (*STAGES, HOST_KEY):
+        assert board.costs.watt(key) == pytest.approx(end * WATTS, rel=0.15)
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.3])
@@ -121,11 +121,11 @@ def test_single_outlying_windows_change_little(board: Board, factor: float) -> N
 
 def test_nothing_given_out_is_negative_where_the_state_is(board: Board) -> None:
     for _ in range(60):
-        seconds = {STAGES[0]: 0.2, HOST_SLOT: 0.1}
+        seconds = {STAGES[0]: 0.2, HOST_KEY: 0.1}
         board.costs.learn_window(Equation(seconds, 1e-4, 0.0, 0.001))
         board.costs.learn_window(Equation({STAGES[0]: 0.3}, 1e-4, 0.3, 0.001))
-    assert board.costs._watts.of(HOST_SLOT)[0] < 0.0
-    assert board.costs.watt(HOST_SLOT) == 0.0
+    assert board.costs._watts.of(HOST_KEY)[0] < 0.0
+    assert board.costs.watt(HOST_KEY) == 0.0
     assert board.costs.of("sha").stage_j(*HOST) in {None, 0.0}
     board.costs.learn(run_of(1))
     assert board.costs.of("sha").stage_j(*HOST) == 0.0
@@ -139,7 +139,7 @@ def test_many_hours_without_a_change_leave_the_covariance_one() -> None:
     """What rounding does to the covariance must not add up: after some hours a variance was negative."""
     costs, rng = CostModel(WATTS), random.Random(4)
     for _ in range(15_000):
-        seconds = {STAGES[0]: 0.2, STAGES[1]: rng.uniform(0.05, 0.11), HOST_SLOT: 0.1}
+        seconds = {STAGES[0]: 0.2, STAGES[1]: rng.uniform(0.05, 0.11), HOST_KEY: 0.1}
         net_j = WATTS * sum(seconds.values()) + rng.gauss(0.0, METER_SD_J)
         costs.learn_window(Equation(seconds, 5e-3, net_j, METER_SD_J))
     p = costs._watts._p

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from firmware_py.contracts.run import HOST_SLOT, GraphKey, RunRecord, StageRun
+from firmware_py.contracts.run import HOST_KEY, GraphKey, RunRecord, StageRun
 from firmware_py.costs import CostModel
 from firmware_py.energy.integrate import Span
 from firmware_py.energy.ledger import Ledger, _merge
@@ -49,7 +49,7 @@ def test_a_window_tells_bundles_with_graphs_of_the_same_names_apart() -> None:
     assert ledger._seen(Span(0.0, 2.0)).seconds == {
         ("sha", graph, "xnnpack"): pytest.approx(0.010),
         ("other", graph, "xnnpack"): pytest.approx(0.010),
-        HOST_SLOT: pytest.approx(0.006),
+        HOST_KEY: pytest.approx(0.006),
     }
 
 

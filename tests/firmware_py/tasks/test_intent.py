@@ -174,7 +174,7 @@ def test_a_text_cut_inside_a_word_has_the_tag_of_what_is_left() -> None:
 def test_tags_of_the_first_version_s_bundles_are_read_at_the_first_piece(
     task: IntentTask, manifest: Manifest
 ) -> None:
-    older = IntentTask(manifest, VOCABULARY, begins=True)
+    older = IntentTask(manifest, VOCABULARY, bio_tags=True)
     text = "Turn on the  Kitchen lights!"
     found = older.decode(older.encode({"text": text}), Verdict(0, 0.9, False, 0.0), [0, 0, 0, 1, 3, 0, 0])
     assert (

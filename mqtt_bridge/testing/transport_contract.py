@@ -235,7 +235,8 @@ class TransportContract:
         until(lambda: sum(inbox.messages.qsize() for inbox in inboxes) >= 30)
         found = [inbox.take().payload for inbox in inboxes for _ in range(inbox.messages.qsize())]
         assert sorted(map(int, found)) == list(range(30))
-        assert all(inbox.nothing_more() for inbox in inboxes[:1])
+        assert inboxes[0].nothing_more()
+        assert [inbox.messages.qsize() for inbox in inboxes] == [0, 0, 0]
 
     def test_a_dead_member_leaves_its_group(self, bed: Bed) -> None:
         dying, living, gone = Inbox(), Inbox(), Inbox()

@@ -8,20 +8,29 @@ from typing import Any
 
 from firmware_py.agent import CiuicNode
 from firmware_py.backends.scripted import Script, pass_through
-from firmware_py.contracts.clock import SystemClock
+from firmware_py.contracts.clock import Clock, SystemClock
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.reply import Reply
 from firmware_py.contracts.request import Qos, Request
 from firmware_py.contracts.seams import Tensors
 
 WAIT_S = 10.0
+PATIENT_S = 60.0
 SECRET = "turn on zanzibar"
 CLOCK = SystemClock()
 
 
-def ask(text: str = "turn on the light", *, number: object = 1, task: str = "home", **qos: Any) -> Request:
-    """A request that arrives now."""
-    return Request(str(number), task, {"text": text}, Qos(**qos), arrived_s=CLOCK.now_s())
+def ask(
+    text: str = "turn on the light",
+    *,
+    number: object = 1,
+    task: str = "home",
+    clock: Clock = CLOCK,
+    deadline_s: float = PATIENT_S,
+    **qos: Any,
+) -> Request:
+    """A request that arrives now; its deadline is beyond the test's patience unless it is given."""
+    return Request(str(number), task, {"text": text}, Qos(deadline_s, **qos), arrived_s=clock.now_s())
 
 
 class Gate:
@@ -56,6 +65,14 @@ class Inbox:
 
 
 Make = Callable[..., CiuicNode]
+
+
+def queued(node: CiuicNode, count: int) -> None:
+    """Wait until so many requests wait in the queue."""
+    until_s = CLOCK.now_s() + WAIT_S
+    while node.load().queue < count:
+        assert CLOCK.now_s() < until_s, f"{count} requests were not queued"
+        threading.Event().wait(0.001)
 
 
 def code(reply: Reply | None) -> str | None:

@@ -14,13 +14,12 @@ from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import DelegateError
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, Reply
-from firmware_py.contracts.request import Qos, Request
 from firmware_py.contracts.run import RunRecord
 from firmware_py.contracts.seams import Tensors
 from firmware_py.energy.integrate import Span
 from firmware_py.energy.uncharged import UnchargedWork
 from firmware_py.node_parts import Slot
-from tests.firmware_py.agent.rig import SECRET, WAIT_S, Gate, Inbox, Make, ask, code, failing
+from tests.firmware_py.agent.rig import SECRET, WAIT_S, Gate, Inbox, Make, ask, code, failing, queued
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_a_run_that_fails_is_told_to_the_ledger(make: Make, error: Exception) ->
         return pass_through(graph, tensors)
 
     node = make(script, clock=clock, uncharged=uncharged)
-    request = Request("1", "home", {"text": "on"}, Qos(60.0), arrived_s=0.0)
+    request = ask(clock=clock)
     assert node.answer(request).status == "failed"
     assert uncharged.touches(Span(0.2, 0.3))
     assert not uncharged.touches(Span(0.25, 9.0))
@@ -146,7 +145,7 @@ def test_idle_work_holds_up_neither_callers_nor_closing(make: Make) -> None:
     node, inbox = make(calibrate=calibrate), Inbox()
     assert rows.acquire(timeout=WAIT_S)
     for number in range(20):
-        assert node.answer(ask(number=number, deadline_s=1.0)).status == "ok"
+        assert node.answer(ask(number=number, deadline_s=WAIT_S)).status == "ok"
     node.submit(ask(number=99), inbox)
     assert inbox.wait(1)[0].status == "ok"
     closing = threading.Thread(target=node.close)
@@ -160,10 +159,9 @@ def test_who_waits_for_a_slot_while_the_node_closes_is_told(make: Make) -> None:
     node = make(gate)
     node.submit(ask(number=0), inbox)
     assert gate.entered.wait(WAIT_S)
-    caller = threading.Thread(target=lambda: inbox(node.answer(ask(number=1, deadline_s=WAIT_S))))
+    caller = threading.Thread(target=lambda: inbox(node.answer(ask(number=1))))
     caller.start()
-    while not node.load().queue:
-        threading.Event().wait(0.001)
+    queued(node, 1)
     closing = threading.Thread(target=node.close)
     closing.start()
     assert code(inbox.wait(1)[0]) == "shutting_down"

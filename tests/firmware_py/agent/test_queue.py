@@ -5,22 +5,23 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import cycle
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
-from firmware_py.backends.scripted import pass_through
+from firmware_py import agent
+from firmware_py.backends.scripted import Script, pass_through
 from firmware_py.caches.results import Key, ResultCache
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.reply import Reply
-from firmware_py.contracts.request import Request
 from firmware_py.contracts.run import RunRecord
 from firmware_py.contracts.seams import Tensors
 from firmware_py.node_parts import Slot
-from tests.firmware_py.agent.rig import CLOCK, WAIT_S, Gate, Inbox, Make, ask, code
+from firmware_py.scheduling.admission import STALE_S
+from tests.firmware_py.agent.rig import WAIT_S, Gate, Inbox, Make, ask, code, queued
 
 
 def test_a_flood_beyond_the_bound_is_refused_and_nothing_is_lost(make: Make) -> None:
@@ -42,47 +43,47 @@ def test_a_flood_beyond_the_bound_is_refused_and_nothing_is_lost(make: Make) -> 
 
 
 def test_what_waits_past_its_deadline_is_not_run(make: Make) -> None:
-    gate, inbox = Gate(), Inbox()
-    node = make(gate)
-    node.submit(ask(number=0), inbox)
+    gate, inbox, clock = Gate(), Inbox(), VirtualClock()
+    node = make(gate, clock=clock)
+    node.submit(ask(number=0, clock=clock), inbox)
     assert gate.entered.wait(WAIT_S)
-    node.submit(ask(number=1, deadline_s=0.001), inbox)
-    threading.Event().wait(0.01)
+    node.submit(ask(number=1, clock=clock, deadline_s=0.01), inbox)
+    assert node.load().queue == 1
+    clock.advance(0.02)
     gate.open.set()
     late = next(reply for reply in inbox.wait(2) if reply.id == "1")
     assert (late.status, code(late)) == ("refused", "deadline_passed")
 
 
+def _takes(clock: VirtualClock, *pauses_s: float) -> Script:
+    """An interpreter whose first runs take so long and all others no time."""
+    left_s = list(pauses_s)
+
+    def script(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
+        clock.sleep(left_s.pop(0) if left_s else 0.0)
+        return pass_through(graph, tensors)
+
+    return script
+
+
 def test_an_unreachable_deadline_is_refused_at_once(make: Make) -> None:
     """After one run of 20 ms, 5 ms are known to be too little."""
-    slow = threading.Event()
-
-    def script(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
-        slow.wait(0.02)
-        return pass_through(graph, tensors)
-
-    node, inbox = make(script), Inbox()
-    assert node.answer(ask()).status == "ok"
-    node.submit(ask(deadline_s=0.005), inbox)
+    clock, inbox = VirtualClock(), Inbox()
+    node = make(_takes(clock, 0.02), clock=clock)
+    assert node.answer(ask(clock=clock)).status == "ok"
+    node.submit(ask(clock=clock, deadline_s=0.005), inbox)
     assert code(inbox.wait(1)[0]) == "deadline_unreachable"
 
 
-def test_after_one_slow_run_short_deadlines_are_tried_again(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_one_slow_run_short_deadlines_are_tried_again(make: Make) -> None:
     """Refusals alone teach nothing: without a trial the node would refuse for ever."""
-    pauses, slow = [0.5], threading.Event()
-
-    def script(graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
-        slow.wait(pauses.pop() if pauses else 0.0)
-        return pass_through(graph, tensors)
-
-    node, inbox = make(script), Inbox()
-    assert node.answer(ask()).status == "ok"
-    node.submit(ask(deadline_s=0.3), inbox)
+    clock, inbox = VirtualClock(), Inbox()
+    node = make(_takes(clock, 0.5), clock=clock)
+    assert node.answer(ask(clock=clock)).status == "ok"
+    node.submit(ask(clock=clock, deadline_s=0.3), inbox)
     assert code(inbox.wait(1)[0]) == "deadline_unreachable"
-    monkeypatch.setattr("firmware_py.scheduling.admission.STALE_S", 0.0)
-    node.submit(ask(deadline_s=0.3), inbox)
+    clock.advance(STALE_S)
+    node.submit(ask(clock=clock, deadline_s=0.3), inbox)
     assert inbox.wait(2)[1].status == "ok"
 
 
@@ -109,14 +110,11 @@ def test_inline_goes_by_the_mean_of_slow_and_fast_runs(make: Make) -> None:
         clock.sleep(next(took))
         return pass_through(graph, tensors)
 
-    def asked() -> Request:
-        return replace(ask(), arrived_s=clock.now_s())
-
     nodes = [make(script, clock=clock, inline_s=inline_s) for inline_s in (0.0035, 0.0045)]
     for node in nodes:
         for _ in range(300):
-            assert node.answer(asked()).route.exit == 1
-    assert [node.try_inline(asked(), Inbox()) for node in nodes] == [False, True]
+            assert node.answer(ask(clock=clock)).route.exit == 1
+    assert [node.try_inline(ask(clock=clock), Inbox()) for node in nodes] == [False, True]
 
 
 def test_an_inline_answer_is_out_before_it_teaches_anything(make: Make) -> None:
@@ -174,18 +172,21 @@ def test_inline_callers_and_workers_share_one_interpreter(make: Make) -> None:
 
 
 def test_closing_refuses_what_waits(make: Make) -> None:
+    """At once, while the run that is on its way goes to its end."""
     gate, inbox = Gate(), Inbox()
     node = make(gate)
     node.submit(ask(number=0), inbox)
     assert gate.entered.wait(WAIT_S)
     for number in (1, 2):
         node.submit(ask(number=number), inbox)
+    closing = threading.Thread(target=node.close)
+    closing.start()
+    assert {reply.id: code(reply) for reply in inbox.wait(2)} == dict.fromkeys("12", "shutting_down")
     gate.open.set()
+    closing.join(WAIT_S)
     node.close()
-    node.close()
-    replies = {str(reply.id): code(reply) for reply in inbox.wait(3)}
-    assert set(replies) == {"0", "1", "2"}
-    assert set(replies.values()) <= {None, "shutting_down"}
+    last = inbox.wait(3)[-1]
+    assert (last.id, last.status) == ("0", "ok")
     node.submit(ask(number=3), inbox)
     assert code(inbox.wait(4)[-1]) == "shutting_down"
     assert code(node.answer(ask(number=4))) == "shutting_down"
@@ -221,11 +222,11 @@ def test_who_was_let_in_before_the_node_closed_is_told(
 def test_who_waits_behind_a_run_without_end_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The only worker is inside an interpreter: nobody looks into the queue."""
     monkeypatch.setattr("firmware_py.agent.LATE_S", 0.01)
-    gate, inbox = Gate(), Inbox()
-    node = make(gate)
-    node.submit(ask(number=0), inbox)
+    gate, inbox, clock = Gate(), Inbox(), VirtualClock()
+    node = make(gate, clock=clock)
+    node.submit(ask(number=0, clock=clock), inbox)
     assert gate.entered.wait(WAIT_S)
-    reply = node.answer(ask(number=1, deadline_s=0.01))
+    reply = node.answer(ask(number=1, clock=clock, deadline_s=0.01))
     assert (reply.id, reply.status, code(reply)) == ("1", "refused", "deadline_passed")
     gate.open.set()
     assert inbox.wait(1)[0].status == "ok"
@@ -234,8 +235,13 @@ def test_who_waits_behind_a_run_without_end_is_told(make: Make, monkeypatch: pyt
 
 def test_who_is_inside_a_run_without_end_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was queued while the slot was busy with a calibration row."""
-    monkeypatch.setattr("firmware_py.agent.LATE_S", 0.01)
-    gate, busy, waits = Gate(), threading.Event(), threading.Event()
+    gate, busy, waits, clock = Gate(), threading.Event(), threading.Event(), VirtualClock()
+    taken = agent._taken
+
+    def taken_after_its_run_began(replies: SimpleQueue[Reply], timeout_s: float) -> Reply | None:
+        """Waits for no seconds, in which a busy machine may not come to begin the run."""
+        assert gate.entered.wait(WAIT_S)
+        return taken(replies, 0.0)
 
     def calibrate(slot: Slot) -> float:
         if not busy.is_set():  # once: the worker comes by again when the request is through
@@ -243,16 +249,13 @@ def test_who_is_inside_a_run_without_end_is_told(make: Make, monkeypatch: pytest
             assert waits.wait(WAIT_S)
         return math.inf
 
-    node = make(gate, calibrate=calibrate)
+    monkeypatch.setattr("firmware_py.agent._taken", taken_after_its_run_began)
+    node, replies = make(gate, calibrate=calibrate, clock=clock), Inbox()
     assert busy.wait(WAIT_S)
-    replies = Inbox()
-    caller = threading.Thread(target=lambda: replies(node.answer(ask(deadline_s=1.0))))
+    caller = threading.Thread(target=lambda: replies(node.answer(ask(clock=clock))))
     caller.start()
-    until = CLOCK.now_s() + WAIT_S
-    while not node.load().queue and CLOCK.now_s() < until:
-        threading.Event().wait(0.001)
+    queued(node, 1)
     waits.set()
-    assert gate.entered.wait(WAIT_S)
     reply = replies.wait(1)[0]
     caller.join(WAIT_S)
     assert (reply.status, code(reply)) == ("failed", "deadline_passed")

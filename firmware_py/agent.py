@@ -159,6 +159,10 @@ class CiuicNode:
             hit = self._parts.results.get(key(request.task, text, rule, served.model.sha256, heard))
             if hit is not None:
                 return self._answers.repeated(hit, request, begin_s)
+        try:  # here what runs on the caller's thread has its only check; the queue looks again, with its waiting
+            check_deadline(request.due_s - begin_s, 0.0, self._paces[request.task].first_s(begin_s))
+        except (BusyError, RequestError) as error:
+            return self._answers.refuse(request, error)
         return Job(request, served, rule, on_reply)
 
     def _known(self, request: Request, now_s: float) -> tuple[Served, str]:

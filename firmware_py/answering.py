@@ -131,7 +131,7 @@ class Answering:
             reply = Reply(
                 request.id,
                 "ok" if result is not None else "out_of_scope",
-                self._route(outcome, stages),
+                self._route(outcome, stages, due_s),
                 result,
                 served.model,
                 Timing(max(0.0, begin_s - request.arrived_s), record.run_s),
@@ -157,8 +157,10 @@ class Answering:
             self._parts.learn(record)
             self.paces[lived.task].learn(record)
 
-    def _route(self, outcome: Outcome, stages: int) -> Route:
-        record = outcome.record
+    def _route(self, outcome: Outcome, stages: int, due_s: float) -> Route:
+        record, fallback = outcome.record, outcome.record.fallback
+        if fallback is None and record.end_s > due_s:  # no run is cut short
+            fallback = f"exit {record.exit}: {1e3 * (record.end_s - due_s):.3g} ms after the deadline"
         return Route(
             node=self._name,
             exit=record.exit,
@@ -166,7 +168,7 @@ class Answering:
             widths=outcome.widths,
             delegate=outcome.delegate,
             cache="off" if self._parts.results is None else "miss",
-            fallback=record.fallback,
+            fallback=fallback,
             configuration=record.configuration,
             truncated_tokens=record.truncated_tokens,
             over_budget=outcome.over_budget,

@@ -66,13 +66,29 @@ def _takes(clock: VirtualClock, *pauses_s: float) -> Script:
     return script
 
 
-def test_an_unreachable_deadline_is_refused_at_once(make: Make) -> None:
-    """After one run of 20 ms, 5 ms are known to be too little."""
+@pytest.mark.parametrize("way", ["submit", "try_inline", "answer"])
+def test_an_unreachable_deadline_is_refused_at_once(make: Make, way: str) -> None:
+    """After one run of 20 ms, 5 ms are known to be too little, on whichever thread it would run."""
     clock, inbox = VirtualClock(), Inbox()
-    node = make(_takes(clock, 0.02), clock=clock)
+    node = make(_takes(clock, 0.02), clock=clock, inline_s=1.0)
     assert node.answer(ask(clock=clock)).status == "ok"
-    node.submit(ask(clock=clock, deadline_s=0.005), inbox)
-    assert code(inbox.wait(1)[0]) == "deadline_unreachable"
+    request = ask(clock=clock, deadline_s=0.005)
+    if way == "answer":
+        inbox(node.answer(request))
+    elif way == "submit":
+        node.submit(request, inbox)
+    else:
+        assert node.try_inline(request, inbox)
+    reply = inbox.wait(1)[0]
+    assert (reply.status, code(reply)) == ("refused", "deadline_unreachable")
+
+
+def test_an_answer_that_is_late_all_the_same_says_so(make: Make) -> None:
+    """Nothing was known of how long runs take, and no run is cut short."""
+    clock = VirtualClock()
+    node = make(_takes(clock, 0.02), clock=clock)
+    reply = node.answer(ask(clock=clock, deadline_s=0.015))
+    assert (reply.status, reply.route.fallback) == ("ok", "exit 1: 5 ms after the deadline")
 
 
 def test_after_one_slow_run_short_deadlines_are_tried_again(make: Make) -> None:

@@ -37,7 +37,7 @@ from firmware_py.contracts.reply import Reply
 from firmware_py.contracts.request import MAX_DEADLINE_S, Request
 from firmware_py.node_parts import Load, NodeParts, Served, Slot
 from firmware_py.scheduling.admission import check_deadline, retry_after_s
-from firmware_py.scheduling.queue import Dropped, DynamicPriorityQueue
+from firmware_py.scheduling.queue import Claim, Dropped, DynamicPriorityQueue
 
 IDLE_TICK_S = 1.0  # how often an idle worker looks for expired requests and delegates to re-test
 LATE_S = 1.0  # after so long behind its deadline a request counts as lost
@@ -133,9 +133,8 @@ class CiuicNode:
                 now_s = self._now()
                 check_deadline(request.due_s - now_s, wait_s, self._paces[request.task].first_s(now_s))
                 after_s = retry_after_s(self._ahead_s(0))
-                ticket, dropped = self._queue.push(
-                    job, request.qos.priority, request.due_s, after_s, request.task
-                )
+                claim = Claim(request.qos.priority, request.due_s, request.task, request.client)
+                ticket, dropped = self._queue.push(job, claim, after_s)
             except (BusyError, RequestError) as error:
                 dropped = [Dropped(job, error)]
             self._wake.notify()

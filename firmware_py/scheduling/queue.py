@@ -4,7 +4,12 @@ Time is cut into epochs of `ageing_s`. An entry's level is its priority minus th
 that every epoch of waiting lifts it above newcomers by one priority; order is level, then earliest
 deadline, then arrival. The level never changes while waiting, therefore heaps suffice: push and pop
 take O(log n). An entry of priority p is overtaken only by entries that come within (9 - p + 1) epochs
-of it. Not thread-safe: its owner locks.
+of it.
+
+A full queue looks at all of its entries, O(n): the lowest level gives way, there the entry of whoever has most
+waiting, of those the latest deadline. Entries of an asker with more than its share of the places have no age in this:
+a flood of one asker costs that asker its own requests, not those of the quiet ones. Not thread-safe: who owns the
+queue locks.
 """
 
 from __future__ import annotations
@@ -38,18 +43,37 @@ class Dropped(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What an entry's place goes by: priority 0 to 9, monotonic deadline; `kind` and `asker` are counted by."""
+
+    priority: int
+    due_s: float
+    kind: str = ""
+    asker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry(Generic[T]):
     item: T
+    claim: Claim
     level: int
-    due_s: float
     seq: int
-    kind: str
 
 
 class DynamicPriorityQueue(Generic[T]):
     """Holds at most `bound` entries."""
 
-    __slots__ = ("_ageing_s", "_by_due", "_clock", "_entries", "_first", "_last", "_levels", "_seq", "bound")
+    __slots__ = (
+        "_ageing_s",
+        "_askers",
+        "_by_due",
+        "_clock",
+        "_entries",
+        "_first",
+        "_levels",
+        "_seq",
+        "bound",
+    )
 
     def __init__(self, clock: Clock, bound: int = DEFAULT_BOUND, ageing_s: float = DEFAULT_AGEING_S) -> None:
         self._clock = clock
@@ -58,36 +82,34 @@ class DynamicPriorityQueue(Generic[T]):
         self._seq = 0
         self._entries: dict[int, _Entry[T]] = {}
         self._levels: Counter[tuple[int, str]] = Counter()
-        # Three views on the same entries; what is gone from `_entries` is skipped when it surfaces.
+        self._askers: Counter[str] = Counter()
+        # Two views on the same entries; what is gone from `_entries` is skipped when it surfaces.
         self._first: list[tuple[int, float, int]] = []
-        self._last: list[tuple[int, float, int]] = []
         self._by_due: list[tuple[float, int]] = []
 
     def __len__(self) -> int:
         """Entries waiting."""
         return len(self._entries)
 
-    def push(
-        self, item: T, priority: int, due_s: float, retry_after_s: float, kind: str = ""
-    ) -> tuple[int | None, list[Dropped[T]]]:
+    def push(self, item: T, claim: Claim, retry_after_s: float) -> tuple[int | None, list[Dropped[T]]]:
         """Let an entry in and return its ticket with what had to leave.
 
-        The ticket is None when the entry itself is refused: past its deadline, or the least urgent of
-        a full queue. `retry_after_s` is what the shed are told; entries are counted by `kind`.
+        The ticket is None when the entry itself is refused: past its deadline, or what gives way in
+        a full queue. `retry_after_s` is what the shed are told.
         """
-        if due_s <= self._clock.now_s():
+        if claim.due_s <= self._clock.now_s():
             return None, [Dropped(item, _passed())]
         dropped = self.expired() if len(self._entries) >= self.bound else []
         self._seq += 1
-        entry = _Entry(item, priority - int(self._clock.now_s() / self._ageing_s), due_s, self._seq, kind)
+        entry = _Entry(item, claim, claim.priority - self._epoch(), self._seq)
         if len(self._entries) >= self.bound:
-            least = self._least_urgent()
-            if least is None or (-least.level, least.due_s) <= (-entry.level, entry.due_s):
+            gone = self._gives_way(entry)
+            if gone is entry:
                 msg = f"the queue holds {self.bound} requests, none of them less urgent"
                 return None, [*dropped, Dropped(item, QueueFullError(msg, retry_after_s=retry_after_s))]
-            self._remove(least)
-            msg = f"a more urgent request took the place in the queue of {self.bound}"
-            dropped.append(Dropped(least.item, ShedError(msg, retry_after_s=retry_after_s)))
+            self._remove(gone)
+            msg = f"a more urgent request or a quieter asker's took the place in the queue of {self.bound}"
+            dropped.append(Dropped(gone.item, ShedError(msg, retry_after_s=retry_after_s)))
         self._add(entry)
         return entry.seq, dropped
 
@@ -100,7 +122,7 @@ class DynamicPriorityQueue(Generic[T]):
             if entry is None:
                 continue
             self._remove(entry)
-            if entry.due_s > now_s:
+            if entry.claim.due_s > now_s:
                 return entry.item, dropped
             dropped.append(Dropped(entry.item, _passed()))
         return None, dropped
@@ -129,50 +151,59 @@ class DynamicPriorityQueue(Generic[T]):
         dropped = [Dropped(entry.item, error()) for entry in self._entries.values()]
         self._entries.clear()
         self._levels.clear()
+        self._askers.clear()
         self._compact()
         return dropped
 
     def ahead(self, priority: int) -> dict[str, int]:
         """Entries of each kind that a newcomer of this priority would wait for, at most."""
-        level = priority - int(self._clock.now_s() / self._ageing_s)
+        level = priority - self._epoch()
         found: dict[str, int] = {}
         for (other, kind), count in self._levels.items():
             if other >= level:
                 found[kind] = found.get(kind, 0) + count
         return found
 
+    def _epoch(self) -> int:
+        return int(self._clock.now_s() / self._ageing_s)
+
+    def _gives_way(self, new: _Entry[T]) -> _Entry[T]:
+        """Which of the entries and the new one there is no place for."""
+        epoch, waiting = self._epoch(), self._askers + Counter((new.claim.asker,))
+        share = (self.bound + 1) / len(waiting)
+
+        def standing(entry: _Entry[T]) -> tuple[int, int, float, int]:
+            count = waiting[entry.claim.asker]
+            level = entry.level if count <= share else entry.claim.priority - epoch
+            return level, -count, -entry.claim.due_s, -entry.seq
+
+        return min((*self._entries.values(), new), key=standing)
+
     def _add(self, entry: _Entry[T]) -> None:
         self._entries[entry.seq] = entry
-        self._levels[entry.level, entry.kind] += 1
-        heapq.heappush(self._first, (-entry.level, entry.due_s, entry.seq))
-        heapq.heappush(self._last, (entry.level, -entry.due_s, -entry.seq))
-        heapq.heappush(self._by_due, (entry.due_s, entry.seq))
+        self._levels[entry.level, entry.claim.kind] += 1
+        self._askers[entry.claim.asker] += 1
+        heapq.heappush(self._first, (-entry.level, entry.claim.due_s, entry.seq))
+        heapq.heappush(self._by_due, (entry.claim.due_s, entry.seq))
 
     def _remove(self, entry: _Entry[T]) -> None:
         del self._entries[entry.seq]
-        counted = entry.level, entry.kind
+        counted = entry.level, entry.claim.kind
         self._levels[counted] -= 1
         if not self._levels[counted]:
             del self._levels[counted]
+        self._askers[entry.claim.asker] -= 1
+        if not self._askers[entry.claim.asker]:
+            del self._askers[entry.claim.asker]
         # The heaps keep at most 4 dead for each living entry: amortised O(1) a removal.
-        if len(self._last) + len(self._by_due) > 8 * len(self._entries) + 64:
+        if len(self._first) + len(self._by_due) > 8 * len(self._entries) + 64:
             self._compact()
-
-    def _least_urgent(self) -> _Entry[T] | None:
-        while self._last:
-            entry = self._entries.get(-self._last[0][2])
-            if entry is not None:
-                return entry
-            heapq.heappop(self._last)
-        return None
 
     def _compact(self) -> None:
         entries = self._entries.values()
-        self._first = [(-entry.level, entry.due_s, entry.seq) for entry in entries]
-        self._last = [(entry.level, -entry.due_s, -entry.seq) for entry in entries]
-        self._by_due = [(entry.due_s, entry.seq) for entry in entries]
+        self._first = [(-entry.level, entry.claim.due_s, entry.seq) for entry in entries]
+        self._by_due = [(entry.claim.due_s, entry.seq) for entry in entries]
         heapq.heapify(self._first)
-        heapq.heapify(self._last)
         heapq.heapify(self._by_due)
 
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import DeadlineUnreachableError, ShuttingDownError
 from firmware_py.scheduling.admission import MeanSeconds, check_deadline
-from firmware_py.scheduling.queue import DynamicPriorityQueue
+from firmware_py.scheduling.queue import Claim, DynamicPriorityQueue
 
 BOUND = 4
 AGEING_S = 0.5
@@ -69,7 +69,7 @@ class QueueMachine(RuleBasedStateMachine):
                 worst = max(self.model, key=lambda w: w.order)
                 self.model.remove(worst)
                 expected.append((worst.name, "queue_full" if worst is new else "shed"))
-        ticket, dropped = self.queue.push(new.name, priority, new.due_s, 0.25, new.kind)
+        ticket, dropped = self.queue.push(new.name, Claim(priority, new.due_s, kind=new.kind), 0.25)
         assert sorted((d.item, d.error.code) for d in dropped) == sorted(expected)
         assert (ticket is not None) == (new in self.model)
         assert all(d.error.retry_after_s == 0.25 for d in dropped if d.error.code in {"queue_full", "shed"})
@@ -124,7 +124,7 @@ TestQueueAgainstModel.settings = settings(max_examples=80, stateful_step_count=6
 def test_higher_priority_then_earlier_deadline_then_arrival() -> None:
     queue: DynamicPriorityQueue[str] = DynamicPriorityQueue(VirtualClock())
     for name, priority, due_s in (("c", 5, 9.0), ("b", 5, 3.0), ("a", 7, 9.0), ("d", 5, 9.0)):
-        queue.push(name, priority, due_s, 0.0)
+        queue.push(name, Claim(priority, due_s), 0.0)
     assert [queue.pop()[0] for _ in range(5)] == ["a", "b", "c", "d", None]
 
 
@@ -132,26 +132,52 @@ def test_nobody_starves() -> None:
     """One entry of the lowest priority under an endless stream of the highest is served in time."""
     clock = VirtualClock()
     queue: DynamicPriorityQueue[str] = DynamicPriorityQueue(clock, bound=8, ageing_s=AGEING_S)
-    queue.push("patient", 0, 3600.0, 0.0)
-    while queue.push("urgent", 9, clock.now_s() + 10.0, 0.0)[0] and queue.pop()[0] != "patient":
+    queue.push("patient", Claim(0, 3600.0), 0.0)
+    while queue.push("urgent", Claim(9, clock.now_s() + 10.0), 0.0)[0] and queue.pop()[0] != "patient":
         clock.advance(0.1)
         assert clock.now_s() <= 10 * AGEING_S + 0.2
+
+
+@pytest.mark.parametrize("waited_s", [0.0, 3 * AGEING_S])
+def test_a_flood_of_one_asker_costs_a_quiet_one_nothing(waited_s: float) -> None:
+    """Also when the flood has been waiting for some time: only what is within an asker's share has an age."""
+    clock = VirtualClock()
+    queue: DynamicPriorityQueue[str] = DynamicPriorityQueue(clock, bound=8, ageing_s=AGEING_S)
+    for number in range(8):
+        queue.push(f"loud {number}", Claim(5, 100.0 + number, asker="loud"), 0.1)
+    clock.advance(waited_s)
+    ticket, dropped = queue.push("quiet", Claim(5, 200.0, asker="quiet"), 0.1)
+    assert ticket is not None
+    assert [(gone.item, gone.error.code) for gone in dropped] == [("loud 7", "shed")]
+    for number in range(8, 40):  # however urgent, they shed each other
+        _, dropped = queue.push(f"loud {number}", Claim(5, 50.0, asker="loud"), 0.1)
+        assert [gone.item.split()[0] for gone in dropped] == ["loud"]
+    assert "quiet" in [queue.pop()[0] for _ in range(8)]
+
+
+def test_priority_goes_before_shares() -> None:
+    queue: DynamicPriorityQueue[str] = DynamicPriorityQueue(VirtualClock(), bound=4)
+    for number in range(4):
+        queue.push(f"alarm {number}", Claim(9, 100.0, asker="alarms"), 0.1)
+    ticket, dropped = queue.push("quiet", Claim(5, 10.0, asker="quiet"), 0.1)
+    assert ticket is None
+    assert [(gone.item, gone.error.code) for gone in dropped] == [("quiet", "queue_full")]
 
 
 def test_cancelled_entries_do_not_pile_up() -> None:
     """Heaps stay in proportion to what waits, whatever came and went."""
     queue: DynamicPriorityQueue[int] = DynamicPriorityQueue(VirtualClock(), bound=8)
     for number in range(10_000):
-        ticket, _ = queue.push(number, 5, 100.0, 0.0)
+        ticket, _ = queue.push(number, Claim(5, 100.0), 0.0)
         assert ticket is not None
         queue.cancel(ticket)
-    assert len(queue._first) + len(queue._last) + len(queue._by_due) < 400
+    assert len(queue._first) + len(queue._by_due) < 400
 
 
 def test_draining_gives_each_asker_an_error() -> None:
     queue: DynamicPriorityQueue[int] = DynamicPriorityQueue(VirtualClock())
     for number in range(3):
-        queue.push(number, 5, 1.0, 0.0)
+        queue.push(number, Claim(5, 1.0), 0.0)
     gone = queue.drain(lambda: ShuttingDownError("stopping"))
     assert sorted(d.item for d in gone) == [0, 1, 2]
     assert len({id(d.error) for d in gone}) == 3

@@ -252,10 +252,5 @@ def named_points(lattice: Lattice, chosen: Candidates) -> dict[str, Configuratio
     }
 
 
-def never_exits(rule: Rule) -> bool:
-    """Whether a rule lets only the last exit answer."""
-    return min(rule.thresholds[:-1], default=NEVER) > 1.0 and (rule.zeroth is None or rule.zeroth > 1.0)
-
-
 def _width(prefix: Prefix) -> tuple[int, int]:
     return len(prefix), sum(prefix)

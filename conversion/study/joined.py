@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conversion.catalogue import model_of
 from conversion.check.rows import RowFile, load_rows
 from conversion.export.recipes import NORM_OF
 from conversion.study.bounds import Timed, bounds_of
@@ -24,8 +25,6 @@ ABLATION = (
     "as-shipped", "no-kl", "no-cosine", "no-labels", "no-teacher", "no-unlabelled", "no-perturbation", "gates-fixed",
     "groups-random", "groups-magnitude",
 )  # fmt: skip
-WITH_STATIC = ("hwu64", "banking77", "snips7")
-WITH_ABLATION = ("hwu64",)
 BASELINES = ("teacher fp32", "teacher int8", "linear svm")
 AGAINST = (
     ("balanced", "linear svm"), ("balanced", "teacher fp32"), ("full", "teacher fp32"), ("risk-1", "linear svm"),
@@ -76,8 +75,8 @@ class _Found:
             )
             for seed in sources.seeds
         }
-        wanted: tuple[str, ...] = STATIC if name in WITH_STATIC else ()
-        wanted += ABLATION if name in WITH_ABLATION else ()
+        wanted: tuple[str, ...] = STATIC if model_of(name).static else ()
+        wanted += ABLATION if model_of(name).ablation else ()
         self.variants = {
             variant: Run(
                 _rows(first / "variants" / f"{variant}-0.npz"), f"ciuic model variant {name} {variant}"
@@ -92,7 +91,7 @@ class _Found:
     @property
     def _home(self) -> bool:
         """Each seed has rows of its own, and the builds measured what stands beside the student."""
-        return self._sources.name.startswith("home")
+        return model_of(self._sources.name).home
 
     @property
     def bundle_sha256(self) -> str | None:

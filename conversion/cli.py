@@ -293,11 +293,14 @@ def _targets(args: argparse.Namespace) -> int:
 
 
 def _trust(args: argparse.Namespace) -> Trust:
-    """`--trust`, else the checkout's own folder of public keys."""
-    from firmware_py.bundles.verify import Trust
+    """`--trust`, else the checkout's own folder of public keys.
 
-    folder = args.trust or ROOT / "models" / "trust"
-    return Trust(folder if folder.is_dir() else None, args.allow_unsigned)
+    Raises:
+        ConfigError: `--trust` is no folder.
+    """
+    from firmware_py.bundles.verify import Trust, trust_folder
+
+    return Trust(trust_folder(args.trust, ROOT / "models" / "trust"), args.allow_unsigned)
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -67,11 +67,9 @@ def run(args: argparse.Namespace) -> int:
     from firmware_py.bundles.read import unpack
     from firmware_py.bundles.verify import Trust
 
-    trust = ROOT / "models" / "trust"
+    trust = Trust(ROOT / "models" / "trust", args.allow_unsigned)
     with tempfile.TemporaryDirectory(prefix="ciuic-bench-") as store:
-        unpacked = unpack(
-            args.bundle, Trust(trust if trust.is_dir() else None, args.allow_unsigned), Path(store)
-        )
+        unpacked = unpack(args.bundle, trust, Path(store))
         name = unpacked.manifest.name
         folder = args.teacher or ROOT / ".ciuic" / "build" / f"{name}-0"
         texts = _texts(folder, args.n)

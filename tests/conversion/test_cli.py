@@ -11,6 +11,7 @@ import pytest
 from ciuic.cli import main
 from conversion import build_flags, cli
 
+ROOT = Path(__file__).resolve().parents[2]
 CUSTOM = ("custom", "--checkpoint", "c", "--data", "rows.jsonl")
 REFUSED = {
     "a checkpoint": (("home-en", "--checkpoint", "c"), "--checkpoint"),
@@ -88,3 +89,14 @@ def test_variants_are_listed_where_there_is_no_torch(
     assert {"static-1", "as-shipped", "no-kl"} <= set(json.loads(capsys.readouterr().out))
     assert main(["model", "variant", "hwu64", "no-such"]) == 2
     assert "static-1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("show",), ("targets",), ("tradeoff",), ("tradeoff", "--allow-unsigned")])
+def test_a_trust_folder_that_is_not_there_is_said(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slip in its name is the caller's, not the bundle's."""
+    bundle = ROOT / "models" / "home-en.bundle"
+    assert main(["model", *words, str(bundle), "--trust", str(tmp_path / "tursted")]) == 2
+    said = capsys.readouterr().err
+    assert "tursted does not exist [config_invalid]" in said

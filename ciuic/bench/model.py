@@ -128,7 +128,8 @@ def report(sha256: str, seconds: Mapping[str, Sequence[float]], others_cores: fl
         f"{_BLOCK} texts; ratios of means.",
         f"{told(others_cores).capitalize()}.",
     ]
-    if not is_quiet(others_cores):
+    quiet = is_quiet(others_cores)
+    if not quiet:
         notes.append("BUSY MACHINE: not for publication.")
     return Measurement(
         command="ciuic bench model",
@@ -141,6 +142,7 @@ def report(sha256: str, seconds: Mapping[str, Sequence[float]], others_cores: fl
             for way, bound in BOUNDS.items()
         ),
         notes=tuple(notes),
+        quiet=quiet,
     )
 
 

@@ -18,6 +18,7 @@ from conversion.export.recipes import NORM_OF
 from conversion.study.bounds import Timed, bounds_of
 from conversion.study.pairs import Run, accuracy, compare, row_of
 from conversion.study.told import told_rows
+from firmware_py.contracts.measurement import is_publishable
 
 RULES = ("balanced", "thrifty", "careful", "risk-1", "risk-2", "full")
 STATIC = ("static-1", "static-2", "static-3")
@@ -120,7 +121,7 @@ class _Found:
         for path in (place / f"model-{name}.json", *sorted(place.glob(f"*/model-{name}.json"))):
             speed = _json(path)
             # A figure that was taken while something else ran is no figure.
-            if speed is not None and not any("BUSY" in note for note in speed["notes"]):
+            if speed is not None and is_publishable(speed):
                 found[path.relative_to(place).as_posix()] = speed
         for file, speed in found.items():
             if self.bundle_sha256 is not None and speed["bundle_sha256"] == self.bundle_sha256:

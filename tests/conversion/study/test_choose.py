@@ -140,5 +140,6 @@ def test_a_budget_of_compute_alone_sets_one_threshold_at_full_width(
 def test_points_of_a_plot_are_exits_and_rules_at_full_width(lattice: Callable[..., Lattice]) -> None:
     grid = lattice(400)
     points = named_points(grid, candidates(WAYS, grid))
-    assert set(points) >= {"exit-1", "exit-3", "balanced", "risk-1"}
+    exits, risks = {f"exit-{number}" for number in range(4)}, {"risk-1", "risk-2", "risk-1+z", "risk-2+z"}
+    assert set(points) == {*exits, *PRESETS, *risks}
     assert {configuration.widths for configuration in points.values()} == {(4, 4, 4)}

@@ -20,7 +20,7 @@ from conversion.checkpoint.tokenizer import load_tokenizer, longest
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
-from conversion.train import store
+from conversion.train import store, teaching
 from conversion.train.batches import encode
 from conversion.train.course import Course, cut_pieces
 from conversion.train.distil import Settings
@@ -184,7 +184,7 @@ def unknown_share(pieces: list[str], data: TaskData) -> float:
 
 
 def _write_pool(path: Path, data: TaskData, each: int) -> None:
-    path.write_text(json.dumps(store.pool_of(data, each), ensure_ascii=False), "utf-8")
+    path.write_text(json.dumps(teaching.pool_of(data, each), ensure_ascii=False), "utf-8")
 
 
 def _write_lesson(path: Path, order: Order, data: TaskData, tell: Tell) -> None:

@@ -21,8 +21,10 @@ from conversion.checkpoint.listen import Heard, listen_checkpoint
 from conversion.checkpoint.tokenizer import FRAME, longest, tells_capitals_apart
 from conversion.data.sentence import in_scope
 from conversion.data.task import TaskData
-from conversion.train.store import load_teacher, read_log, write_teacher
+from conversion.train.precision import settle_threads
+from conversion.train.store import load_teacher, read_log
 from conversion.train.teacher import MAX_TOKENS, Lesson, Run, Tell, listen, read_vocabulary
+from conversion.train.teaching import tune_teacher
 from firmware_py.contracts.errors import BundleFormatError, CheckpointUnsupportedError
 from firmware_py.tasks.text import WordPiece
 
@@ -126,9 +128,10 @@ def _tuned(order: Order, data: TaskData, checkpoint: Checkpoint, cache: Path, te
     for number, run in enumerate(order.runs):
         folder = cache / f"tuned-{key}-{_name(run)}"
         if not (folder / "log.json").is_file():  # written last
-            write_teacher(folder, data, run, order.folder, lambda part, n=number: tell((n + part) * share))  # type: ignore[misc]
+            tune_teacher(folder, data, run, order.folder, lambda part, n=number: tell((n + part) * share))  # type: ignore[misc]
         folders.append(folder)
     folders.sort(key=lambda folder: -float(read_log(folder)["selection"]))
+    settle_threads()  # where all runs were kept, none of them did
     teacher = load_teacher(folders[0], order.folder, len(data.labels))
     texts = [*(row.text for row in data.train), *order.unlabelled]
     lesson = listen(teacher, texts, lambda part: tell(1 - share * (1 - part)))

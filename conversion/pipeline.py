@@ -174,8 +174,8 @@ def take_course(job: Job, bench: Workbench) -> Course:
     if looked is not None and not job.files:
         check_room(looked, plan, [row.text for split in SPLITS for row in data.split(split)], bench.folder)
     general = _general(plan, job, bench)
-    if job.teacher is not None:
-        return prepare_from_checkpoint(job.teacher, plan, data, bench, general)
+    if looked is not None:
+        return prepare_from_checkpoint(looked, plan, data, bench, general)
     return prepare(plan, data, bench, general)
 
 

@@ -9,25 +9,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conversion.build_flags import CUSTOM, STAGED, settle
+from conversion.catalogue import MODELS
+from conversion.environment import enter_training_environment
 from conversion.study.flags import configure_tradeoff
 from firmware_py.contracts.configuration import RECIPES
-from firmware_py.contracts.errors import ConfigError, DataMissingError, ToolMissingError
+from firmware_py.contracts.errors import DataMissingError
 
 if TYPE_CHECKING:
     from firmware_py.bundles.verify import Trust
 
 ROOT = Path(__file__).resolve().parent.parent
-# What `ciuic model build NAME` writes without --recipe.
-SHIPPED = {
-    "home-en": ("dyn8", "w8"),
-    "home-multi": ("dyn8",),
-    "clinc150": ("dyn8",),
-    "hwu64": ("dyn8",),
-    "banking77": ("dyn8",),
-    "snips7": ("dyn8",),
-}
-MODELS = tuple(SHIPPED)
-SEEDS, SEVERAL_SEEDS = (0, 1, 2), ("home-en", "hwu64", "banking77")
 _BUILD_NOTES = """\
 With seed 0, without --teacher, --epochs and --out, it REPLACES what ships: bundle,
 signature and report in models/, for home-en also examples/home_en.jsonl. --out DIR
@@ -56,12 +48,10 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     )
     build.add_argument(
         "name",
-        choices=(*MODELS, "custom", "minilm"),
+        choices=(*MODELS, CUSTOM, STAGED),
         help="one of ours; custom: --checkpoint and --data of yours; minilm: a task's teacher in six stages",
     )
-    build.add_argument(
-        "--seed", type=int, default=0, help="of split, draws and training (default 0, what ships)"
-    )
+    build.add_argument("--seed", type=int, help="of split, draws and training (default 0, what ships)")
     build.add_argument("--recipe", choices=RECIPES, help="only this one (default: what ships)")
     build.add_argument(
         "--epochs",
@@ -79,14 +69,11 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--method",
         choices=("auto", "tune", "probe"),
-        default="auto",
         help="--checkpoint, --teacher: all layers learn, or a classifier on them (default: what fits its size)",
     )
     build.add_argument("--name", dest="as_name", help="custom: what the model is called (default custom)")
-    build.add_argument("--lang", nargs="+", default=["en"], help="custom: languages of the rows (default en)")
-    build.add_argument(
-        "--task", default="hwu64", choices=MODELS, help="minilm: whose teacher (default hwu64)"
-    )
+    build.add_argument("--lang", nargs="+", help="custom: languages of the rows (default en)")
+    build.add_argument("--task", choices=MODELS, help="minilm: whose teacher (default hwu64)")
     build.add_argument(
         "--out",
         type=Path,
@@ -178,52 +165,29 @@ def build_folder(name: str, seed: int) -> Path:
 
 
 def _build(args: argparse.Namespace) -> int:
-    if args.name == "custom":
-        _check_custom(args)
+    settle(args)
     _enter_training_environment()
     from conversion import building
-    from conversion.checkpoint.course import PLAN
     from conversion.export.recipes import bundle_name, report_name
-    from conversion.pipeline import Job
 
     folder = args.build_dir or ROOT / ".ciuic" / "build" / building.folder_name(args)
-    ours = args.name in SHIPPED
-    recipes = (args.recipe,) if args.recipe else SHIPPED.get(args.name, ("dyn8",))
-    ships = ours and args.seed == 0 and args.teacher is None and args.epochs is None
+    ships = args.name in MODELS and args.seed == 0 and args.teacher is None and args.epochs is None
     out = args.out or (ROOT / "models" if ships else folder)
+    sets = data_folder(args.data[0] if args.data and args.name != CUSTOM else None)
     out.mkdir(parents=True, exist_ok=True)
-    sets = data_folder(args.data[0] if ours and args.data else None)
-    # The plan's settings take the place of these in the door that knows the model.
-    name = (args.as_name or args.name) if args.name == "custom" else args.name
-    job = Job(name, PLAN.settings, recipes, ROOT, sets, out, _publisher_key())
-    doors = {"custom": building.build_custom, "minilm": building.build_staged}
-    report = doors.get(args.name, building.build_named)(args, job, folder, _progress)
-    if args.name == "minilm":
+    job = building.job_of(args, building.Places(ROOT, sets, out, _publisher_key()))
+    if args.name == STAGED:
+        report = building.build_staged(job, folder, _progress)
         print(json.dumps(report, indent=None if args.json else 1))
         return 0
-    beside = out / report_name(bundle_name(job.name, recipes[0], args.seed))
+    report = building.build_model(job, folder, _progress)
+    beside = out / report_name(bundle_name(job.name, job.recipes[0], args.seed))
     beside.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     if args.json:
         print(json.dumps(report))
         return 0
     _print_build(report, out)
     return 0
-
-
-def _check_custom(args: argparse.Namespace) -> None:
-    """Refuse at once, before an environment is entered, what no custom build can be made of.
-
-    Raises:
-        ConfigError: checkpoint or rows were not given, or the name is not allowed.
-    """
-    from conversion.checkpoint.data import check_name
-
-    check_name(args.as_name or args.name, taken=(*MODELS, "minilm"))
-    if args.checkpoint is None or not args.data:
-        msg = "a custom model needs a checkpoint and rows"
-        raise ConfigError(
-            msg, hint="ciuic model build custom --checkpoint DIR --data train.jsonl [report.jsonl]"
-        )
 
 
 def _print_build(report: dict[str, Any], out: Path) -> None:
@@ -254,12 +218,9 @@ def _variant(args: argparse.Namespace) -> int:
         raise DataMissingError(msg, hint=f"One of: {', '.join(VARIANTS)}.")
     _enter_training_environment()
     from conversion import building
-    from conversion.checkpoint.course import PLAN
-    from conversion.pipeline import Job
 
     folder = ROOT / ".ciuic" / "build" / building.folder_name(args)
-    job = Job(args.name, PLAN.settings, ("dyn8",), ROOT, data_folder(args.data), folder, None)
-    found = building.train_variant(args, job, folder, _progress)
+    found = building.train_variant(args, ROOT, data_folder(args.data), folder, _progress)
     if args.json:
         print(json.dumps(found))
         return 0
@@ -277,7 +238,7 @@ def _report(args: argparse.Namespace) -> int:
     from conversion.study.markdown import to_markdown
 
     folder = ROOT / "docs" / "measurements"
-    seeds = tuple(args.seeds or (SEEDS if args.name in SEVERAL_SEEDS else (0,)))
+    seeds = tuple(args.seeds or MODELS[args.name].seeds)
     joined = join(
         Sources(
             args.name,
@@ -332,11 +293,14 @@ def _targets(args: argparse.Namespace) -> int:
 
 
 def _trust(args: argparse.Namespace) -> Trust:
-    """`--trust`, else the checkout's own folder of public keys."""
-    from firmware_py.bundles.verify import Trust
+    """`--trust`, else the checkout's own folder of public keys.
 
-    folder = args.trust or ROOT / "models" / "trust"
-    return Trust(folder if folder.is_dir() else None, args.allow_unsigned)
+    Raises:
+        ConfigError: `--trust` is no folder.
+    """
+    from firmware_py.bundles.verify import Trust, trust_folder
+
+    return Trust(trust_folder(args.trust, ROOT / "models" / "trust"), args.allow_unsigned)
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -372,21 +336,12 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _enter_training_environment() -> None:
-    """Go on in `.venvs/train` when this interpreter has no torch; that environment has everything.
+    """Go on where torch is.
 
     Raises:
-        ToolMissingError: it has not been made.
+        ToolMissingError: there is no such environment.
     """
-    from importlib.util import find_spec
-
-    if find_spec("torch") is not None:
-        return
-    python = ROOT / ".venvs" / "train" / "bin" / "python"
-    if not python.exists():
-        msg = "building a model needs torch, and there is no training environment"
-        raise ToolMissingError(msg, hint="Make it with `make setup-train`, then build again.")
-    os.environ["PYTHONPATH"] = str(ROOT)
-    os.execv(python, [str(python), "-m", "ciuic", *sys.argv[1:]])  # noqa: S606 - our own interpreter, no shell
+    enter_training_environment(ROOT, "torch", "building a model needs torch")
 
 
 def _publisher_key() -> Path:

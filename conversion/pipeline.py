@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from conversion.catalogue import model_of
 from conversion.check import baselines, figures, golden
 from conversion.check.calibrate import Strangeness
 from conversion.check.rows import truth_of
@@ -76,14 +77,19 @@ class Job:
     languages: tuple[str, ...] = ("en",)
 
 
+def plan_of(name: str) -> Plan:
+    """How a model is trained: ours by their names, somebody's own as the public sets are."""
+    return PLANS.get(name, PLAN)
+
+
 def settings_of(name: str, seed: int, recipe: str) -> Settings:
     """The plan's settings for a seed; accelerators without a square root get a trunk trained without it."""
-    return replace(PLANS[name].settings, seed=seed, norm=NORM_OF[recipe])
+    return replace(plan_of(name).settings, seed=seed, norm=NORM_OF[recipe])
 
 
 def usual_seconds(job: Job) -> dict[str, float]:
     """Every step of this build in its order, and of no other, with its usual seconds."""
-    plan = PLANS.get(job.name, PLAN)
+    plan = plan_of(job.name)
     if job.teacher is not None:
         taught = ["pool", "teacher"]
     elif plan.larger is not None:
@@ -151,13 +157,13 @@ def targets_of(job: Job, graphs: Mapping[str, Mapping[GraphKey, Path]]) -> list[
 def where_from(job: Job, course: Course) -> dict[str, Any]:
     """The provenance of bundles and report: who taught, on what, with which settings and versions."""
     given = Given(job.data, None if job.teacher is None else job.teacher.folder)
-    made = made_by(PLANS.get(job.name, PLAN), course, given, tool_version(job.root))
+    made = made_by(plan_of(job.name), course, given, tool_version(job.root))
     return describe(course.data, made) | {"settings": asdict(job.settings), "teachers": list(course.logs)}
 
 
 def take_course(job: Job, bench: Workbench) -> Course:
     """Everything before the student: rows, teachers, lesson; shared by all seeds of a public set."""
-    plan = PLANS.get(job.name, PLAN)
+    plan = plan_of(job.name)
     # What is wrong with a checkpoint is said before rows are drawn and the general stage is trained.
     looked = None if job.teacher is None else look_over(job.teacher)
     if looked is not None:
@@ -168,8 +174,8 @@ def take_course(job: Job, bench: Workbench) -> Course:
     if looked is not None and not job.files:
         check_room(looked, plan, [row.text for split in SPLITS for row in data.split(split)], bench.folder)
     general = _general(plan, job, bench)
-    if job.teacher is not None:
-        return prepare_from_checkpoint(job.teacher, plan, data, bench, general)
+    if looked is not None:
+        return prepare_from_checkpoint(looked, plan, data, bench, general)
     return prepare(plan, data, bench, general)
 
 
@@ -203,8 +209,8 @@ def student_file(settings: Settings) -> str:
 
 
 def strangeness_of(name: str) -> Strangeness:
-    """CLINC150 has a hundred foreign training rows: too few for a label of their own to be the score."""
-    return Strangeness(by_label=False, rejected=0.01) if name == "clinc150" else Strangeness()
+    """How a model's rows are turned away: not by the label of foreign ones where there are too few of them."""
+    return Strangeness(by_label=False, rejected=0.01) if model_of(name).few_foreign else Strangeness()
 
 
 def count(student: Student) -> dict[str, int]:
@@ -229,7 +235,7 @@ def _general(plan: Plan, job: Job, bench: Workbench) -> Path | None:
 
 
 def _baselines(data: TaskData, name: str) -> dict[str, Any]:
-    """The SVM on the same rows; for home-en hassil with the templates in hand."""
+    """The SVM on the same rows; hassil with the templates in hand, where it can be asked."""
     sides = {"": data.report} | (
         {} if name in SETS else {f" {side}": rows for side, rows in data.extras.items()}
     )
@@ -240,7 +246,7 @@ def _baselines(data: TaskData, name: str) -> dict[str, Any]:
         own = figures.Guesses(said.label[start : start + len(rows)], said.score[start : start + len(rows)])
         out[f"linear_svm{side}"] = figures.measure(truth_of(rows, data.labels), own)
         start += len(rows)
-    if name == "home-en":
+    if model_of(name).hassil:
         hassil = baselines.hassil_recogniser(load_grammar(), data, [row.text for row in data.report])
         out["hassil"] = figures.measure(truth_of(data.report, data.labels), hassil)
     return out

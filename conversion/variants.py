@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from conversion.check import cascade, figures
@@ -80,8 +79,3 @@ def measure(course: Course, student: Student, settings: Settings) -> tuple[dict[
         way = cascade.Configuration(widths, cascade.static(depth, depth))
         out["widths"][str(widths[0])] = figures.describe(lattice, way)
     return out, RowFile(data.hashes()["report"], lattice.truth, systems)
-
-
-def variant_path(folder: Path, variant: str, seed: int) -> Path:
-    """Where a variant's figures are."""
-    return folder / "variants" / f"{variant}-{seed}.json"

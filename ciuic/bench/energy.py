@@ -22,7 +22,7 @@ from firmware_py.contracts.clock import SystemClock, VirtualClock
 from firmware_py.contracts.errors import ConfigError, SensorBusError
 from firmware_py.contracts.measurement import Check, Measurement, Row
 from firmware_py.energy.baseline import Baseline, net_of
-from firmware_py.energy.integrate import EnergyEstimate, Span, align, integrate
+from firmware_py.energy.integrate import EnergyEstimate, Span, energy_over
 from firmware_py.energy.meters.base import Pace, Sample
 from firmware_py.energy.meters.ina219 import Ina219, choose_pga
 from firmware_py.energy.open import wiring_of
@@ -187,8 +187,8 @@ def _judge(meter: Ina219, samples: Sequence[Sample], plant: Plant, window: Span)
     begins_s += [window.end_s + _PAD_S + at * _IDLE_S for at in range(_IDLE_AFTER)]
     try:
         for begin_s in begins_s:
-            baseline.learn(_over(samples, Span(begin_s, begin_s + _IDLE_S), meter))
-        gross = _over(samples, window, meter)
+            baseline.learn(energy_over(samples, Span(begin_s, begin_s + _IDLE_S), meter.capabilities))
+        gross = energy_over(samples, window, meter.capabilities)
     except SensorBusError:
         return Trial(None, None, None)
     true_j = plant.energy_j(window.begin_s, window.end_s)
@@ -196,12 +196,6 @@ def _judge(meter: Ina219, samples: Sequence[Sample], plant: Plant, window: Span)
     idle = baseline.at(0.5 * (window.begin_s + window.end_s))
     net = None if idle is None else _relative(net_of(gross, idle), true_net_j)
     return Trial(_relative(gross, true_j), net, gross.rate_hz)
-
-
-def _over(samples: Sequence[Sample], span: Span, meter: Ina219) -> EnergyEstimate:
-    near = [s for s in samples if span.begin_s - 5e-3 < s.at_s < span.end_s + 1e-2]
-    cadence = meter.capabilities.busy
-    return integrate(align(near, cadence), [span], cadence, meter.capabilities.accuracy)
 
 
 def _relative(estimate: EnergyEstimate, true_j: float) -> tuple[float, float]:

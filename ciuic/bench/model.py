@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 from ciuic.bench.flags import add_json, add_out, add_unsigned
 from ciuic.progress import Progress
+from conversion.environment import enter_training_environment
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.measurement import Check, Measurement, Row
 from firmware_py.testing.metrics import quantile
@@ -61,15 +61,15 @@ def run(args: argparse.Namespace) -> int:
     if args.n < MIN_TEXTS:
         msg = f"-n {args.n} is below {MIN_TEXTS} texts"
         raise ConfigError(msg, hint="Fewer say little about a mean.")
-    _enter_training_environment()
+    # Each runtime takes one thread: numpy reads the variables once, when it is loaded.
+    alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    enter_training_environment(ROOT, "onnxruntime", "the teacher runs in onnxruntime", alone)
     from firmware_py.bundles.read import unpack
     from firmware_py.bundles.verify import Trust
 
-    trust = ROOT / "models" / "trust"
+    trust = Trust(ROOT / "models" / "trust", args.allow_unsigned)
     with tempfile.TemporaryDirectory(prefix="ciuic-bench-") as store:
-        unpacked = unpack(
-            args.bundle, Trust(trust if trust.is_dir() else None, args.allow_unsigned), Path(store)
-        )
+        unpacked = unpack(args.bundle, trust, Path(store))
         name = unpacked.manifest.name
         folder = args.teacher or ROOT / ".ciuic" / "build" / f"{name}-0"
         texts = _texts(folder, args.n)
@@ -128,7 +128,8 @@ def report(sha256: str, seconds: Mapping[str, Sequence[float]], others_cores: fl
         f"{_BLOCK} texts; ratios of means.",
         f"{told(others_cores).capitalize()}.",
     ]
-    if not is_quiet(others_cores):
+    quiet = is_quiet(others_cores)
+    if not quiet:
         notes.append("BUSY MACHINE: not for publication.")
     return Measurement(
         command="ciuic bench model",
@@ -141,6 +142,7 @@ def report(sha256: str, seconds: Mapping[str, Sequence[float]], others_cores: fl
             for way, bound in BOUNDS.items()
         ),
         notes=tuple(notes),
+        quiet=quiet,
     )
 
 
@@ -218,24 +220,3 @@ def _ways(unpacked: Any) -> dict[str, Answer]:
         return lambda text: rig.engine.run(rig.task.encode({"text": text}), limits)
 
     return {way.name: answerer(way.rule) for way in named}
-
-
-def _enter_training_environment() -> None:
-    """Go on in `.venvs/train`, the one environment with onnxruntime and a TFLite runtime; one thread each.
-
-    Raises:
-        ToolMissingError: it has not been made.
-    """
-    from importlib.util import find_spec
-
-    from firmware_py.contracts.errors import ToolMissingError
-
-    here = find_spec("onnxruntime") is not None
-    if here and os.environ.get("OPENBLAS_NUM_THREADS") == "1":  # read once, when numpy is loaded
-        return
-    python = Path(sys.executable) if here else ROOT / ".venvs" / "train" / "bin" / "python"
-    if not python.exists():
-        msg = "the teacher runs in onnxruntime, and there is no training environment"
-        raise ToolMissingError(msg, hint="Make it with `make setup-train`.")
-    os.environ |= {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    os.execv(python, [str(python), "-m", "ciuic", *sys.argv[1:]])  # noqa: S606 - our own interpreter, no shell

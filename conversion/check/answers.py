@@ -77,8 +77,8 @@ def save(answers: LatticeAnswers, path: Path) -> None:
     arrays = {f"logits:{_name(prefix)}": one for prefix, one in answers.logits.items()}
     arrays |= {f"tags:{_name(prefix)}": one for prefix, one in answers.tags.items()}
     told = {
-        "ops": [[*_numbers(key), dict(ops)] for key, ops in answers.ops.items()],
-        "seconds": [[*_numbers(key), list(pair)] for key, pair in answers.seconds.items()],
+        "ops": [[*key, dict(ops)] for key, ops in answers.ops.items()],
+        "seconds": [[*key, list(pair)] for key, pair in answers.seconds.items()],
     }
     with path.open("wb") as file:
         np.savez(file, told=json.dumps(told), **arrays)  # type: ignore[arg-type]
@@ -108,7 +108,3 @@ def _name(prefix: Prefix) -> str:
 
 def _prefix(name: str) -> Prefix:
     return tuple(int(part) for part in name.split(",") if part)
-
-
-def _numbers(key: GraphKey) -> tuple[int, int, int]:
-    return key.bucket, key.stage, key.width

@@ -8,7 +8,7 @@ configuration (widths and a rule) is evaluated over thousands of rows by picking
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -135,11 +135,15 @@ def judged(
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A threshold per exit 1 … S (the last accepts always) and, where the zeroth takes part, one for it."""
+    """A threshold per exit 1 … S (the last accepts always) and, where the zeroth takes part, one for it.
+
+    `own`: it is known by its name, as exits, presets and risk rules are; one of a grid of thresholds is not.
+    """
 
     name: str
     thresholds: tuple[float, ...]
     zeroth: float | None = None
+    own: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

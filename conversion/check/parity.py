@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from conversion.check.answers import Array, LatticeAnswers, Prefix
+from conversion.check.compute import GROUPS
 from firmware_py.inference.exits import accepts, judge
 
 
@@ -100,12 +101,12 @@ class Parity:
 
 def combinations(stages: int) -> list[Prefix]:
     """The width combinations whose exits the gate compares: the uniform ones and some mixed ones."""
-    uniform = [(width,) * stages for width in (4, 3, 2, 1)]
+    uniform = [(width,) * stages for width in range(GROUPS, 0, -1)]
     mixed = [
-        tuple(max(1, 4 - stage) for stage in range(stages)),  # narrower with depth
-        tuple(min(4, 1 + stage) for stage in range(stages)),  # wider with depth
-        tuple((4, 1)[stage % 2] for stage in range(stages)),
-        tuple((1, 4)[stage % 2] for stage in range(stages)),
+        tuple(max(1, GROUPS - stage) for stage in range(stages)),  # narrower with depth
+        tuple(min(GROUPS, 1 + stage) for stage in range(stages)),  # wider with depth
+        tuple((GROUPS, 1)[stage % 2] for stage in range(stages)),
+        tuple((1, GROUPS)[stage % 2] for stage in range(stages)),
         tuple((2, 3)[stage % 2] for stage in range(stages)),
     ]
     return list(dict.fromkeys([*uniform, *mixed]))
@@ -133,7 +134,7 @@ def compare(name: str, runtime: str, ours: LatticeAnswers, torch: LatticeAnswers
     """Measure a recipe's answers against torch's for the same texts, over every prefix that both have."""
     prefixes = [prefix for prefix in torch.logits if prefix in ours.logits]
     depth = max(map(len, prefixes))
-    full = {(4,) * number for number in range(depth + 1)}
+    full = {(GROUPS,) * number for number in range(depth + 1)}
     by_prefix, worst = {}, 0.0
     for prefix in prefixes:
         error = np.abs(ours.logits[prefix] - torch.logits[prefix])

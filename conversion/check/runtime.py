@@ -94,7 +94,7 @@ def _job(files: RecipeFiles, where: Where, prefixes: Sequence[Prefix], place: Pa
     return {
         "runtime": where.runtime,
         "timed": where.timed,
-        "graphs": [[*_numbers(key), str(path.resolve())] for key, path in files.graphs.items()],
+        "graphs": [[*key, str(path.resolve())] for key, path in files.graphs.items()],
         "tokenizer": str(files.tokenizer.resolve()),
         "embedding": str(files.embedding.resolve()),
         "heads": [None if path is None else str(path.resolve()) for path in files.heads],
@@ -151,7 +151,3 @@ def _joined(parts: Sequence[LatticeAnswers], shares: Sequence[Any]) -> LatticeAn
         for at, medians in [tuple(zip(*pairs, strict=True))]
     }
     return LatticeAnswers(logits, tags, ops, seconds)
-
-
-def _numbers(key: GraphKey) -> tuple[int, int, int]:
-    return key.bucket, key.stage, key.width

@@ -20,7 +20,7 @@ from conversion.checkpoint.tokenizer import load_tokenizer, longest
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
-from conversion.train import store
+from conversion.train import store, teaching
 from conversion.train.batches import encode
 from conversion.train.course import Course, cut_pieces
 from conversion.train.distil import Settings
@@ -48,8 +48,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A checkpoint that nothing is wrong with, and how it will teach."""
+    """A checkpoint that nothing is wrong with, as it was asked for, and how it will teach."""
 
+    source: Source
     checkpoint: Checkpoint
     way: Way
 
@@ -78,7 +79,7 @@ def look_over(source: Source) -> Looked:
     way = way_of(checkpoint, source.method)
     if way == "probed":
         arithmetic(checkpoint)  # memory: a build is not begun that cannot end
-    return Looked(checkpoint, way)
+    return Looked(source, checkpoint, way)
 
 
 def check_room(looked: Looked, plan: Plan, texts: Sequence[str], build: Path) -> None:
@@ -110,22 +111,20 @@ def check_room(looked: Looked, plan: Plan, texts: Sequence[str], build: Path) ->
 
 
 def prepare_from_checkpoint(
-    source: Source, plan: Plan, data: TaskData, bench: Workbench, general: Path | None = None
+    looked: Looked, plan: Plan, data: TaskData, bench: Workbench, general: Path | None = None
 ) -> Course:
-    """Look the checkpoint over, let it teach, and encode the rows.
+    """Let a checkpoint teach, and encode the rows.
 
     Args:
-        source: the checkpoint.
+        looked: the checkpoint.
         plan: how the student learns; its `runs` are for a teacher that is tuned.
         data: of what.
         bench: keeps every step's result.
         general: where the student starts, as in `train.course.prepare`.
 
     Raises:
-        CiuicError: what is wrong with the checkpoint or too small here, before anything is computed.
+        CiuicError: memory or disk is too small by now.
     """
-    folder, method = source.folder, source.method
-    looked = look_over(source)
     checkpoint, each = looked.checkpoint, looked.texts_each(plan)
     pool = bench.step(
         "pool",
@@ -135,13 +134,13 @@ def prepare_from_checkpoint(
         each=each,
     )
     texts: list[str] = json.loads(pool.read_text("utf-8"))
-    order = Order(folder, method, plan.runs or RUNS, tuple(texts))
+    order = Order(checkpoint, looked.way, plan.runs or RUNS, tuple(texts))
     made = bench.step(
         "teacher",
         "lesson",
         lambda path, tell: _write_lesson(path, order, data, tell),
         checkpoint=checkpoint.shards.fingerprint(),
-        method=method,
+        method=looked.source.method,
         runs=[asdict(run) for run in order.runs],
     )
     logs = json.loads((made / "logs.json").read_text("utf-8"))
@@ -184,7 +183,7 @@ def unknown_share(pieces: list[str], data: TaskData) -> float:
 
 
 def _write_pool(path: Path, data: TaskData, each: int) -> None:
-    path.write_text(json.dumps(store.pool_of(data, each), ensure_ascii=False), "utf-8")
+    path.write_text(json.dumps(teaching.pool_of(data, each), ensure_ascii=False), "utf-8")
 
 
 def _write_lesson(path: Path, order: Order, data: TaskData, tell: Tell) -> None:

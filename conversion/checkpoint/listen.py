@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from conversion.checkpoint.inspect import Checkpoint, arithmetic, check_disk, inspect
+from conversion.checkpoint.inspect import Checkpoint, arithmetic, check_disk
 from conversion.checkpoint.layers import (
     Reading,
     Tell,
@@ -41,13 +41,14 @@ class Heard:
     arithmetic: str
 
 
-def listen_checkpoint(folder: Path, texts: Sequence[str], cache: Path, tell: Tell = lambda _: None) -> Heard:
+def listen_checkpoint(
+    checkpoint: Checkpoint, texts: Sequence[str], cache: Path, tell: Tell = lambda _: None
+) -> Heard:
     """Read the checkpoint over the texts, layer by layer, or take what an earlier call kept.
 
     Raises:
-        CiuicError: what `inspect` finds, or memory or disk that is too small, before anything is computed.
+        CiuicError: its tokenizer cannot be opened, or memory or disk is too small, before anything is computed.
     """
-    checkpoint = inspect(folder)
     depths = chosen_depths(checkpoint.architecture.layers)
     for name in ("float32", "bfloat16"):  # what is kept needs no memory
         kept = _kept(cache / _key(checkpoint, texts, name), depths)

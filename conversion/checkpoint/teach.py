@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,13 +17,15 @@ import numpy as np
 import torch
 
 from conversion.checkpoint import probe
-from conversion.checkpoint.inspect import Checkpoint, inspect
+from conversion.checkpoint.inspect import Checkpoint
 from conversion.checkpoint.listen import Heard, listen_checkpoint
 from conversion.checkpoint.tokenizer import FRAME, longest, tells_capitals_apart
 from conversion.data.sentence import in_scope
 from conversion.data.task import TaskData
-from conversion.train.store import load_teacher, read_log, write_teacher
+from conversion.train.precision import settle_threads
+from conversion.train.store import load_teacher, read_log
 from conversion.train.teacher import MAX_TOKENS, Lesson, Run, Tell, listen, read_vocabulary
+from conversion.train.teaching import tune_teacher
 from firmware_py.contracts.errors import BundleFormatError, CheckpointUnsupportedError
 from firmware_py.tasks.text import WordPiece
 
@@ -35,10 +38,10 @@ Way = Literal["tuned", "probed"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to teach from: the folder, how, with which runs where it is tuned, and the texts without labels."""
+    """What to teach from: the checkpoint, how, with which runs where it is tuned, and the texts without labels."""
 
-    folder: Path
-    method: Method = "auto"
+    checkpoint: Checkpoint
+    way: Way
     runs: tuple[Run, ...] = RUNS
     unlabelled: tuple[str, ...] = ()
 
@@ -105,42 +108,44 @@ def way_of(checkpoint: Checkpoint, method: Method) -> Way:
 
 
 def teach_from_checkpoint(order: Order, data: TaskData, cache: Path, tell: Tell = lambda _: None) -> Taught:
-    """Tune or probe, whichever fits; everything that takes long is kept in `cache`.
+    """Tune or probe; everything that takes long is kept in `cache`.
 
     Raises:
-        CheckpointUnsupportedError: it was asked to be tuned and cannot be.
-        CiuicError: what `inspect` finds, or memory or disk that is too small, before anything is computed.
+        CiuicError: its tokenizer cannot be opened, or memory or disk is too small, before anything is computed.
     """
-    checkpoint = inspect(order.folder)
-    way = way_of(checkpoint, order.method)
     cache.mkdir(parents=True, exist_ok=True)
-    if way == "tuned":
-        return _tuned(order, data, checkpoint, cache, tell)
-    return _probed(order, data, checkpoint, cache, tell)
+    teach = _tuned if order.way == "tuned" else _probed
+    return teach(order, data, cache, tell)
 
 
-def _tuned(order: Order, data: TaskData, checkpoint: Checkpoint, cache: Path, tell: Tell) -> Taught:
+def _tuned(order: Order, data: TaskData, cache: Path, tell: Tell) -> Taught:
     """Each run in a folder of its own; the one that is best on the selection split teaches."""
+    checkpoint = order.checkpoint
     key = f"{checkpoint.shards.fingerprint()[:12]}-{data.fingerprint()[:12]}"
     folders, share = [], 1 / (len(order.runs) + 1)
+
+    def hear(number: int, part: float) -> None:
+        tell((number + part) * share)
+
     for number, run in enumerate(order.runs):
         folder = cache / f"tuned-{key}-{_name(run)}"
         if not (folder / "log.json").is_file():  # written last
-            write_teacher(folder, data, run, order.folder, lambda part, n=number: tell((n + part) * share))  # type: ignore[misc]
+            tune_teacher(folder, data, run, checkpoint.folder, partial(hear, number))
         folders.append(folder)
     folders.sort(key=lambda folder: -float(read_log(folder)["selection"]))
-    teacher = load_teacher(folders[0], order.folder, len(data.labels))
+    settle_threads()  # where all runs were kept, none of them did
+    teacher = load_teacher(folders[0], checkpoint.folder, len(data.labels))
     texts = [*(row.text for row in data.train), *order.unlabelled]
     lesson = listen(teacher, texts, lambda part: tell(1 - share * (1 - part)))
     logs = tuple({"method": "tuned", **checkpoint.to_dict(), **read_log(folder)} for folder in folders)
     return Taught(lesson, logs)
 
 
-def _probed(order: Order, data: TaskData, checkpoint: Checkpoint, cache: Path, tell: Tell) -> Taught:
+def _probed(order: Order, data: TaskData, cache: Path, tell: Tell) -> Taught:
     """Read the layers once over all texts, then choose depth and regularisation on the selection split."""
     sides = [data.train, data.selection, data.report]
     texts = [*(row.text for side in sides for row in side), *order.unlabelled]
-    heard = listen_checkpoint(order.folder, texts, cache, lambda share: tell(0.9 * share))
+    heard = listen_checkpoint(order.checkpoint, texts, cache, lambda share: tell(0.9 * share))
     cuts = np.cumsum([0, *map(len, sides)])
     train, selection, report = (
         probe.Side(heard.rows[:, begin:end], probe.numbers([row.intent for row in side], data.labels))
@@ -159,7 +164,7 @@ def _probed(order: Order, data: TaskData, checkpoint: Checkpoint, cache: Path, t
             for side, keep in zip((selection, report), inside, strict=True)
         ]
         run = {"depth": heard.depths[trial.probe.depth], "strength": trial.probe.strength}
-        logs.append(_log(checkpoint, heard, run, figures))
+        logs.append(_log(order.checkpoint, heard, run, figures))
     return Taught(lesson, tuple(logs))
 
 

@@ -20,6 +20,7 @@ from firmware_py.contracts.errors import DataInvalidError, DataMissingError
 from firmware_py.tasks.intent import OUT_OF_SCOPE
 
 SHARES = {"selection": 0.03, "temperature": 0.03, "thresholds": 0.065}
+CUT_SEED = 0
 UNLABELLED_EACH = 3000  # texts of each other set
 
 
@@ -55,8 +56,8 @@ def files_of(name: str) -> tuple[str, ...]:
     )
 
 
-def read_task(name: str, folder: Path | None, seed: int = 0) -> TaskData:
-    """Read a set and cut its splits; `seed` is of the cut, not of any training.
+def read_task(name: str, folder: Path | None) -> TaskData:
+    """Read a set and cut its splits, which no training's seed moves.
 
     Raises:
         DataMissingError: the set is not in the folder.
@@ -65,13 +66,13 @@ def read_task(name: str, folder: Path | None, seed: int = 0) -> TaskData:
     known = SETS[name]
     train, digest = _share(folder, name, "train")
     report, report_digest = _share(folder, name, "val")
-    parts, removed = _unasked(cut_splits(train, seed, SHARES), report)
+    parts, removed = _unasked(cut_splits(train, CUT_SEED, SHARES), report)
     seen = {row.text.lower() for rows in (*parts.values(), report) for row in rows}
     unlabelled, sources = [], []
     for other in known.unlabelled:
         rows, sha256 = _share(folder, other, "train")
         texts = sorted({row.text for row in rows if row.text.lower() not in seen})
-        unlabelled += Random(f"unlabelled {seed}").sample(texts, min(UNLABELLED_EACH, len(texts)))  # noqa: S311
+        unlabelled += Random(f"unlabelled {CUT_SEED}").sample(texts, min(UNLABELLED_EACH, len(texts)))  # noqa: S311
         sources.append({"name": other, "licence": SETS[other].licence, "sha256": sha256, "use": "no labels"})
     labels = sorted({row.intent for row in train if in_scope(row)})
     foreign = [OUT_OF_SCOPE] if any(not in_scope(row) for row in train) else []

@@ -7,15 +7,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from conversion.catalogue import MODELS
 from conversion.data import free_text, home_en, home_multi, out_of_scope
 from conversion.data.digests import file_sha256, found_sha256, lines_sha256
-from conversion.data.public import SETS, files_of, read_task
+from conversion.data.public import files_of, read_task
 from conversion.data.task import TaskData
 from conversion.data.vocabulary import common_words
 from firmware_py.tasks import text
 
-HOME = ("home-en", "home-multi")
-NAMES = (*HOME, *SETS)
+NAMES = tuple(MODELS)
+HOME = tuple(name for name in NAMES if MODELS[name].home)
 TEMPLATES = (
     "home-assistant-intents",
     "hassil",

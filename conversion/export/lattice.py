@@ -28,9 +28,9 @@ def lattice_keys(
     ]
 
 
-def widths_by_bucket(buckets: Sequence[int] = BUCKETS) -> dict[int, tuple[int, ...]]:
+def widths_by_bucket() -> dict[int, tuple[int, ...]]:
     """The widths that each length has."""
-    return {bucket: WIDTHS if bucket <= NARROW_UPTO else WIDTHS[-1:] for bucket in buckets}
+    return {bucket: WIDTHS if bucket <= NARROW_UPTO else WIDTHS[-1:] for bucket in BUCKETS}
 
 
 def graph_name(key: GraphKey) -> str:

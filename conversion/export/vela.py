@@ -60,14 +60,14 @@ def find_vela(root: Path) -> Path:
     return path
 
 
-def compile_for_npu(vela: Path, graph: Path, accelerator: str = ACCELERATOR) -> NpuReport:
-    """Compile one int8 graph.
+def compile_for_npu(vela: Path, graph: Path) -> NpuReport:
+    """Compile one int8 graph for `ACCELERATOR`.
 
     Raises:
         ConversionError: vela failed, hung, or wrote nothing.
     """
     with tempfile.TemporaryDirectory(prefix="vela-") as folder:
-        command = [str(vela), "--accelerator-config", accelerator, "--show-cpu-operations"]
+        command = [str(vela), "--accelerator-config", ACCELERATOR, "--show-cpu-operations"]
         command += ["--output-dir", folder, str(graph)]
         try:
             done = subprocess.run(
@@ -87,7 +87,7 @@ def compile_for_npu(vela: Path, graph: Path, accelerator: str = ACCELERATOR) -> 
             row = next(csv.DictReader(file))
         counts = count_operators(done.stdout)
         return NpuReport(
-            accelerator, counts["NPU"], counts["CPU"], float(row["inference_time"]), written[0].read_bytes()
+            ACCELERATOR, counts["NPU"], counts["CPU"], float(row["inference_time"]), written[0].read_bytes()
         )
 
 

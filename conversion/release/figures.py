@@ -11,6 +11,7 @@ import numpy as np
 from conversion.check import cascade, figures
 from conversion.check.answers import LatticeAnswers, Prefix
 from conversion.check.calibrate import DEFAULT, calibration_error
+from conversion.check.compute import GROUPS
 from conversion.check.judge import Judge
 from conversion.check.rows import RowFile, SystemRows, save_rows
 from conversion.data.task import TaskData
@@ -37,7 +38,7 @@ def figures_of(
     out: dict[str, Any] = {
         "rules": {name: figures.describe(report, way) for name, way in offered.items()},
         "accuracy_by_exit": [accuracy(report, one) if one in report.right else None for one in exits],
-        "accuracy_by_width": {str(w): accuracy(report, (w,) * len(full)) for w in (4, 3, 2, 1)},
+        "accuracy_by_width": {str(w): accuracy(report, (w,) * len(full)) for w in range(GROUPS, 0, -1)},
         "calibration_error": [_error(sides["report"], judge, report, one) for one in exits],
         "extras": {
             name: figures.describe(judge.lattice(rows, sides[name]), offered[DEFAULT])

@@ -19,6 +19,7 @@ from conversion.check.runtime import RecipeFiles, Where, run_lattice
 from conversion.data.task import TaskData, probed
 from conversion.export.lattice import BUCKETS
 from conversion.export.recipes import RECIPES
+from conversion.nets.deepseek_lite import GROUPS
 from conversion.nets.student import Student
 from firmware_py.contracts.run import GraphKey
 from firmware_py.tasks.text import WordPiece
@@ -46,7 +47,7 @@ class Trained:
     @property
     def full(self) -> Prefix:
         """The full width."""
-        return (4,) * self.stages
+        return (GROUPS,) * self.stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +131,5 @@ def _run(trained: Trained, target: Target, runtime: str, texts: list[str], *, ev
 def _prefixes(trained: Trained, *, every: bool) -> list[Prefix]:
     """Which exits are asked. The zeroth reads words, not sentences: where slots are asked too it is left out."""
     stages = trained.stages
-    ways = list(product((4, 3, 2, 1), repeat=stages)) if every else combinations(stages)
+    ways = list(product(range(GROUPS, 0, -1), repeat=stages)) if every else combinations(stages)
     return prefixes_of(ways, zeroth=not trained.data.slots)

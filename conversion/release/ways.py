@@ -83,7 +83,7 @@ def shipped_variants(
     for widths in dict.fromkeys([*uniform, *(way.widths for way in ways.best.values())]):
         if widths == ways.full:
             continue
-        tested = [way.rule for way in ways.risks if way.widths == widths and "+z" not in way.rule.name]
+        tested = [way.rule for way in ways.risks if way.widths == widths and way.rule.zeroth is None]
         out.append(
             Variant(
                 widths=widths,
@@ -133,10 +133,13 @@ def _rules(
     """Presets and risk rules at full width; what the test said of the form that was fixed before it."""
     rules = preset_rules(len(full))
     zeroth: dict[str, float] = {}
-    risky = {c.rule.name: c.rule for c in found.risks if c.widths == full}
+    tested = {
+        (risk.epsilon, c.rule.zeroth is not None): c.rule
+        for c, risk in found.risks.items()
+        if c.widths == full
+    }
     for name, epsilon in RULES.items():
-        early = joins(selection, full, epsilon)
-        rule = risky[f"{name}+z" if early else name]
+        rule = tested[epsilon, joins(selection, full, epsilon)]
         rules[name] = rule.thresholds
         if rule.zeroth is not None and rule.zeroth <= 1.0:  # else the test showed nothing: no exit is early
             zeroth[name] = rule.zeroth

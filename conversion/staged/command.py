@@ -17,6 +17,7 @@ from conversion.nets.heads import Head
 from conversion.staged.build import Target, build_staged
 from conversion.staged.teacher import BATCH, EPOCHS, RATE, SEED, Staged, Tell, train_heads
 from conversion.train import store
+from conversion.train.precision import THREADS, settle_threads
 from conversion.train.sources import MINILM
 from conversion.train.teacher import Teacher, model_folder
 
@@ -35,7 +36,7 @@ def build_minilm(data: TaskData, folder: Path, target: Target, tell: Tell = lamb
         ConversionError: the graphs are not what torch says; beside where the bundle would be lies a report of why.
         ToolMissingError: an environment that the build needs is not there.
     """
-    torch.set_num_threads(store.THREADS)
+    settle_threads()
     chosen = store.best_teacher(folder)
     teacher = store.load_teacher(chosen, model_folder(), len(data.labels))
     heads = _heads(teacher, data, (folder, chosen), lambda share: tell(0.3 * share))
@@ -55,7 +56,7 @@ def build_minilm(data: TaskData, folder: Path, target: Target, tell: Tell = lamb
 def where_from(data: TaskData, log: Mapping[str, Any], onnx2tf: str) -> dict[str, Any]:
     """The provenance of a staged MiniLM: `log` is of the run that tuned it, `settings` are of the heads behind its layers."""
     encoder = MINILM | {"use": "the encoder itself, tuned, and its word pieces"}
-    made = Made((encoder,), None, store.THREADS, onnx2tf)
+    made = Made((encoder,), None, THREADS, onnx2tf)
     heads = {"seed": SEED, "epochs": EPOCHS, "batch": BATCH, "rate": RATE}
     return describe(data, made) | {"settings": heads, "teachers": [dict(log)]}
 

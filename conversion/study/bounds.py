@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
+from conversion.catalogue import model_of
 from firmware_py.contracts.measurement import Check
 
 ACCURACY = {"clinc150": 0.955, "hwu64": 0.925, "banking77": 0.925}
@@ -75,7 +76,7 @@ def bounds_of(
         checks.append(Check("below the teacher", _less(teacher, ours), UNDER_TEACHER, "share"))
     if name in OVER_SVM:
         checks.append(Check("over the linear SVM", _less(ours, svm), OVER_SVM[name], "share", ">="))
-    if name.startswith("home"):
+    if model_of(name).home:
         checks += _home_checks(known)
     if lost is not None:
         checks.append(Check("int8 below float32, the same student", lost, QUANTISATION, "share"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,12 +66,10 @@ def candidates(
     stages, zeroth = thresholds.depth, () in thresholds.verdicts
     fixed = [shared(name, value, stages) for name, value in PRESETS.items()]
     fixed += [static(depth, stages) for depth in range(0 if zeroth else 1, stages + 1)]
-    fixed += [shared(f"t{value:g}", value, stages) for value in SHARED]
+    fixed += [_of_grid(value, stages) for value in SHARED]
     if zeroth:
         fixed += [
-            shared(f"z{first:g} t{value:g}", value, stages, first)
-            for first in ZEROTH
-            for value in (*PRESETS.values(), *SHARED)
+            _of_grid(value, stages, first) for first in ZEROTH for value in (*PRESETS.values(), *SHARED)
         ]
     out: list[Configuration] = []
     risks: dict[Configuration, Risk] = {}
@@ -83,6 +81,12 @@ def candidates(
                 risks[configuration] = risk
         tell(number / len(ways))
     return Candidates(tuple(out), risks)
+
+
+def _of_grid(threshold: float, stages: int, zeroth: float | None = None) -> Rule:
+    """One of many thresholds that are tried, called by its numbers; `zeroth`: of the zeroth exit where it takes part."""
+    name = f"t{threshold:g}" if zeroth is None else f"z{zeroth:g} t{threshold:g}"
+    return replace(shared(name, threshold, stages, zeroth), own=False)
 
 
 def risk_rules(widths: Prefix, thresholds: Lattice, *, zeroth: bool) -> dict[Configuration, Risk]:
@@ -168,8 +172,7 @@ def most_careful_within(lattice: Lattice, budget: float) -> Configuration | None
     for first in (None, 0.0)[: 1 + (() in lattice.verdicts)]:
         for threshold in (NEVER, *GRID):
             zeroth = None if first is None else threshold
-            name = f"t{threshold:g}" if zeroth is None else f"z{threshold:g} t{threshold:g}"
-            configuration = Configuration(full, shared(name, threshold, lattice.depth, zeroth))
+            configuration = Configuration(full, _of_grid(threshold, lattice.depth, zeroth))
             if score(lattice, [configuration]).ratio[0] <= budget + 1e-12:
                 found.append(configuration)
                 break
@@ -245,16 +248,7 @@ def figures(lattice: Lattice, configuration: Configuration, seed: int = 0) -> Fi
 def named_points(lattice: Lattice, chosen: Candidates) -> dict[str, Configuration]:
     """What a plot names: each exit alone and each named rule, at full width."""
     full = max(lattice.verdicts, key=_width)
-    return {
-        c.rule.name: c
-        for c in chosen.configurations
-        if c.widths == full and not c.rule.name.startswith(("t0", "z"))
-    }
-
-
-def never_exits(rule: Rule) -> bool:
-    """Whether a rule lets only the last exit answer."""
-    return min(rule.thresholds[:-1], default=NEVER) > 1.0 and (rule.zeroth is None or rule.zeroth > 1.0)
+    return {c.rule.name: c for c in chosen.configurations if c.widths == full and c.rule.own}
 
 
 def _width(prefix: Prefix) -> tuple[int, int]:

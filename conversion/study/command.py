@@ -28,7 +28,7 @@ from conversion.study.pictures import write_pictures
 from conversion.study.tradeoff import Ask, Tradeoff, check_lattice, evaluate_tradeoff
 from device_profiles.loader import load_profile
 from firmware_py.bundles.read import Unpacked, read_bundle, unpack
-from firmware_py.bundles.verify import Trust
+from firmware_py.bundles.verify import Trust, trust_folder
 from firmware_py.contracts.errors import ConfigError, DataInvalidError, DataMissingError, ToolMissingError
 from firmware_py.contracts.manifest import Manifest
 
@@ -42,13 +42,12 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
 
     Raises:
         BundleError: the bundle is refused.
-        ConfigError: neither a bundle nor a document was given.
+        ConfigError: neither a bundle nor a document was given, or `--trust` is no folder.
         DataMissingError: its task's rows are not at hand.
         DataInvalidError: the rows are not those that the bundle was built with, or FILE is no trade-off.
         ToolMissingError: no runtime of the bundle has an environment here.
     """
-    folder = args.trust or places.root / "models" / "trust"
-    trust = Trust(folder if folder.is_dir() else None, args.allow_unsigned)
+    trust = Trust(trust_folder(args.trust, places.root / "models" / "trust"), args.allow_unsigned)
     if args.source is not None:
         return _again(args, trust, say)
     if args.bundle is None:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conversion.catalogue import model_of
 from conversion.check.rows import RowFile, load_rows
 from conversion.export.recipes import NORM_OF
 from conversion.study.bounds import Timed, bounds_of
 from conversion.study.pairs import Run, accuracy, compare, row_of
 from conversion.study.told import told_rows
+from firmware_py.contracts.measurement import is_publishable
 
 RULES = ("balanced", "thrifty", "careful", "risk-1", "risk-2", "full")
 STATIC = ("static-1", "static-2", "static-3")
@@ -24,8 +26,6 @@ ABLATION = (
     "as-shipped", "no-kl", "no-cosine", "no-labels", "no-teacher", "no-unlabelled", "no-perturbation", "gates-fixed",
     "groups-random", "groups-magnitude",
 )  # fmt: skip
-WITH_STATIC = ("hwu64", "banking77", "snips7")
-WITH_ABLATION = ("hwu64",)
 BASELINES = ("teacher fp32", "teacher int8", "linear svm")
 AGAINST = (
     ("balanced", "linear svm"), ("balanced", "teacher fp32"), ("full", "teacher fp32"), ("risk-1", "linear svm"),
@@ -76,8 +76,8 @@ class _Found:
             )
             for seed in sources.seeds
         }
-        wanted: tuple[str, ...] = STATIC if name in WITH_STATIC else ()
-        wanted += ABLATION if name in WITH_ABLATION else ()
+        wanted: tuple[str, ...] = STATIC if model_of(name).static else ()
+        wanted += ABLATION if model_of(name).ablation else ()
         self.variants = {
             variant: Run(
                 _rows(first / "variants" / f"{variant}-0.npz"), f"ciuic model variant {name} {variant}"
@@ -92,7 +92,7 @@ class _Found:
     @property
     def _home(self) -> bool:
         """Each seed has rows of its own, and the builds measured what stands beside the student."""
-        return self._sources.name.startswith("home")
+        return model_of(self._sources.name).home
 
     @property
     def bundle_sha256(self) -> str | None:
@@ -121,7 +121,7 @@ class _Found:
         for path in (place / f"model-{name}.json", *sorted(place.glob(f"*/model-{name}.json"))):
             speed = _json(path)
             # A figure that was taken while something else ran is no figure.
-            if speed is not None and not any("BUSY" in note for note in speed["notes"]):
+            if speed is not None and is_publishable(speed):
                 found[path.relative_to(place).as_posix()] = speed
         for file, speed in found.items():
             if self.bundle_sha256 is not None and speed["bundle_sha256"] == self.bundle_sha256:

@@ -23,7 +23,7 @@ from firmware_py.contracts.errors import SensorBusError
 from firmware_py.contracts.run import RunRecord
 from firmware_py.costs import CostModel
 from firmware_py.energy.baseline import Baseline, net_of
-from firmware_py.energy.integrate import EnergyEstimate, Span, align, integrate
+from firmware_py.energy.integrate import EnergyEstimate, Span, energy_over
 from firmware_py.energy.meters.base import Pace, Sample
 from firmware_py.energy.meters.ina219 import Ina219, choose_pga
 from firmware_py.energy.open import wiring_of
@@ -158,13 +158,7 @@ def _net(meter: Ina219, samples: Sequence[Sample], window: Span) -> EnergyEstima
     """Joules of a window above what was drawn right before and after it."""
     baseline = Baseline()
     for begin_s in (window.begin_s - _PAD_S - _IDLE_S, window.end_s + _PAD_S):
-        baseline.learn(_over(samples, Span(begin_s, begin_s + _IDLE_S), meter))
+        baseline.learn(energy_over(samples, Span(begin_s, begin_s + _IDLE_S), meter.capabilities))
     idle = baseline.at(0.5 * (window.begin_s + window.end_s))
     assert idle is not None  # noqa: S101 - two windows were just learned
-    return net_of(_over(samples, window, meter), idle)
-
-
-def _over(samples: Sequence[Sample], span: Span, meter: Ina219) -> EnergyEstimate:
-    near = [s for s in samples if span.begin_s - 5e-3 < s.at_s < span.end_s + 1e-2]
-    cadence = meter.capabilities.busy
-    return integrate(align(near, cadence), [span], cadence, meter.capabilities.accuracy)
+    return net_of(energy_over(samples, window, meter.capabilities), idle)

@@ -12,6 +12,7 @@ from device_profiles.vocabulary import RECIPES
 from firmware_py.bundles.read import read_bundle
 from firmware_py.bundles.verify import Trust
 from firmware_py.contracts.errors import CiuicError
+from firmware_py.contracts.measurement import is_publishable
 
 _USUAL = "ai-edge-litert"
 # Of the processor that board profiles' factors are against; files of before 28 November 2026 do not say theirs.
@@ -98,9 +99,7 @@ def _measured(measurements: Path, built: Mapping[str, Built]) -> dict[str, Measu
 
 def _of_bench(document: Mapping[str, Any], one: Built, runtime: str) -> float | None:
     """Median seconds of one whole answer; a bench runs in ai-edge-litert where that is installed."""
-    if document.get("bundle_sha256") != one.sha256 or any(
-        "BUSY" in note for note in document.get("notes", ())
-    ):
+    if document.get("bundle_sha256") != one.sha256 or not is_publishable(document):
         return None
     there = document.get("versions", {})
     other = OTHER_RUNTIME.name in there and _USUAL not in there

@@ -20,7 +20,7 @@ from conversion.data.task import TaskData
 from conversion.data.vocabulary import cut, multi_vocabulary
 from conversion.data.workbench import Step, Workbench
 from conversion.nets.student import Student
-from conversion.train import store
+from conversion.train import store, teaching
 from conversion.train.batches import Encoded, encode
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
@@ -79,7 +79,7 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
     )
     texts: list[str] = json.loads(pool.read_text("utf-8"))
     lesson = bench.step("lesson", "lesson.npz",
-        lambda path, tell: store.write_lesson(path, data, texts, folders[: plan.speakers], tell),
+        lambda path, tell: store.save_lesson(path, teaching.lesson_of(data, texts, folders[: plan.speakers], tell)),
         speakers=plan.speakers)  # fmt: skip
     rows = [*data.train, *(Sentence(text, "") for text in texts)]
     side = encode(rows, WordPiece(list(pieces)), data.labels, data.slots)
@@ -90,9 +90,14 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
 
 def learn(course: Course, settings: Settings, bench: Workbench, made: str) -> Student:
     """Train a student, or read it where the same course has been taken."""
-    student = store.new_student(course.pieces, course.data, settings, course.teacher_width, course.general)
-    weights = bench.step("student", made,
-        lambda path, tell: store.train_student(student, path, store.Taught(course.side, course.lesson), settings, tell),
+    student = teaching.new_student(course.pieces, course.data, settings, course.teacher_width, course.general)
+    taught = teaching.Taught(course.side, course.lesson)
+
+    def train(path: Path, tell: Tell) -> None:
+        teaching.train_student(student, taught, settings, tell)
+        store.save_student(path, student)
+
+    weights = bench.step("student", made, train,
         settings=asdict(settings), pieces=lines_sha256(course.pieces), general=_key(course.general))  # fmt: skip
     return store.load_student(student, weights)
 
@@ -103,7 +108,7 @@ def _key(general: Path | None) -> str | None:
 
 
 def _tune(data: TaskData, run: Run, folder: Path, tell: Tell) -> None:
-    store.write_teacher(folder, data, run, model_folder(), tell)
+    teaching.tune_teacher(folder, data, run, model_folder(), tell)
 
 
 def _pieces(plan: Plan, data: TaskData) -> list[str]:
@@ -123,7 +128,7 @@ def cut_pieces(data: TaskData, size: int) -> list[str]:
 
 
 def _write_pool(path: Path, data: TaskData, plan: Plan, tell: Tell) -> None:
-    path.write_text(json.dumps(store.pool_of(data, plan.augmented), ensure_ascii=False), "utf-8")
+    path.write_text(json.dumps(teaching.pool_of(data, plan.augmented), ensure_ascii=False), "utf-8")
     tell(1.0)
 
 
@@ -143,17 +148,19 @@ def _own_teacher(plan: Plan, data: TaskData, pieces: tuple[str, ...], bench: Wor
 
     def tune(path: Path, tell: Tell) -> None:
         log.unlink(missing_ok=True)
-        store.train_student(fresh(), path, store.Taught(side, None), plan.larger_settings, tell)
+        larger = fresh()
+        teaching.train_student(larger, teaching.Taught(side, None), plan.larger_settings, tell)
+        store.save_student(path, larger)
 
     weights = bench.step("teacher-1", "teacher-1.pt", tune,
         data=data.fingerprint(), dims=asdict(dims), settings=asdict(plan.larger_settings), pieces=lines_sha256(pieces))  # fmt: skip
     larger = store.load_student(fresh(), weights)
     # No step of its own: the keys of lesson and student would change, and what is kept of them be made anew.
     if not log.is_file():
-        store.write_own_log(log, larger, pieces, data, plan.larger_settings)
+        store.save_log(log, teaching.own_log(larger, pieces, data, plan.larger_settings))
 
     def write(path: Path, tell: Tell) -> None:
-        store.save_lesson(path, store.own_lesson(larger, side))
+        store.save_lesson(path, teaching.own_lesson(larger, side))
         tell(1.0)
 
     lesson = bench.step("lesson", "lesson.npz", write)

@@ -29,7 +29,7 @@ from conversion.data.workbench import Workbench
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.student import Student
 from conversion.train.batches import batches, encode
-from conversion.train.precision import fast
+from conversion.train.precision import fast, settle_threads
 from conversion.train.teacher import (
     WIDTH,
     Teacher,
@@ -118,7 +118,7 @@ def general_start(
     def pool(path: Path, tell: Tell) -> None:
         made = augment(texts, neighbours(), corpus.augmented, settings.seed)
         every = list(dict.fromkeys([*texts, *(text for text in made if text.lower() not in asked)]))
-        torch.set_num_threads(1)
+        settle_threads()
         said = listen(Teacher(model_folder(), 1), every, tell).embeddings
         np.savez(path, texts=np.array(every), embeddings=said.numpy().astype(np.float16))
 
@@ -150,7 +150,7 @@ def take_over(student: Student, pieces: Sequence[str], weights: Path) -> None:
 
 
 def _train(path: Path, source: Path, settings: GeneralSettings, layers: int, tell: Tell) -> None:
-    torch.set_num_threads(1)
+    settle_threads()
     torch.manual_seed(settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)
     with np.load(source) as file:

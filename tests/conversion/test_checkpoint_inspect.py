@@ -147,7 +147,7 @@ def test_a_fault_has_its_code_and_names_what_is_wrong(fault: str, v3: Path, tmp_
     folder = checkpoints.copy(v3, tmp_path / "damaged")
     damage(folder)
     with pytest.raises(CiuicError) as caught:
-        listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "cache")
+        listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path / "cache")
     assert caught.value.code == code
     assert words in caught.value.message
     assert caught.value.hint
@@ -214,7 +214,7 @@ def test_code_that_a_checkpoint_brings_is_not_run(v3: Path, tmp_path: Path) -> N
         attn_implementation="kernels-community/evil",
         _experts_implementation="evil",
     )
-    listen_checkpoint(folder, checkpoints.TEXTS[:2], tmp_path / "cache")
+    listen_checkpoint(inspect(folder), checkpoints.TEXTS[:2], tmp_path / "cache")
     assert not (tmp_path / "ran").exists()
 
 
@@ -226,7 +226,7 @@ def test_too_little_memory_is_found_first(v3: Path, tmp_path: Path, monkeypatch:
     assert arithmetic(checkpoint, need[torch.float32] - 1) == torch.bfloat16
     monkeypatch.setattr("conversion.checkpoint.inspect.free_memory_bytes", lambda: need[torch.bfloat16] - 1)
     with pytest.raises(CiuicError, match="of memory") as caught:
-        listen_checkpoint(v3, checkpoints.TEXTS, tmp_path / "cache")
+        listen_checkpoint(inspect(v3), checkpoints.TEXTS, tmp_path / "cache")
     assert caught.value.code == "resources_short"
     assert not (tmp_path / "cache").exists()
 
@@ -262,7 +262,7 @@ def test_too_little_disk_is_found_first(v3: Path, tmp_path: Path, monkeypatch: p
     assert caught.value.code == "resources_short"
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(CiuicError, match="of disk"):
-        listen_checkpoint(v3, checkpoints.TEXTS, tmp_path / "cache")
+        listen_checkpoint(inspect(v3), checkpoints.TEXTS, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
     (tmp_path / "rows-001.part").write_bytes(b"x" * 100_000)  # of a reading that goes on: written over
     check_disk(tmp_path, 90_000)
@@ -287,7 +287,7 @@ def test_a_tokenizer_of_another_model(v3: Path, tmp_path: Path) -> None:
     assert caught.value.code == "checkpoint_invalid"
     small = checkpoints.deepseek_v3(tmp_path / "small", vocab_size=1000)
     with pytest.raises(CiuicError, match="1000 rows") as caught:
-        listen_checkpoint(small, checkpoints.TEXTS, tmp_path / "cache")
+        listen_checkpoint(inspect(small), checkpoints.TEXTS, tmp_path / "cache")
     assert caught.value.code == "checkpoint_invalid"
 
 

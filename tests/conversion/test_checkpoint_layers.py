@@ -69,7 +69,7 @@ def test_layer_by_layer_is_the_whole_model(
 ) -> None:
     monkeypatch.setattr(layers, "TOKENS_A_BATCH", 48)  # several batches, padding in some
     shares: list[float] = []
-    heard = listen_checkpoint(folder_of(name), checkpoints.TEXTS, tmp_path, shares.append)
+    heard = listen_checkpoint(inspect(folder_of(name)), checkpoints.TEXTS, tmp_path, shares.append)
     expected = whole_model(folder_of(name))
     assert heard.depths[-1] == len(expected[0])
     assert heard.arithmetic == "float32"
@@ -86,9 +86,9 @@ def test_float8_blocks_are_multiplied_out(folder_of: Callable[[str], Path], tmp_
     """DeepSeek-V3 is published so: the linear weights as float8, one factor a block."""
     folder, exact = checkpoints.copy(folder_of("deepseek_v3"), tmp_path / "f8"), tmp_path / "exact"
     checkpoints.float8(folder, exact)
-    said = listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "a").rows
+    said = listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path / "a").rows
     np.testing.assert_allclose(
-        said, listen_checkpoint(exact, checkpoints.TEXTS, tmp_path / "b").rows, atol=1e-4
+        said, listen_checkpoint(inspect(exact), checkpoints.TEXTS, tmp_path / "b").rows, atol=1e-4
     )
 
 
@@ -112,7 +112,9 @@ def test_fewer_positions_than_are_read_elsewhere(tmp_path: Path) -> None:
     ):
         ids = encode(inspect(folder), ["light " * 500, "light"])
         assert len(ids[0]) == count
-        rows = listen_checkpoint(folder, ["light " * 500, "light"], tmp_path / f"cache-{folder.name}").rows
+        rows = listen_checkpoint(
+            inspect(folder), ["light " * 500, "light"], tmp_path / f"cache-{folder.name}"
+        ).rows
         assert np.isfinite(rows).all()
     assert (encode(inspect(tmp_path / "bert"), ["light " * 500])[0][-1]) == 102  # its [SEP] is kept
 
@@ -121,9 +123,9 @@ def test_bfloat16_is_close_where_float32_does_not_fit(
     folder_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_of("qwen2")
-    exact = listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "a")
+    exact = listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path / "a")
     monkeypatch.setattr(listen, "arithmetic", lambda _: torch.bfloat16)
-    rough = listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "b")
+    rough = listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path / "b")
     assert rough.arithmetic == "bfloat16"
     spread = np.abs(exact.rows[-1]).mean()
     assert 0 < np.abs(rough.rows[-1] - exact.rows[-1]).mean() < 0.1 * spread
@@ -133,29 +135,32 @@ def test_a_second_call_reads_what_the_first_kept(
     folder_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_of("qwen2")
-    first = listen_checkpoint(folder, checkpoints.TEXTS, tmp_path)
+    first = listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path)
 
     def never(*_: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr(listen, "run_layer", never)
     monkeypatch.setattr(listen, "arithmetic", never)
-    again = listen_checkpoint(folder, checkpoints.TEXTS, tmp_path)
+    again = listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path)
     np.testing.assert_array_equal(first.rows, again.rows)
     with pytest.raises(AssertionError):  # another text is another key
-        listen_checkpoint(folder, [*checkpoints.TEXTS, "one more"], tmp_path)
+        listen_checkpoint(inspect(folder), [*checkpoints.TEXTS, "one more"], tmp_path)
 
 
 def test_other_weights_are_another_key(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     folder = checkpoints.copy(folder_of("qwen2"), tmp_path / "changed")
-    before = listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "cache").rows
+    before = listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path / "cache").rows
     path = next(
         path for path in sorted(folder.glob("*.safetensors")) if "layers.1" in str(load_file(path).keys())
     )
     save_file({name: tensor * 1.5 for name, tensor in load_file(path).items()}, path)
-    assert np.abs(listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "cache").rows - before).max() > 1e-3
+    assert (
+        np.abs(listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path / "cache").rows - before).max()
+        > 1e-3
+    )
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
@@ -163,7 +168,7 @@ def test_an_interrupted_reading_goes_on_with_its_layer(
     at: int, folder_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_of("deepseek_v3")
-    expected = listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "whole").rows
+    expected = listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path / "whole").rows
     ran: list[int] = []
     run_layer = layers.run_layer
 
@@ -176,8 +181,8 @@ def test_an_interrupted_reading_goes_on_with_its_layer(
 
     monkeypatch.setattr(listen, "run_layer", watch)
     with pytest.raises(KeyboardInterrupt):
-        listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "cut")
-    said = listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "cut").rows
+        listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path / "cut")
+    said = listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path / "cut").rows
     assert ran == [*range(at + 1), *range(at, 3)]  # no layer that was whole ran again
     np.testing.assert_array_equal(said, expected)
 
@@ -187,11 +192,12 @@ def test_a_killed_process_is_gone_on_with(folder_of: Callable[[str], Path], tmp_
     folder, cache = folder_of("deepseek_v3"), tmp_path / "killed"
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom conversion.checkpoint import listen\n"
+        "from conversion.checkpoint.inspect import inspect\n"
         "from tests.conversion.checkpoints import TEXTS\nrun = listen.run_layer\n"
         "def slow(reading, layer, tell):\n"
         "    run(reading, layer, lambda share: time.sleep(30 if layer == 1 else 0))\n"
         "listen.run_layer = slow\n"
-        "listen.listen_checkpoint(Path(sys.argv[1]), TEXTS, Path(sys.argv[2]))\n"
+        "listen.listen_checkpoint(inspect(Path(sys.argv[1])), TEXTS, Path(sys.argv[2]))\n"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(folder), str(cache)], cwd=ROOT, stderr=subprocess.DEVNULL
@@ -206,8 +212,10 @@ def test_a_killed_process_is_gone_on_with(folder_of: Callable[[str], Path], tmp_
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert list(cache.rglob("rows-001.f32"))
-    said = listen_checkpoint(folder, checkpoints.TEXTS, cache).rows
-    np.testing.assert_array_equal(said, listen_checkpoint(folder, checkpoints.TEXTS, tmp_path / "whole").rows)
+    said = listen_checkpoint(inspect(folder), checkpoints.TEXTS, cache).rows
+    np.testing.assert_array_equal(
+        said, listen_checkpoint(inspect(folder), checkpoints.TEXTS, tmp_path / "whole").rows
+    )
 
 
 def test_the_real_tokenizer_frames_and_cuts(folder_of: Callable[[str], Path]) -> None:

@@ -104,6 +104,13 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
 }
 
 
+def test_a_shard_that_is_missing(begin: Callable[..., None], tmp_path: Path) -> None:
+    folder = checkpoints.deepseek_v3(tmp_path / "damaged")
+    next(folder.glob("model-00002*")).unlink()
+    with pytest.raises(CiuicError, match="shards are missing"):
+        begin(folder)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_tokenizer_that_would_not_do(
     fault: str, begin: Callable[..., None], tmp_path: Path, request: pytest.FixtureRequest

@@ -21,6 +21,7 @@ from conversion.checkpoint.course import (
     PLAN,
     Source,
     enough,
+    look_over,
     prepare_from_checkpoint,
     unknown_share,
     usual_student_s,
@@ -87,7 +88,7 @@ def bench_of(folder: Path) -> Workbench:
 def test_minilm_probed_knows_the_task(data: TaskData, tmp_path: Path) -> None:
     """Real pretrained weights: a linear look at them is enough for sentences this plain."""
     shares: list[float] = []
-    order = Order(model_folder(), "probe", unlabelled=("turn the lamp on", "rain in Madrid"))
+    order = Order(inspect(model_folder()), "probed", unlabelled=("turn the lamp on", "rain in Madrid"))
     taught = teach_from_checkpoint(order, data, tmp_path, shares.append)
     assert taught.lesson.logits.shape == (len(data.train) + 2, len(data.labels))
     assert taught.lesson.embeddings.shape == (len(data.train) + 2, 384)
@@ -107,15 +108,15 @@ def test_minilm_probed_knows_the_task(data: TaskData, tmp_path: Path) -> None:
 
 def test_a_deepseek_checkpoint_teaches(data: TaskData, v3: Path, tmp_path: Path) -> None:
     """Random weights know no language, but equal words give like rows: better than chance."""
-    taught = teach_from_checkpoint(Order(v3), data, tmp_path)
+    taught = teach_from_checkpoint(Order(inspect(v3), "probed"), data, tmp_path)
     assert taught.logs[0]["method"] == "probed"
     assert taught.logs[0]["architecture"] == "deepseek_v3"
     assert taught.lesson.embeddings.shape == (len(data.train), 32)
     assert taught.logs[0]["report"] > 0.5
 
 
-@pytest.mark.parametrize("method", ["tune", "probe"])
-def test_foreign_rows_of_the_report_file_alone_are_no_label(method: teach.Method, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["tuned", "probed"])
+def test_foreign_rows_of_the_report_file_alone_are_no_label(way: teach.Way, tmp_path: Path) -> None:
     """The tutorial offers two files: a report file may ask what training never showed."""
     rows = [
         {"text": text.format(word), "intent": intent}
@@ -131,14 +132,14 @@ def test_foreign_rows_of_the_report_file_alone_are_no_label(method: teach.Method
     for name in ("report", "known"):
         data = read_files("rooms", [tmp_path / "train", tmp_path / name])
         assert "oos" not in data.labels
-        order = Order(model_folder(), method, (Run(epochs=3, rate=3e-4),))
+        order = Order(inspect(model_folder()), way, (Run(epochs=3, rate=3e-4),))
         figures[name] = teach_from_checkpoint(order, data, tmp_path / f"cache-{name}").logs[0]["report"]
     assert figures["report"] == figures["known"] > 0.5
 
 
-def test_minilm_is_tuned_by_default_and_every_run_is_logged(data: TaskData, tmp_path: Path) -> None:
+def test_minilm_is_tuned_and_every_run_is_logged(data: TaskData, tmp_path: Path) -> None:
     runs = (Run(epochs=3, rate=3e-4), Run(epochs=1, rate=1e-6, seed=1))
-    taught = teach_from_checkpoint(Order(model_folder(), runs=runs), data, tmp_path)
+    taught = teach_from_checkpoint(Order(inspect(model_folder()), "tuned", runs), data, tmp_path)
     assert [log["method"] for log in taught.logs] == ["tuned", "tuned"]
     assert taught.logs[0]["run"]["epochs"] == 3  # the better one teaches
     assert taught.logs[0]["selection"] > taught.logs[1]["selection"]
@@ -146,15 +147,12 @@ def test_minilm_is_tuned_by_default_and_every_run_is_logged(data: TaskData, tmp_
     assert probe.accuracy(taught.lesson.logits.numpy(), targets) > 0.9
 
 
-def test_what_cannot_be_tuned_says_why(
-    v3: Path, tmp_path: Path, data: TaskData, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_tuned_says_why(v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tunable(inspect(model_folder())) is None
     assert "deepseek_v3" in (tunable(inspect(v3)) or "")
     with pytest.raises(CiuicError, match="cannot be tuned") as caught:
-        teach_from_checkpoint(Order(v3, "tune"), data, tmp_path / "cache")
+        look_over(Source(v3, "tune"))
     assert caught.value.code == "checkpoint_unsupported"
-    assert not (tmp_path / "cache").exists()
     bert = checkpoints.copy(model_folder(), tmp_path / "bert")
     (bert / "vocab.txt").unlink()
     assert "vocab.txt" in (tunable(inspect(bert)) or "")
@@ -168,7 +166,8 @@ def test_a_course_is_what_a_student_learns_from(data: TaskData, v3: Path, tmp_pa
 
     plan = Plan(2048, (), 1, Settings(0, epochs=1))
     bench = bench_of(tmp_path)
-    course = prepare_from_checkpoint(Source(v3), plan, data, bench)
+    looked = look_over(Source(v3))
+    course = prepare_from_checkpoint(looked, plan, data, bench)
     job = Job("mine", plan.settings, ("dyn8",), tmp_path, None, tmp_path, None, Source(v3))
     assert [*usual_seconds(job)][1:3] == [*bench.seconds]  # the time left counts these steps and no others
     assert course.teacher_width == 32
@@ -176,7 +175,7 @@ def test_a_course_is_what_a_student_learns_from(data: TaskData, v3: Path, tmp_pa
     assert course.logs[0]["method"] == "probed"
     assert course.logs[0]["unknown_pieces_of_training_rows"] == 0.0
     stamp = (tmp_path / "lesson" / "lesson.npz").stat().st_mtime_ns
-    again = prepare_from_checkpoint(Source(v3), plan, data, bench_of(tmp_path))
+    again = prepare_from_checkpoint(looked, plan, data, bench_of(tmp_path))
     assert (tmp_path / "lesson" / "lesson.npz").stat().st_mtime_ns == stamp
     student = learn(again, plan.settings, bench_of(tmp_path), "student.pt")
     ids = course.side.ids[:3]
@@ -196,16 +195,6 @@ def test_a_small_set_is_gone_through_more_often() -> None:
         assert few.warm_up_steps == few.epochs * each // 4
         assert usual_student_s(few, known, others) < usual_student_s(settings, 8000, 48_000) / 20
     assert enough(replace(settings, epochs=900), 14, 60).epochs == 900
-
-
-def test_a_faulty_checkpoint_stops_the_course_first(data: TaskData, v3: Path, tmp_path: Path) -> None:
-    folder = checkpoints.copy(v3, tmp_path / "damaged")
-    next(folder.glob("model-00002*")).unlink()
-    with pytest.raises(CiuicError, match="shards are missing"):
-        prepare_from_checkpoint(
-            Source(folder), Plan(2048, (), 0, Settings(0)), data, bench_of(tmp_path / "build")
-        )
-    assert not (tmp_path / "build").exists()
 
 
 def test_another_script_is_told(data: TaskData) -> None:

@@ -19,7 +19,7 @@ from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.student import Student
-from conversion.train import course, store, teacher
+from conversion.train import course, store, teacher, teaching
 from conversion.train.batches import encode
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
@@ -46,17 +46,17 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         path.mkdir(exist_ok=True)
         (path / "log.json").write_text(json.dumps({"selection": run.rate}), "utf-8")
 
-    def lesson(path: Path, _data: Any, _texts: Any, folders: list[Path], _tell: Any) -> None:
+    def lesson(_data: Any, _texts: Any, folders: list[Path], _tell: Any) -> teacher.Lesson:
         out.append("lesson of " + " and ".join(folder.name for folder in folders))
-        path.write_bytes(b"")
+        return teacher.Lesson(torch.zeros(1, 2), torch.zeros(1, 2))
 
     def pool(_data: Any, each: int) -> list[str]:
         out.append("pool")
         return ["turn"] * each
 
-    monkeypatch.setattr(store, "write_teacher", tuned)
-    monkeypatch.setattr(store, "write_lesson", lesson)
-    monkeypatch.setattr(store, "pool_of", pool)
+    monkeypatch.setattr(teaching, "tune_teacher", tuned)
+    monkeypatch.setattr(teaching, "lesson_of", lesson)
+    monkeypatch.setattr(teaching, "pool_of", pool)
     monkeypatch.setattr(course, "_pieces", lambda _plan, _data: PIECES)
     monkeypatch.setattr(course, "model_folder", Path)
     return out
@@ -97,13 +97,13 @@ def test_a_larger_model_that_teaches_has_its_figures_logged(
     monkeypatch.setattr(
         course, "start_embeddings", lambda _folder, pieces, width: torch.randn(len(pieces), width)
     )
-    trained, real = [], store.train_student
+    trained, real = [], store.save_student
 
-    def train(student: Student, path: Path, *more: Any) -> None:
+    def save(path: Path, student: Student) -> None:
         trained.append(path.name)
-        real(student, path, *more)
+        real(path, student)
 
-    monkeypatch.setattr(store, "train_student", train)
+    monkeypatch.setattr(store, "save_student", save)
     rows = tuple(Sentence(f"turn {what}{' turn' * n}", what) for what in ("on", "off") for n in range(6))
     odd = (
         Sentence("on", "off"),
@@ -150,12 +150,13 @@ def test_other_pieces_of_the_same_number_make_another_student(
     """An embedding row belongs to its piece: weights of other pieces must not be taken for these."""
     trained = []
 
-    def train(_student: Any, path: Path, *_more: Any) -> None:
+    def save(path: Path, _student: Any) -> None:
         trained.append(path.name)
         path.write_bytes(b"")
 
-    monkeypatch.setattr(store, "train_student", train)
-    monkeypatch.setattr(store, "new_student", lambda *_: None)
+    monkeypatch.setattr(store, "save_student", save)
+    monkeypatch.setattr(teaching, "train_student", lambda *_: None)
+    monkeypatch.setattr(teaching, "new_student", lambda *_: None)
     monkeypatch.setattr(store, "load_student", lambda *_: None)
     rows = (Sentence("turn on", "on"), Sentence("turn off", "off"))
     data = TaskData("t", "t", ("en",), ("off", "on"), (), rows, rows, rows, rows, rows)

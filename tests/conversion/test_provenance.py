@@ -26,8 +26,8 @@ from conversion.train.course import Course
 from conversion.train.distil import Settings
 from conversion.train.general import corpus_texts
 from conversion.train.plans import PLANS, Plan
+from conversion.train.precision import THREADS
 from conversion.train.sources import UNKNOWN, licence_of, minilm_uses
-from conversion.train.store import THREADS
 
 CUSTOM = {**PLANS, "custom": PLAN}
 MINILM = "all-MiniLM-L6-v2"

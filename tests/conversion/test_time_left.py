@@ -100,7 +100,8 @@ def test_what_is_asked_for_counts() -> None:
 
 
 def test_a_larger_checkpoint_is_expected_to_take_longer(tmp_path: Path) -> None:
-    looked = [Looked(type("Sized", (), {"parameters": size})(), "probed") for size in (10**7, 10**10)]
+    source = Source(tmp_path)
+    looked = [Looked(source, type("Sized", (), {"parameters": size})(), "probed") for size in (10**7, 10**10)]
     short_s, long_s = (one.usual_s(PLAN) for one in looked)
     assert long_s > 100 * short_s
     usual = usual_seconds(job_of("mine"))

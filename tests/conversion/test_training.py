@@ -16,7 +16,7 @@ from conversion.data.task import TaskData
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.importance import sort_groups
 from conversion.nets.student import Student
-from conversion.train import store
+from conversion.train import teaching
 from conversion.train.batches import encode, sample
 from conversion.train.distil import Settings, distill_model, narrower
 from conversion.train.general import take_over
@@ -140,14 +140,14 @@ def test_an_epoch_has_every_labelled_row_and_a_draw_of_the_others() -> None:
 
 
 def test_no_text_that_a_teacher_speaks_about_is_one_of_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "neighbours", lambda: None)
-    monkeypatch.setattr(store, "augment", lambda *_: ["Turn on the FAN", "turn on the tap", "turn it"])
+    monkeypatch.setattr(teaching, "neighbours", lambda: None)
+    monkeypatch.setattr(teaching, "augment", lambda *_: ["Turn on the FAN", "turn on the tap", "turn it"])
     row = ROWS[0]
     data = TaskData(
         "t", "t", ("en",), LABELS, SLOTS, (row,), (), (), (), (replace(row, text="turn on the fan"),),
         unlabelled=("hum", "sing"), extras={"free": (replace(row, text="Sing"),)},
     )  # fmt: skip
-    assert store.pool_of(data, 1) == ["turn on the tap", "turn it", "hum"]
+    assert teaching.pool_of(data, 1) == ["turn on the tap", "turn it", "hum"]
 
 
 def test_a_student_starts_from_the_general_stage_piece_by_piece(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ciuic.bench.model import report, table, take_turns
 from firmware_py.bundles.read import unpack
 from firmware_py.bundles.verify import Trust
 from firmware_py.bundles.write import write_bundle
+from firmware_py.contracts.measurement import is_publishable
 from firmware_py.testing.tiny_bundle import tiny_files
 
 SECONDS = {
@@ -61,8 +62,11 @@ def test_a_bundle_without_risk_1_has_an_unknown_and_so_unmet_bound() -> None:
 
 
 def test_a_busy_machine_is_said() -> None:
-    assert any("BUSY" in note for note in report("", SECONDS, 0.8).notes)
-    assert not any("BUSY" in note for note in report("", SECONDS, 0.1).notes)
+    for others_cores, quiet in ((0.8, False), (0.1, True), (None, False)):
+        measurement = report("", SECONDS, others_cores)
+        assert measurement.quiet is quiet
+        assert is_publishable(measurement.to_dict()) is quiet
+        assert any("BUSY" in note for note in measurement.notes) is not quiet
 
 
 def test_this_engine_answers_at_full_depth_and_by_the_rules_of_the_bundle(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from conversion.check import golden
 from conversion.check.answers import LatticeAnswers, Prefix, prefixes_of
 from conversion.check.calibrate import Strangeness
-from conversion.check.parity import Parity, Rules, combinations, compare
+from conversion.check.parity import Parity, Rules, apart, combinations, compare
 from conversion.check.reference import torch_answers
 from conversion.check.runtime import RecipeFiles, Where, run_lattice
 from conversion.data.task import TaskData, probed
@@ -100,20 +100,23 @@ def listen(trained: Trained, target: Target, tokenizer: WordPiece) -> Heard:
 
 def compared(
     trained: Trained, target: Target, tokenizer: WordPiece, heard: Heard, rules: Rules
-) -> list[Parity]:
-    """The gate's figures in every runtime of the recipe; the first one's answers are already there.
+) -> tuple[list[Parity], float]:
+    """The gate's figures in every runtime of the recipe, and how far apart the runtimes' logits are at most.
+
+    The first runtime's answers are already there.
 
     Raises:
         ConversionError: a child died or hung.
         ToolMissingError: a runtime's environment is not there.
     """
     said = torch_answers(trained.student, tokenizer, heard.probes, _prefixes(trained, every=False))
-    out = []
+    out, farthest = [], 0.0
     for runtime in RECIPES[target.recipe].runtimes:
         first = runtime == heard.runtime
         probed = heard.probed if first else _run(trained, target, runtime, heard.probes, every=False)
         out.append(compare(target.recipe, runtime, probed, said, rules))
-    return out
+        farthest = max(farthest, apart(heard.probed, probed))
+    return out, farthest
 
 
 def _run(trained: Trained, target: Target, runtime: str, texts: list[str], *, every: bool) -> LatticeAnswers:

@@ -42,6 +42,9 @@ _log = logging.getLogger(__name__)
 
 TIMEOUT_S = 120.0  # cold start, all graphs and rows on the slowest board
 MIN_TAGS_AGREE = 0.9  # near ties may fall the other way on another processor
+# Of an exit's logits over all rows at full width: the mean error may be so much of their standard deviation. Graphs
+# of home-en and hwu64 with their last stage left out are off by 9 and 15 %, with 30 % of noise by 10 and 16 %.
+_MEAN_SHARE, _LEAST_MEAN = 0.08, 0.02
 
 
 def load_rows(unpacked: Unpacked) -> tuple[GoldenRow, ...]:
@@ -57,14 +60,15 @@ def check_rows(weights: Weights, runner: Runner, rows: Sequence[GoldenRow]) -> N
     """Run every row through every stage, at its widths, and compare each exit's logits with the reference.
 
     Raises:
-        GoldenTestError: a logit is further off than the row allows, is not a number, or too many tags
-            differ. The message names row and exit, never the text.
+        GoldenTestError: a logit is further off than the row allows, is not a number, all together are too far off,
+            or too many tags differ. The message names row and exit, never the text.
         GraphError: the interpreter failed.
         DelegateError: the delegate failed.
     """
     graph = DynamicComputingGraph(weights.manifest, [runner.delegate])
     causal = weights.manifest.attention == "causal"
     agree = total = 0
+    off: dict[int, list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]] = {}
     for number, row in enumerate(rows, start=1):
         n, way = len(row.ids), graph.path(len(row.ids), row.widths or None)
         if row.widths and way.rungs[0].widths != row.widths:
@@ -78,13 +82,18 @@ def check_rows(weights: Weights, runner: Runner, rows: Sequence[GoldenRow]) -> N
         for at, key in enumerate(way.rungs[0].graphs):
             feeds["h"] = np.array(runner.run(key, feeds, RUN_S)["h_out"])
             reference = row.logits[at] if at < len(row.logits) else ()
-            _check_logits(weights.heads[at].intent(feeds["h"], n), reference, row.atol, (number, at + 1))
+            logits = weights.heads[at].intent(feeds["h"], n)
+            _check_logits(logits, reference, row.atol, (number, at + 1))
+            if not row.widths:
+                off.setdefault(at + 1, []).append((logits, np.asarray(reference, np.float64)))
         if row.tags:
             agree += int((weights.heads[-1].tags(feeds["h"], n) == np.asarray(row.tags)).sum())
             total += n
     if agree < MIN_TAGS_AGREE * total:
         msg = f"only {agree} of {total} golden slot tags agree"
         raise GoldenTestError(msg)
+    for exit_number, pairs in off.items():
+        _check_mean(exit_number, *map(np.array, zip(*pairs, strict=True)))
 
 
 def _check_logits(
@@ -98,6 +107,15 @@ def _check_logits(
     off = float(np.abs(logits - np.asarray(reference, np.float64)).max())
     if not off <= atol:  # written so that NaN fails
         msg = f"golden row {number}, exit {exit_number}: a logit is {off:.3g} off, {atol:.3g} is allowed"
+        raise GoldenTestError(msg)
+
+
+def _check_mean(exit_number: int, logits: npt.NDArray[Any], references: npt.NDArray[Any]) -> None:
+    """Compare an exit's logits of all rows at once: each row's own bound is wide enough to hide a stage that does nothing."""
+    error, spread = float(np.abs(logits - references).mean()), float(references.std())
+    most = max(_LEAST_MEAN, _MEAN_SHARE * spread)
+    if not error <= most:
+        msg = f"exit {exit_number}: logits are {error:.3g} off on the mean, {most:.3g} is allowed"
         raise GoldenTestError(msg)
 
 

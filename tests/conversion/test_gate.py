@@ -56,6 +56,22 @@ FAULTS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+def test_a_stage_that_does_nothing_is_refused_where_activations_have_8_bits() -> None:
+    """Its labels and exits nearly all agree; logits are off by more than rounding moves them."""
+    torch = answers()
+    random = np.random.default_rng(2)
+
+    def off(share: float) -> LatticeAnswers:
+        return changed(
+            torch, [(4, 4, 4)], lambda one: one + random.normal(size=one.shape) * one.std() * share
+        )
+
+    for share, passes in ((0.05, True), (0.16, False)):
+        parity = compare("vx", "here", off(share), torch, RULES)
+        bound = replace(bounds_of("vx"), agreement=0.0, exits=0.0)
+        assert (faults(parity, bound) == []) == passes
+
+
 @pytest.mark.parametrize("prefix", [(), (4,), (4, 4, 4)])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_gate_refuses_what_runs_and_is_wrong(fault: str, prefix: Prefix) -> None:

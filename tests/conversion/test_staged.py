@@ -224,6 +224,6 @@ def test_early_exits_may_be_less_sure_the_last_may_not(
 ) -> None:
     by_prefix = {(4,): (early, error), (4, 4): (last, error)}
     parity = Parity(
-        "dyn8", "here", 232, min(early, last), 1.0, 0.97, error, 1.0, 1.0, 1.0, 1.0, 0.0, by_prefix, {}
+        "dyn8", "here", 232, min(early, last), 1.0, 0.97, error, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, by_prefix, {}
     )
     assert (staged_refusals(parity, (4, 4)) == []) == passes

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,14 @@ def runner(unpacked: Unpacked) -> ModelCache:
 
 def bundle_with(folder: Path, **rows: Any) -> Unpacked:
     """The tiny bundle with its first golden row changed."""
+    first, *rest = parse_golden(tiny_files()[1]["golden.jsonl"])
+    return bundle_of(folder, [replace(first, **rows), *rest])
+
+
+def bundle_of(folder: Path, rows: Iterable[GoldenRow]) -> Unpacked:
+    """The tiny bundle with other golden rows."""
     manifest, files = tiny_files()
-    first, *rest = parse_golden(files["golden.jsonl"])
-    files["golden.jsonl"] = write_golden([replace(first, **rows), *rest])
+    files["golden.jsonl"] = write_golden(rows)
     manifest = replace(manifest, golden=member("golden.jsonl", files["golden.jsonl"]))
     write_bundle(folder / "x.bundle", manifest, files)
     return unpack(folder / "x.bundle", ANYONE, folder / "store")
@@ -84,6 +91,23 @@ def test_not_a_number_fails(tiny: Unpacked) -> None:
     )
     with pytest.raises(GoldenTestError):
         check_rows(Weights.load(tiny), silly, load_rows(tiny))
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.05, False), (0.12, True)])
+def test_small_errors_everywhere_fail_where_no_row_alone_does(
+    tmp_path: Path, share: float, refused: bool
+) -> None:
+    """As a stage that does nothing looks like within the tolerance of an accelerator's recipe."""
+    rows = parse_golden(tiny_files()[1]["golden.jsonl"])
+    spread = float(np.std([row.logits[-1] for row in rows]))
+
+    def moved(row: GoldenRow, by: float) -> GoldenRow:
+        last = tuple(value + by * (-1) ** at for at, value in enumerate(row.logits[-1]))
+        return replace(row, logits=(*row.logits[:-1], last), atol=9.0)
+
+    unpacked = bundle_of(tmp_path, [moved(row, share * spread) for row in rows])
+    with pytest.raises(GoldenTestError, match="exit 3: logits are") if refused else nullcontext():
+        check_rows(Weights.load(unpacked), runner(unpacked), load_rows(unpacked))
 
 
 def test_a_passed_test_is_stamped_and_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from conversion.catalogue import MODELS
 from conversion.data.augment import augment
 from conversion.data.digests import file_sha256, lines_sha256
+from conversion.data.out_of_scope import load_foreign
 from conversion.data.public import SETS, read_task, report_texts
 from conversion.data.sentence import Sentence
 from conversion.data.vocabulary import cut
@@ -79,12 +81,26 @@ def settings_for(corpus: Corpus) -> GeneralSettings:
 def corpus_texts(folder: Path, corpus: Corpus) -> list[str]:
     """What a corpus has to read: the training texts of its sets, none of which is a report text of any set.
 
+    Nor is one that home-en or home-multi, of whatever seed, are calibrated or judged on: their out-of-scope rows come from
+    the same files.
+
     Raises:
         DataMissingError: a set is not in the folder.
     """
-    asked = report_texts(folder)
+    asked = unread_texts(folder)
     read = [row.text for name in corpus.sets for row in read_task(name, folder).train]
     return [text for text in read if text.lower() not in asked]
+
+
+def unread_texts(folder: Path) -> frozenset[str]:
+    """What no general stage may read or make by changing a word, in lower case.
+
+    Raises:
+        DataInvalidError: a file cannot be read.
+    """
+    foreign = (load_foreign(folder, seed) for seed in MODELS["home-en"].seeds)
+    sides = (rows for one in foreign for rows in (one.calibration, one.evaluation))
+    return report_texts(folder) | {row.text.lower() for rows in sides for row in rows}
 
 
 def corpus_sources(folder: Path, corpus: Corpus) -> list[dict[str, Any]]:
@@ -113,7 +129,7 @@ def general_start(
     Raises:
         DataMissingError: a set is not in the folder.
     """
-    texts, asked = corpus_texts(folder, corpus), report_texts(folder)
+    texts, asked = corpus_texts(folder, corpus), unread_texts(folder)
 
     def pool(path: Path, tell: Tell) -> None:
         made = augment(texts, neighbours(), corpus.augmented, settings.seed)

@@ -97,9 +97,12 @@ def own_lesson(larger: Student, side: Encoded) -> Lesson:
 
 
 def pool_of(data: TaskData, each: int) -> list[str]:
-    """Texts without labels: near neighbours of the training texts, then texts of other sets; none is a report text."""
+    """Texts without labels: near neighbours of the training texts, then texts of other sets.
+
+    None is a text that the model is chosen, calibrated or judged on.
+    """
     made = [*augment([row.text for row in data.train], neighbours(), each, 0), *data.unlabelled]
-    sides = (data.report, *data.extras.values())
+    sides = (data.selection, data.temperature, data.thresholds, data.report, *data.extras.values())
     asked = {row.text.lower() for rows in sides for row in rows}
     return [text for text in made if text.lower() not in asked]
 

@@ -14,8 +14,10 @@ torch = pytest.importorskip(
 )
 
 from conversion import pipeline
+from conversion.catalogue import MODELS
 from conversion.checkpoint.course import PLAN, Source
 from conversion.data.digests import file_sha256
+from conversion.data.out_of_scope import load_foreign
 from conversion.data.public import SETS
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
@@ -24,7 +26,7 @@ from conversion.pipeline import Job, where_from
 from conversion.staged.command import where_from as staged_from
 from conversion.train.course import Course
 from conversion.train.distil import Settings
-from conversion.train.general import corpus_texts
+from conversion.train.general import HOME, corpus_texts
 from conversion.train.plans import PLANS, Plan
 from conversion.train.precision import THREADS
 from conversion.train.sources import UNKNOWN, licence_of, minilm_uses
@@ -67,6 +69,27 @@ def weights(tmp_path: Path) -> Path:
     path = tmp_path / "general.pt"
     path.write_bytes(b"weights")
     return path
+
+
+def test_no_corpus_reads_what_a_home_model_is_calibrated_or_judged_on(tmp_path: Path) -> None:
+    """Its out-of-scope rows are drawn from the public sets' training texts, anew for each seed."""
+    rows = [
+        {"text": f"row {number} of {intent}", "intent": f"intent {intent}"}
+        for intent in range(10)
+        for number in range(40)
+    ]
+    for name in SETS:
+        (tmp_path / name).mkdir()
+        for share in ("train", "val"):
+            own = [row | {"text": f"{name} {share} {row['text']}"} for row in rows]
+            text = "".join(json.dumps(row) + "\n" for row in own)
+            (tmp_path / name / f"{share}.jsonl").write_text(text, "utf-8")
+    read = {text.lower() for text in corpus_texts(tmp_path, HOME)}
+    assert read
+    for seed in MODELS["home-en"].seeds:
+        foreign = load_foreign(tmp_path, seed)
+        assert any("banking77" in row.text for row in foreign.evaluation)
+        assert not read & {row.text for row in (*foreign.calibration, *foreign.evaluation)}
 
 
 @pytest.mark.parametrize("name", CUSTOM)

@@ -139,14 +139,18 @@ def test_an_epoch_has_every_labelled_row_and_a_draw_of_the_others() -> None:
     assert len(set(drawn.tolist())) == len(drawn)
 
 
-def test_no_text_that_a_teacher_speaks_about_is_one_of_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("side", ["selection", "temperature", "thresholds", "report"])
+def test_no_text_that_a_teacher_speaks_about_chooses_calibrates_or_judges(
+    monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
     monkeypatch.setattr(teaching, "neighbours", lambda: None)
     monkeypatch.setattr(teaching, "augment", lambda *_: ["Turn on the FAN", "turn on the tap", "turn it"])
     row = ROWS[0]
     data = TaskData(
-        "t", "t", ("en",), LABELS, SLOTS, (row,), (), (), (), (replace(row, text="turn on the fan"),),
+        "t", "t", ("en",), LABELS, SLOTS, (row,), (), (), (), (),
         unlabelled=("hum", "sing"), extras={"free": (replace(row, text="Sing"),)},
     )  # fmt: skip
+    data = replace(data, **{side: (replace(row, text="turn on the fan"),)})
     assert teaching.pool_of(data, 1) == ["turn on the tap", "turn it", "hum"]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from firmware_py.contracts.reply import Reply
     from mqtt_bridge.compose import MeshNode
 
-_REFUSED = ("refused", "failed")
+_NOT_ANSWERED = ("refused", "failed")
 _BROKER_CHECK_S = 0.5
 
 
@@ -134,6 +134,7 @@ def _settle() -> None:
 def configure_broker(parser: argparse.ArgumentParser) -> None:
     """`ciuic broker`."""
     from mqtt_bridge.broker.process import KINDS
+    from mqtt_bridge.wire.topics import DEFAULT_MESH
 
     parser.add_argument(
         "--port",
@@ -142,19 +143,34 @@ def configure_broker(parser: argparse.ArgumentParser) -> None:
         help="where it listens on 127.0.0.1; 0: a free port (default: %(default)s)",
     )
     parser.add_argument("--kind", choices=tuple(KINDS), help="the broker to start (default: what is there)")
+    parser.add_argument(
+        "--acl",
+        action="append",
+        metavar="USER",
+        help="start nothing: print the access list (`acl_file`) for a mosquitto of yours where nodes log in as USER; "
+        "may be repeated",
+    )
+    parser.add_argument(
+        "--mesh", default=DEFAULT_MESH, help="the mesh that --acl is written for (default: %(default)s)"
+    )
 
 
 def run_broker(args: argparse.Namespace) -> int:
-    """Run a broker on loopback until a signal.
+    """Run a broker on loopback until a signal, or print an access list for another one.
 
     Raises:
-        ConfigError: the port cannot be had.
+        ConfigError: the port cannot be had, or the access list cannot be written for such a user or mesh.
         ToolMissingError: there is no broker of this kind.
         BrokerUnreachableError: it does not come up, or ended by itself.
     """
     from mqtt_bridge.broker.process import start_broker
     from mqtt_bridge.node.stop import StopSignals
 
+    if args.acl:
+        from mqtt_bridge.broker.mosquitto import acl_lines
+
+        print("\n".join(acl_lines(args.mesh, tuple(args.acl))))
+        return 0
     with StopSignals() as stop, start_broker(args.kind, args.port) as broker:
         apart = "" if broker.url_v311 == broker.url else f"  (MQTT 3.1.1: {broker.url_v311})"
         print(f"broker {broker.kind.name}: serves on {broker.url}{apart}", flush=True)
@@ -232,7 +248,7 @@ def run_ask(args: argparse.Namespace) -> int:
         print(f"hint: {reply.error.hint}", file=sys.stderr)
     else:
         print("\n".join(spoken(reply, round_trip_s)))
-    return 1 if reply.status in _REFUSED else 0
+    return 1 if reply.status in _NOT_ANSWERED else 0
 
 
 def _utf8(text: str) -> str:
@@ -284,7 +300,9 @@ def spoken(reply: Reply, round_trip_s: float) -> list[str]:
         source = ", ".join(filter(None, [*words, "simulated" if energy.simulated else ""]))
         lines.append(f"{spread(energy.energy_j, energy.u95_j, 'J')} above idle ({source})")
     if route.over_budget:
-        lines.append("over the asked joules: the earliest exit costs more (nodes run full width only)")
+        lines.append(
+            "over the energy budget: this answer is expected to cost more than you allowed (the first exit always answers)"
+        )
     if route.fallback:
         lines.append(f"fell back: {route.fallback}")
     if route.truncated_tokens:

@@ -86,8 +86,8 @@ AGENT: tuple[Setting, ...] = (
             "its ending), read again when it changes; empty: slots keep their text"),
     Setting("meter", "text", "auto", "read the profile's power sensor, or only estimate joules from the profile",
             choices=("auto", "off")),
-    Setting("calibrate_s", "number", 15.0, "seconds that the bundle's own sentences may run after the start, "
-            "while nothing waits, until joules are known from the meter; 0: never", low=0.0),
+    Setting("calibrate_s", "number", 15.0, "after the start, an idle node runs the bundle's test sentences for at "
+            "most this many seconds to learn from the meter what an answer costs; 0 switches it off", low=0.0),
 )  # fmt: skip
 
 

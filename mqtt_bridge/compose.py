@@ -33,7 +33,7 @@ BRIDGE: tuple[Setting, ...] = (
         "joules_s",
         "number",
         10.0,
-        "seconds between messages of joules metered beside joules charged",
+        "seconds between energy reports, which compare metered joules with the joules charged to answers",
         low=1.0,
     ),
     Setting(

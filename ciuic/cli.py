@@ -45,7 +45,7 @@ VERBS: dict[str, Verb] = {
     "eval": Verb(
         "ciuic.evaluate", "device", "run a bundle over a labelled file: accuracy, exits, seconds, joules"
     ),
-    "model": Verb("conversion.cli", "device", "build a bundle, or show what one holds"),
+    "model": Verb("conversion.cli", "device", "build, inspect, compare and report models"),
     "bench": Verb(
         "ciuic.bench.cli", "device,bridge", "measure request, engine, energy or a model against their bounds"
     ),

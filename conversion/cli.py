@@ -1,4 +1,4 @@
-"""`ciuic model build|report|baselines|show|tradeoff|targets`."""
+"""`ciuic model build|variant|report|baselines|show|tradeoff|targets`."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=("auto", "tune", "probe"),
         default="auto",
-        help="--checkpoint, --teacher: all layers learn, or a classifier on them (default: what fits its size)",
+        help="how the checkpoint teaches: `tune` fine-tunes all layers, `probe` trains a linear classifier on frozen layers "
+        "(default: by its size and kind)",
     )
     build.add_argument("--name", dest="as_name", help="custom: what the model is called (default custom)")
     build.add_argument("--lang", nargs="+", default=["en"], help="custom: languages of the rows (default en)")
@@ -126,9 +127,13 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     show.add_argument("bundle", type=Path, help="the .bundle file; its .sig lies beside it")
     show.add_argument("--trust", type=Path, help="folder of public keys (default models/trust)")
     show.add_argument("--allow-unsigned", action="store_true", help="show a bundle without a signature too")
-    tradeoff = verbs.add_parser("tradeoff", help="what a bundle gives for each tenth of its compute")
+    tradeoff = verbs.add_parser(
+        "tradeoff", help="best accuracy, latency and energy for compute budgets of 10 %% to 100 %%"
+    )
     configure_tradeoff(tradeoff)
-    targets = verbs.add_parser("targets", help="what each board and delegate would make of a bundle")
+    targets = verbs.add_parser(
+        "targets", help="for each board and delegate: recipe, mapped operators, predicted seconds and joules"
+    )
     targets.add_argument("bundle", type=Path, help="recipes of the same model are looked for beside it")
     targets.add_argument("--trust", type=Path, help="folder of public keys (default models/trust)")
     targets.add_argument(

@@ -38,7 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--turn",
         type=int,
         default=20,
-        help="requests, then echoes, then bare runs at a time (default: %(default)s)",
+        help="block size: this many requests, then as many echoes, then as many bare interpreter runs, repeated "
+        "(default: %(default)s)",
     )
     parser.add_argument("--broker", metavar="URL", help="a broker that runs already (default: start one)")
     parser.add_argument("--kind", choices=("mosquitto", "iotcore"), help="the broker to start")

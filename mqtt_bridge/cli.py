@@ -34,12 +34,14 @@ def configure_node(parser: argparse.ArgumentParser) -> None:
     add_flags(run, (*AGENT, *BRIDGE))
     run.add_argument("--id", dest="node", metavar="TEXT", help="another spelling of --node")
     run.add_argument(
-        "--simulate", action="store_true", help="be a simulated board (the profile `simulated` unless given)"
+        "--simulate",
+        action="store_true",
+        help="run as a simulated board (the profile `simulated`, unless --profile names another)",
     )
     run.add_argument(
         BARE_FLAG,
         action="store_true",
-        help="one process: a native crash (a driver, a delegate) ends the node instead of restarting it",
+        help="run in one process: a native crash (in a driver or a delegate) then ends the node instead of restarting it",
     )
 
 
@@ -140,9 +142,13 @@ def configure_broker(parser: argparse.ArgumentParser) -> None:
         "--port",
         type=int,
         default=1883,
-        help="where it listens on 127.0.0.1; 0: a free port (default: %(default)s)",
+        help="port on 127.0.0.1 to listen on; 0: a free one (default: %(default)s)",
     )
-    parser.add_argument("--kind", choices=tuple(KINDS), help="the broker to start (default: what is there)")
+    parser.add_argument(
+        "--kind",
+        choices=tuple(KINDS),
+        help="the broker to start (default: mosquitto if it is installed, else iotcore)",
+    )
     parser.add_argument(
         "--acl",
         action="append",
@@ -188,17 +194,27 @@ def configure_ask(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="home", help="the task to ask (default: %(default)s)")
     parser.add_argument("--lang", help="language of the text, such as en")
     parser.add_argument(
-        "--deadline", type=float, metavar="SECONDS", help="seconds until the answer is worthless (default: 2)"
+        "--deadline",
+        type=float,
+        metavar="SECONDS",
+        help="seconds after which an answer is of no use any more (default: 2)",
     )
     parser.add_argument(
         "--accuracy",
         metavar="RULE",
-        help="exit rule: thrifty, balanced or careful leave at a confidence of 0.7, 0.8 or 0.9; risk-1 and risk-2 bound the "
-        "sentences harmed by leaving early to 1 or 2 %% (default: the model's own rule)",
+        help="exit rule: thrifty, balanced or careful stop at a confidence of 0.7, 0.8 or 0.9; with risk-1 or risk-2, stopping "
+        "early harms at most 1 or 2 %% of sentences (default: the model's own rule)",
     )
-    parser.add_argument("--energy", type=float, metavar="JOULES", help="bound on the predicted joules")
+    parser.add_argument(
+        "--energy",
+        type=float,
+        metavar="JOULES",
+        help="upper bound on the predicted joules; the first exit answers even if it costs more",
+    )
     parser.add_argument("--to", metavar="NODE", help="ask this node only")
-    parser.add_argument("--json", action="store_true", help="print the reply as it came, with round_trip_s")
+    parser.add_argument(
+        "--json", action="store_true", help="print the reply as it came, and round_trip_s (seconds)"
+    )
     add_flags(parser, [setting for setting in BRIDGE if setting.key in ("broker", "mesh", "protocol")])
 
 

@@ -43,11 +43,15 @@ VERBS: dict[str, Verb] = {
         "mqtt_bridge.cli", "bridge", "run a broker on 127.0.0.1, for nodes and askers of this machine"
     ),
     "eval": Verb(
-        "ciuic.evaluate", "device", "run a bundle over a labelled file: accuracy, exits, seconds, joules"
+        "ciuic.evaluate",
+        "device",
+        "run a bundle over labelled rows and print accuracy, exits, seconds and joules",
     ),
-    "model": Verb("conversion.cli", "device", "build a bundle, or show what one holds"),
+    "model": Verb("conversion.cli", "device", "build, inspect, compare and report models"),
     "bench": Verb(
-        "ciuic.bench.cli", "device,bridge", "measure request, engine, energy or a model against their bounds"
+        "ciuic.bench.cli",
+        "device,bridge",
+        "measure requests, the engine, energy or a model, and compare them with their bounds",
     ),
     "profile": Verb("device_profiles.cli", "", "list, check or detect board profiles"),
     "key": Verb("firmware_py.cli", "device", "make and show signing keys, sign bundles"),
@@ -195,7 +199,7 @@ def _top(words: list[str]) -> int:
         epilog="\n".join(["verbs:", *lines, "", "`ciuic VERB --help` lists a verb's options."]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     if not words:
         parser.print_help()
         return EXIT_USAGE

@@ -32,7 +32,7 @@ def configure_doctor(parser: argparse.ArgumentParser) -> None:
         help="bundles to check (default: those that ship)",
     )
     parser.add_argument(
-        "--root", type=Path, default=Path("/"), help="where proc/, sys/ and dev/ lie (default: /)"
+        "--root", type=Path, default=Path("/"), help="folder that holds proc/, sys/ and dev/ (default: /)"
     )
 
 

@@ -28,11 +28,14 @@ def configure_eval(parser: argparse.ArgumentParser) -> None:
         "--data",
         required=True,
         type=Path,
-        help='rows {"text", "intent", "slots"?: [[start, end, name]]}, one JSON object a line; intent oos = out of scope',
+        help='file of rows, one JSON object a line: {"text", "intent", "slots"?: [[start, end, name]]}; the intent oos means out '
+        "of scope",
     )
     parser.add_argument("--rule", help="exit rule of the bundle (default: the bundle's own)")
     parser.add_argument(
-        "--widths", metavar="W-W-W", help="width groups 1 to 4 of each stage, such as 4-2-2 (default: full)"
+        "--widths",
+        metavar="W-W-W",
+        help="how many width groups (1 to 4) run in each stage, such as 4-2-2 (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     add_flags(parser, TABLE)

@@ -1,4 +1,4 @@
-"""`ciuic model build|report|baselines|show|tradeoff|targets`."""
+"""`ciuic model build|variant|report|baselines|show|tradeoff|targets`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 _BUILD_NOTES = """\
-With seed 0, without --teacher, --epochs and --out, it REPLACES what ships: bundle,
-signature and report in models/, for home-en also examples/home_en.jsonl. --out DIR
-leaves all of these alone.
+With seed 0 and without --teacher, --epochs and --out, a build REPLACES what ships:
+bundle, signature and report in models/, and for home-en examples/home_en.jsonl, too.
+With --out DIR it leaves all of these alone.
 
-It needs Linux, Python 3.11, `make setup-train` and `scripts/setup tflr`; --recipe
-ethosu also `scripts/setup vela`. home-en took 72 minutes on two cores of 2017, and 30
-once for the general stage that it starts from. A build can be stopped at any time;
-the next call goes on.
+A build needs Linux, Python 3.11, `make setup-train` and `scripts/setup tflr`; --recipe
+ethosu also needs `scripts/setup vela`. home-en took 72 minutes on two cores of 2017,
+and another 30, once, for the general stage that it starts from. You can stop a build at
+any time; the next call goes on where it stopped.
 
 `--log-level debug` logs more on standard error."""
 PUBLISHER = "ciuic-demo"  # the key pair that signed what ships
@@ -49,31 +49,37 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "name",
         choices=(*MODELS, CUSTOM, STAGED),
-        help="one of ours; custom: --checkpoint and --data of yours; minilm: a task's teacher in six stages",
+        help="a model of ours; `custom`: from a checkpoint and rows of your own (--checkpoint, --data); `minilm`: the teacher of "
+        "--task, in six stages",
     )
-    build.add_argument("--seed", type=int, help="of split, draws and training (default 0, what ships)")
-    build.add_argument("--recipe", choices=RECIPES, help="only this one (default: what ships)")
+    build.add_argument(
+        "--seed", type=int, help="seed of split, draws and training (default: 0, as in what ships)"
+    )
+    build.add_argument("--recipe", choices=RECIPES, help="build this recipe only (default: those that ship)")
     build.add_argument(
         "--epochs",
         type=int,
-        help="of the student, fewer than the default for a quick look; the bundle stays in the build folder",
+        help="epochs of the student, fewer than usual for a quick look; the bundle then stays in the build folder",
     )
     build.add_argument(
         "--data",
         type=Path,
         nargs="+",
-        help="folder of the public sets (else CIUIC_DATA, else ../shared/data); custom: FILE [REPORT_FILE] of rows",
+        help="folder of the public sets (default: CIUIC_DATA, else ../shared/data); with `custom`: FILE [REPORT_FILE] of rows",
     )
     build.add_argument("--teacher", type=Path, help="a checkpoint folder that teaches in MiniLM's place")
-    build.add_argument("--checkpoint", type=Path, help="custom: the checkpoint folder that teaches")
+    build.add_argument("--checkpoint", type=Path, help="with `custom`: the checkpoint folder that teaches")
     build.add_argument(
         "--method",
         choices=("auto", "tune", "probe"),
-        help="--checkpoint, --teacher: all layers learn, or a classifier on them (default: what fits its size)",
+        help="how the checkpoint teaches: `tune` fine-tunes all layers, `probe` trains a linear classifier on frozen layers "
+        "(default: by its size and kind)",
     )
-    build.add_argument("--name", dest="as_name", help="custom: what the model is called (default custom)")
-    build.add_argument("--lang", nargs="+", help="custom: languages of the rows (default en)")
-    build.add_argument("--task", choices=MODELS, help="minilm: whose teacher (default hwu64)")
+    build.add_argument("--name", dest="as_name", help="with `custom`: the model's name (default: custom)")
+    build.add_argument("--lang", nargs="+", help="with `custom`: languages of the rows (default: en)")
+    build.add_argument(
+        "--task", choices=MODELS, help="with `minilm`: the model whose teacher is written (default: hwu64)"
+    )
     build.add_argument(
         "--out",
         type=Path,
@@ -82,15 +88,16 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--build-dir",
         type=Path,
-        help="where steps are kept (default: .ciuic/build/<name>-<seed> for home models, <name>-0 for public sets and "
+        help="folder that keeps the results of steps (default: .ciuic/build/<name>-<seed> for home models, <name>-0 for public sets and "
         "minilm, <name>-<hash> for custom)",
     )
     variant = verbs.add_parser(
-        "variant", help="train a student to compare with: static, or with a term left out"
+        "variant",
+        help="train a student to compare with: one without exits (static), or with a term of the lesson left out",
     )
-    variant.add_argument("name", choices=MODELS, help="whose rows, teachers and settings")
-    variant.add_argument("variant", help="static-1, static-2, static-3, no-kl, …; `list` prints them all")
-    variant.add_argument("--seed", type=int, default=0, help="of the training (default 0)")
+    variant.add_argument("name", choices=MODELS, help="the model whose rows, teachers and settings are used")
+    variant.add_argument("variant", help="static-1, static-2, static-3, no-kl, …; `list` prints all of them")
+    variant.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
     variant.add_argument("--data", type=Path, help="folder of the public sets")
     report = verbs.add_parser(
         "report",
@@ -100,26 +107,34 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
     )
     report.add_argument("name", choices=MODELS, help="one of ours")
     report.add_argument(
-        "--seeds", type=int, nargs="+", help="default: those that are measured for this model"
+        "--seeds", type=int, nargs="+", help="seeds to join (default: those that are measured for this model)"
     )
     baselines = verbs.add_parser(
         "baselines",
-        help="the teacher in onnxruntime and the linear SVM, row by row",
+        help="measure the teacher in onnxruntime and a linear SVM, row by row",
         description="Measures the tuned teacher in onnxruntime (fp32, int8) and a linear SVM, row by row, after the build. "
         "Needs `make setup-train`.",
     )
     baselines.add_argument("name", choices=MODELS, help="one of ours, after its build")
     show = verbs.add_parser("show", help="print what a bundle says of itself")
     show.add_argument("bundle", type=Path, help="the .bundle file; its .sig lies beside it")
-    show.add_argument("--trust", type=Path, help="folder of public keys (default models/trust)")
-    show.add_argument("--allow-unsigned", action="store_true", help="show a bundle without a signature too")
-    tradeoff = verbs.add_parser("tradeoff", help="what a bundle gives for each tenth of its compute")
+    show.add_argument("--trust", type=Path, help="folder of trusted public keys (default: models/trust)")
+    show.add_argument(
+        "--allow-unsigned", action="store_true", help="also show a bundle without a trusted signature"
+    )
+    tradeoff = verbs.add_parser(
+        "tradeoff", help="best accuracy, latency and energy for compute budgets of 10 %% to 100 %%"
+    )
     configure_tradeoff(tradeoff)
-    targets = verbs.add_parser("targets", help="what each board and delegate would make of a bundle")
-    targets.add_argument("bundle", type=Path, help="recipes of the same model are looked for beside it")
-    targets.add_argument("--trust", type=Path, help="folder of public keys (default models/trust)")
+    targets = verbs.add_parser(
+        "targets", help="for each board and delegate: recipe, mapped operators, predicted seconds and joules"
+    )
     targets.add_argument(
-        "--allow-unsigned", action="store_true", help="take a bundle without a signature too"
+        "bundle", type=Path, help="the .bundle file; other recipes of the same model are looked for beside it"
+    )
+    targets.add_argument("--trust", type=Path, help="folder of trusted public keys (default: models/trust)")
+    targets.add_argument(
+        "--allow-unsigned", action="store_true", help="also take a bundle without a trusted signature"
     )
     for verb in (build, variant, report, show, tradeoff, baselines, targets):
         verb.add_argument("--json", action="store_true", help="one JSON document on standard output")

@@ -16,7 +16,7 @@ from device_profiles.profile import BoardProfile, ProfileError
 def configure_profile(parser: argparse.ArgumentParser) -> None:
     """Add the three sub-verbs."""
     verbs = parser.add_subparsers(dest="what", required=True, metavar="list|check|detect")
-    listing = verbs.add_parser("list", help="the shipped boards and accessories")
+    listing = verbs.add_parser("list", help="list the shipped boards and accessories")
     check = verbs.add_parser("check", help="load profiles strictly; without names, every shipped one")
     check.add_argument(
         "profiles",
@@ -24,8 +24,10 @@ def configure_profile(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE.toml",
         help="shipped profiles by name, yours by path (default: every shipped one)",
     )
-    this = verbs.add_parser("detect", help="which shipped profile is this machine")
-    this.add_argument("--root", type=Path, default=Path("/"), help="where proc/ and sys/ lie (default: /)")
+    this = verbs.add_parser("detect", help="name the shipped profile that fits this machine")
+    this.add_argument(
+        "--root", type=Path, default=Path("/"), help="folder that holds proc/ and sys/ (default: /)"
+    )
     for verb in (listing, check, this):
         verb.add_argument("--json", action="store_true", help="one JSON document on standard output")
 

@@ -4,7 +4,11 @@
       -> known task and rule? time left?      refused, with a code
       -> caches.results                       hit: answered
       -> scheduling: admission, queue         full, shed or too late: refused, with retry_after_s
-      -> [with a slot] answering.run, reply, answering.learn
+      -> [with a slot] answering.run          inline: reply, then answering.learn
+                                              on a worker: answering.learn, then reply
+
+Inline, the reply goes out first, since nothing of `learn` stands in it. A worker learns first: once the asker has the
+reply, its next request may meet another thread and must find this answer in the cache.
 
 Tokenizing waits for the slot, and refuses a hostile 64 KiB text uncut: it must not hold up the thread that owns
 the socket. Nothing raises for a request's sake: every fault becomes a reply with a stable code. Threads: one

@@ -1,7 +1,9 @@
 """A request that has a slot: tokens, limits, stages, joules, reply; and what its answer teaches.
 
     run     tasks.encode -> resources.governor: Limits -> inference.engine -> energy.charge -> tasks.decode -> Reply
-    learn   the result cache, the cost model, how long runs take; when the reply is on its way
+    learn   the result cache, the cost model, how long runs take
+
+The agent decides which comes first after `run`: inline the reply, on a worker `learn`.
 
 Nothing raises for a request's sake: every fault becomes a reply with a stable code.
 """
@@ -53,7 +55,10 @@ class Job:
 
 @record(frozen=True, slots=True)
 class Lived:
-    """A reply, and where a run made it, its record, its task and under what the result cache is to keep it."""
+    """A reply.
+
+    If a run produced it: the run's record, its task, and the cache key to store it under (None: do not cache).
+    """
 
     reply: Reply
     record: RunRecord | None = None

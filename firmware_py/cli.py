@@ -13,7 +13,7 @@ def configure_key(parser: argparse.ArgumentParser) -> None:
     """Flags of the verb."""
     verbs = parser.add_subparsers(dest="key_verb", required=True, metavar="new|show|sign")
     new = verbs.add_parser("new", help="make a key pair: NAME.key signs, NAME.pub goes into trust folders")
-    new.add_argument("name", help="a plain file name")
+    new.add_argument("name", help="name of the key pair, a plain file name")
     show = verbs.add_parser("show", help="list public keys with their ids")
     show.add_argument(
         "path",
@@ -22,9 +22,11 @@ def configure_key(parser: argparse.ArgumentParser) -> None:
     )
     sign = verbs.add_parser("sign", help="write BUNDLE.sig: whoever trusts NAME.pub takes the bundle")
     sign.add_argument("bundle", help="a bundle file; a signature that lies beside it is replaced")
-    sign.add_argument("name", help="of the key pair that signs")
+    sign.add_argument("name", help="name of the key pair that signs")
     for verb in (new, show, sign):
-        verb.add_argument("--folder", default=DEFAULT_FOLDER, help="where keys lie (default: %(default)s)")
+        verb.add_argument(
+            "--folder", default=DEFAULT_FOLDER, help="folder of the keys (default: %(default)s)"
+        )
         verb.add_argument("--json", action="store_true", help="print one JSON document")
 
 

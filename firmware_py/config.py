@@ -69,25 +69,27 @@ AGENT: tuple[Setting, ...] = (
     Setting("trust", "text", "", "folder of publishers' `*.pub` keys; empty: `~/.config/ciuic/trust`, "
             "and the keys that ship beside the shipped bundles"),
     Setting("allow_unsigned", "flag", False, "also serve bundles without a trusted signature"),
-    Setting("self_test", "text", "once", "run the golden rows in a child process: once per runtime version, "
-            "or never", choices=("once", "never")),
-    Setting("slots", "integer", 1, "interpreter slots, one worker thread each", low=1),
-    Setting("memory_bytes", "integer", 48 * 2**20, "budget of loaded graphs, all slots, models and delegates together; "
-            "25165824 where the board profile has under 768 MiB", low=2**20, from_profile=True),
-    Setting("queue_bound", "integer", 64, "requests that may wait", low=1),
-    Setting("ageing_s", "number", 0.5, "seconds of waiting that count as one priority", low=0.001),
-    Setting("inline_s", "number", 0.005, "run on the calling thread when idle and runs are expected to be "
-            "shorter; 0: never", low=0.0),
+    Setting("self_test", "text", "once", "when to run a bundle's test rows in a child process: once per runtime "
+            "version, or never", choices=("once", "never")),
+    Setting("slots", "integer", 1, "how many requests may run at the same time: interpreter slots, one worker thread "
+            "each", low=1),
+    Setting("memory_bytes", "integer", 48 * 2**20, "most bytes that loaded graphs may take, all slots, models and "
+            "delegates together; 25165824 where the board profile has under 768 MiB", low=2**20, from_profile=True),
+    Setting("queue_bound", "integer", 64, "how many requests may wait", low=1),
+    Setting("ageing_s", "number", 0.5, "seconds of waiting that raise a request by one priority", low=0.001),
+    Setting("inline_s", "number", 0.005, "an idle node runs a request on the thread that received it if runs are "
+            "expected to take less than this many seconds; 0: never", low=0.0),
     Setting("cache_entries", "integer", 1000, "answers kept in memory; 0: none", low=0),
-    Setting("cache_bytes", "integer", 4 * 2**20, "bound of these answers in bytes", low=0),
-    Setting("power_limit_w", "number", 0.0, "over this rail power only the first exit runs; 0: no limit",
+    Setting("cache_bytes", "integer", 4 * 2**20, "most bytes that these answers may take", low=0),
+    Setting("power_limit_w", "number", 0.0, "above this power of the rail, in watts, only the first stage runs; "
+            "0: no limit",
             low=0.0),
     Setting("names", "text", "", "file of the house's areas, floors and devices with their aliases (TOML, or JSON by "
             "its ending), read again when it changes; empty: slots keep their text"),
-    Setting("meter", "text", "auto", "read the profile's power sensor, or only estimate joules from the profile",
+    Setting("meter", "text", "auto", "auto: read the profile's power sensor; off: only estimate joules from the profile",
             choices=("auto", "off")),
-    Setting("calibrate_s", "number", 15.0, "seconds that the bundle's own sentences may run after the start, "
-            "while nothing waits, until joules are known from the meter; 0: never", low=0.0),
+    Setting("calibrate_s", "number", 15.0, "after the start, an idle node runs each bundle's test sentences for at "
+            "most this many seconds to learn from the meter what an answer costs; 0 switches it off", low=0.0),
 )  # fmt: skip
 
 

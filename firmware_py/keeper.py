@@ -2,7 +2,7 @@
 
 A graph, a delegate or a driver can end the process that runs it, and no `except` sees that. So `ciuic node run`
 becomes two processes: this one, which only waits, and the node. It is run by its path in an isolated interpreter
-(`python -I -S keeper.py …`) and imports the standard library's smallest parts alone: some 3 MB of its own.
+(`python -I -S keeper.py …`) and imports the standard library's smallest parts alone: some 4 MB of its own.
 
 What the node was answering stands in memory that both hold (`black_box`), so that the next process refuses the text
 that ended the last one instead of ending of it, too.

@@ -66,10 +66,16 @@ class Board:
 class NodeParts:
     """What `compose` hands in.
 
-    `charge` prices a finished run, `price` work that no meter can see, `learn` takes it into the cost model, `uncharged`
-    hears of runs while they may fail, and of those that did; `heal` takes the re-test of delegates that are out a step further,
-    waits for no child and locks the slot while it uses it; `closing` runs when the node has stopped; `box` remembers
-    what was being answered if this process dies.
+    `limits`: what a run may spend, from the request's ask and the number of stages, in the board's present state.
+    `charge`: the joules of a finished run.
+    `price`: the joules of work that no meter window can see, such as a cache hit.
+    `learn`: takes a finished run into the cost model.
+    `uncharged`: is told when a run begins and, at its end, whether it stays without a charge.
+    `heal`: one step of re-testing delegates that are out; waits for no child, locks the slot while it uses it.
+    `calibrate`: one sentence towards knowing the board's watts; returns seconds until the next, infinite when done.
+    `results`: the cache of answers; None: off.
+    `closing`: runs once, when the node has stopped.
+    `box`: remembers what was being answered if this process dies; None: nothing keeps this process.
     """
 
     clock: Clock

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from firmware_py.contracts.reply import Reply
     from mqtt_bridge.compose import MeshNode
 
-_REFUSED = ("refused", "failed")
+_NOT_ANSWERED = ("refused", "failed")
 _BROKER_CHECK_S = 0.5
 
 
@@ -34,12 +34,14 @@ def configure_node(parser: argparse.ArgumentParser) -> None:
     add_flags(run, (*AGENT, *BRIDGE))
     run.add_argument("--id", dest="node", metavar="TEXT", help="another spelling of --node")
     run.add_argument(
-        "--simulate", action="store_true", help="be a simulated board (the profile `simulated` unless given)"
+        "--simulate",
+        action="store_true",
+        help="run as a simulated board (the profile `simulated`, unless --profile names another)",
     )
     run.add_argument(
         BARE_FLAG,
         action="store_true",
-        help="one process: a native crash (a driver, a delegate) ends the node instead of restarting it",
+        help="run in one process: a native crash (in a driver or a delegate) then ends the node instead of restarting it",
     )
 
 
@@ -134,27 +136,47 @@ def _settle() -> None:
 def configure_broker(parser: argparse.ArgumentParser) -> None:
     """`ciuic broker`."""
     from mqtt_bridge.broker.process import KINDS
+    from mqtt_bridge.wire.topics import DEFAULT_MESH
 
     parser.add_argument(
         "--port",
         type=int,
         default=1883,
-        help="where it listens on 127.0.0.1; 0: a free port (default: %(default)s)",
+        help="port on 127.0.0.1 to listen on; 0: a free one (default: %(default)s)",
     )
-    parser.add_argument("--kind", choices=tuple(KINDS), help="the broker to start (default: what is there)")
+    parser.add_argument(
+        "--kind",
+        choices=tuple(KINDS),
+        help="the broker to start (default: mosquitto if it is installed, else iotcore)",
+    )
+    parser.add_argument(
+        "--acl",
+        action="append",
+        metavar="USER",
+        help="start nothing: print the access list (`acl_file`) for a mosquitto of yours where nodes log in as USER; "
+        "may be repeated",
+    )
+    parser.add_argument(
+        "--mesh", default=DEFAULT_MESH, help="the mesh that --acl is written for (default: %(default)s)"
+    )
 
 
 def run_broker(args: argparse.Namespace) -> int:
-    """Run a broker on loopback until a signal.
+    """Run a broker on loopback until a signal, or print an access list for another one.
 
     Raises:
-        ConfigError: the port cannot be had.
+        ConfigError: the port cannot be had, or the access list cannot be written for such a user or mesh.
         ToolMissingError: there is no broker of this kind.
         BrokerUnreachableError: it does not come up, or ended by itself.
     """
     from mqtt_bridge.broker.process import start_broker
     from mqtt_bridge.node.stop import StopSignals
 
+    if args.acl:
+        from mqtt_bridge.broker.mosquitto import acl_lines
+
+        print("\n".join(acl_lines(args.mesh, tuple(args.acl))))
+        return 0
     with StopSignals() as stop, start_broker(args.kind, args.port) as broker:
         apart = "" if broker.url_v311 == broker.url else f"  (MQTT 3.1.1: {broker.url_v311})"
         print(f"broker {broker.kind.name}: serves on {broker.url}{apart}", flush=True)
@@ -172,17 +194,27 @@ def configure_ask(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="home", help="the task to ask (default: %(default)s)")
     parser.add_argument("--lang", help="language of the text, such as en")
     parser.add_argument(
-        "--deadline", type=float, metavar="SECONDS", help="seconds until the answer is worthless (default: 2)"
+        "--deadline",
+        type=float,
+        metavar="SECONDS",
+        help="seconds after which an answer is of no use any more (default: 2)",
     )
     parser.add_argument(
         "--accuracy",
         metavar="RULE",
-        help="exit rule: thrifty, balanced or careful leave at a confidence of 0.7, 0.8 or 0.9; risk-1 and risk-2 bound the "
-        "sentences harmed by leaving early to 1 or 2 %% (default: the model's own rule)",
+        help="exit rule: thrifty, balanced or careful stop at a confidence of 0.7, 0.8 or 0.9; with risk-1 or risk-2, stopping "
+        "early harms at most 1 or 2 %% of sentences (default: the model's own rule)",
     )
-    parser.add_argument("--energy", type=float, metavar="JOULES", help="bound on the predicted joules")
+    parser.add_argument(
+        "--energy",
+        type=float,
+        metavar="JOULES",
+        help="upper bound on the predicted joules; the first exit answers even if it costs more",
+    )
     parser.add_argument("--to", metavar="NODE", help="ask this node only")
-    parser.add_argument("--json", action="store_true", help="print the reply as it came, with round_trip_s")
+    parser.add_argument(
+        "--json", action="store_true", help="print the reply as it came, and round_trip_s (seconds)"
+    )
     add_flags(parser, [setting for setting in BRIDGE if setting.key in ("broker", "mesh", "protocol")])
 
 
@@ -232,7 +264,7 @@ def run_ask(args: argparse.Namespace) -> int:
         print(f"hint: {reply.error.hint}", file=sys.stderr)
     else:
         print("\n".join(spoken(reply, round_trip_s)))
-    return 1 if reply.status in _REFUSED else 0
+    return 1 if reply.status in _NOT_ANSWERED else 0
 
 
 def _utf8(text: str) -> str:
@@ -284,7 +316,9 @@ def spoken(reply: Reply, round_trip_s: float) -> list[str]:
         source = ", ".join(filter(None, [*words, "simulated" if energy.simulated else ""]))
         lines.append(f"{spread(energy.energy_j, energy.u95_j, 'J')} above idle ({source})")
     if route.over_budget:
-        lines.append("over the asked joules: the earliest exit costs more (nodes run full width only)")
+        lines.append(
+            "over the energy budget: this answer is expected to cost more than you allowed (the first exit always answers)"
+        )
     if route.fallback:
         lines.append(f"fell back: {route.fallback}")
     if route.truncated_tokens:

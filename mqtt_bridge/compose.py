@@ -23,17 +23,20 @@ from mqtt_bridge.wire import topics
 
 BRIDGE: tuple[Setting, ...] = (
     Setting("broker", "list", ("mqtt://127.0.0.1:1883",), "brokers in order of preference, mqtt://host:port"),
-    Setting("mesh", "text", topics.DEFAULT_MESH, "the mesh: the third level of every topic"),
+    Setting("mesh", "text", topics.DEFAULT_MESH, "name of the mesh, which is the third level of every topic"),
     Setting("protocol", "text", "5", "MQTT version", choices=("5", "3.1.1")),
     Setting(
-        "state", "text", "~/.local/state/ciuic", "folder that keeps the node's epoch; a dash keeps nothing"
+        "state",
+        "text",
+        "~/.local/state/ciuic",
+        "folder for the node's epoch, a number that grows with every start; a dash: keep none",
     ),
     Setting("heartbeat_s", "number", 0.5, "seconds between heartbeats", low=0.05),
     Setting(
         "joules_s",
         "number",
         10.0,
-        "seconds between messages of joules metered beside joules charged",
+        "seconds between energy reports, which compare metered joules with the joules charged to answers",
         low=1.0,
     ),
     Setting(

@@ -8,10 +8,10 @@ import importlib
 from ciuic.parser import Parser
 
 BENCHES = {
-    "engine": "the engine over its bare interpreters: overhead, first exit, memory, start",
-    "request": "a request through a broker against its floor",
-    "energy": "the INA219 against the plant's truth",
-    "model": "a bundle against its uncompressed teacher in onnxruntime",
+    "engine": "the engine compared with its bare interpreters: overhead, first exit, memory, start",
+    "request": "a request through a broker, compared with an echo plus the bare interpreter",
+    "energy": "the simulated INA219, compared with the true joules of the simulated supply",
+    "model": "a bundle, compared with its uncompressed teacher in onnxruntime",
 }
 
 
@@ -23,7 +23,7 @@ def configure_bench(parser: argparse.ArgumentParser) -> None:
     lines += ["", "`ciuic bench NAME --help` lists a benchmark's options."]
     parser.epilog = "\n".join(["benchmarks:", *lines])
     parser.add_argument("bench", choices=tuple(BENCHES), help="what to measure")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="its options")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="options of that benchmark")
 
 
 def run_bench(args: argparse.Namespace) -> int:

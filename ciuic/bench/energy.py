@@ -295,7 +295,9 @@ def table(measurement: Measurement) -> str:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Flags of `ciuic bench energy`."""
-    parser.add_argument("--trials", type=int, default=MIN_TRIALS, help=f"trials a row (default {MIN_TRIALS})")
+    parser.add_argument(
+        "--trials", type=int, default=MIN_TRIALS, help=f"trials per row (default {MIN_TRIALS})"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of all trials (default 0)")
     add_json(parser)
     add_out(parser, "energy.json")

@@ -12,14 +12,14 @@ def add_out(parser: argparse.ArgumentParser, file: str) -> None:
         "--out",
         type=Path,
         default=Path("docs/measurements"),
-        help=f"folder for {file}, which is replaced there (default: %(default)s below the current folder)",
+        help=f"folder for {file}; a file of that name is replaced (default: %(default)s below the current folder)",
     )
 
 
 def add_unsigned(parser: argparse.ArgumentParser) -> None:
     """`--allow-unsigned`: a bundle that nobody trusted signed."""
     parser.add_argument(
-        "--allow-unsigned", action="store_true", help="take a bundle without trusted signature, too"
+        "--allow-unsigned", action="store_true", help="also take a bundle without a trusted signature"
     )
 
 

@@ -38,22 +38,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--turn",
         type=int,
         default=20,
-        help="requests, then echoes, then bare runs at a time (default: %(default)s)",
+        help="block size: this many requests, then as many echoes, then as many bare interpreter runs, repeated "
+        "(default: %(default)s)",
     )
     parser.add_argument("--broker", metavar="URL", help="a broker that runs already (default: start one)")
-    parser.add_argument("--kind", choices=("mosquitto", "iotcore"), help="the broker to start")
+    parser.add_argument(
+        "--kind",
+        choices=("mosquitto", "iotcore"),
+        help="the broker to start (default: mosquitto if it is installed, else iotcore)",
+    )
     add_unsigned(parser)
     parser.add_argument(
         "--node-option",
         action="append",
         default=[],
         metavar="WORD",
-        help="one more word for `ciuic node run`",
+        help="a word to add to the command line of `ciuic node run`; may be repeated",
     )
     parser.add_argument(
-        "--core", type=int, default=-1, help="keep node and echo on this core, broker and asker on the others"
+        "--core",
+        type=int,
+        default=-1,
+        help="keep node and echo on this core, broker and asker on the others; -1: wherever the system puts them "
+        "(default: %(default)s)",
     )
-    parser.add_argument("--quick", action="store_true", help="one start, 2 s idle: for tests")
+    parser.add_argument(
+        "--quick", action="store_true", help="measure one start and 2 s of idling only; for tests"
+    )
     add_out(parser, "request.json")
     add_json(parser)
 

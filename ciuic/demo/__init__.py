@@ -54,11 +54,14 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
         "--sentences",
         type=Path,
         default=_ROOT / "examples" / "home_en.jsonl",
-        help="rows to ask (default: examples/home_en.jsonl)",
+        help="file of sentences to ask (default: examples/home_en.jsonl)",
     )
     parser.add_argument("--count", type=_count, default=_COUNT, help="how many to ask (default: %(default)s)")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the choice and order of the sentences (default: %(default)s)"
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the choice and order of the sentences (default: %(default)s)",
     )
     parser.add_argument(
         "--interval",
@@ -72,10 +75,12 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=_METER_S,
         metavar="S",
-        help="wait at most so long for the meters to have learned what an answer costs (default: %(default)s)",
+        help="seconds to wait at most until the meters have learned what an answer costs (default: %(default)s)",
     )
     parser.add_argument(
-        "--broker", choices=("mosquitto", "iotcore"), help="broker kind (default: what is there)"
+        "--broker",
+        choices=("mosquitto", "iotcore"),
+        help="the broker to start (default: mosquitto if it is installed, else iotcore)",
     )
     parser.add_argument("--json", action="store_true", help="print only the summary, as JSON")
 

@@ -142,7 +142,7 @@ def read_architecture(folder: Path) -> Architecture:
     kind = raw.get("model_type")
     family = FAMILIES.get(kind) if isinstance(kind, str) else None
     if family is None:
-        msg = f"the checkpoint's architecture is {str(kind)[:60]!r}; read are {', '.join(sorted(FAMILIES))}"
+        msg = f"the checkpoint's architecture is {str(kind)[:60]!r}; supported are {', '.join(sorted(FAMILIES))}"
         raise CheckpointUnsupportedError(msg)
     block = _block(raw.get("quantization_config"))
     _check_sizes(raw)

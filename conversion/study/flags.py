@@ -14,23 +14,29 @@ def configure_tradeoff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, nargs="?", help="the .bundle file")
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="FILE",
-        help="write page, CSV and pictures again from a NAME.tradeoff.json; nothing is run. BUNDLE, if given, is only "
-        "compared with the one that FILE is of",
+        help="write page, CSV and pictures again from a NAME.tradeoff.json; nothing is run. A BUNDLE is then only compared "
+        "with the one that FILE was made from",
     )  # fmt: skip
     parser.add_argument(
-        "--data", type=Path, help="folder of the public sets (else CIUIC_DATA, else ../shared/data)"
+        "--data", type=Path, help="folder of the public sets (default: CIUIC_DATA, else ../shared/data)"
+    )
+    parser.add_argument("--rows", type=Path, help="the build's data.json, if its folder is not the usual one")
+    parser.add_argument("--out", type=Path, help="folder for the files (default: beside the bundle, or FILE)")
+    parser.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="also write each picture as an SVG file into DIR"
     )
     parser.add_argument(
-        "--rows", type=Path, help="data.json of the bundle's own build folder, where that is elsewhere"
+        "--runtime", action="append", choices=RUNTIMES, help="measure in this runtime only; may be repeated"
     )
-    parser.add_argument("--out", type=Path, help="folder for the files (default: beside the bundle, or FILE)")
-    parser.add_argument("--pictures", type=Path, metavar="DIR", help="each picture as an SVG file, too")
-    parser.add_argument("--runtime", action="append", choices=RUNTIMES, help="only this one; repeatable")
-    parser.add_argument("--no-timing", action="store_true", help="accuracies and compute only")
-    parser.add_argument("--board", help="profile of the board whose joules are asked for")
+    parser.add_argument(
+        "--no-timing", action="store_true", help="measure accuracy and compute only, no times"
+    )
+    parser.add_argument("--board", help="board whose joules are wanted: name or file of a profile")
     parser.add_argument(
         "--energy", choices=METHODS, default="estimated",
-        help="estimated: the profile's watts; simulated: read by the INA219 driver on the simulated board",
+        help="estimated: from the profile's watts; simulated: as the INA219 driver reads them on the simulated board",
     )  # fmt: skip
-    parser.add_argument("--trust", type=Path, help="folder of public keys (default models/trust)")
-    parser.add_argument("--allow-unsigned", action="store_true", help="a bundle without a signature too")
+    parser.add_argument("--trust", type=Path, help="folder of trusted public keys (default: models/trust)")
+    parser.add_argument(
+        "--allow-unsigned", action="store_true", help="also take a bundle without a trusted signature"
+    )

@@ -27,7 +27,7 @@ class Plan:
     augmented: int
     settings: Settings
     speakers: int = 2
-    general: Corpus = PUBLIC
+    general: Corpus = HOME
     larger: Dims | None = None
     larger_settings: Settings = field(default_factory=lambda: Settings(0))
 
@@ -36,13 +36,14 @@ _USUAL = (Run(epochs=6, rate=2e-4), Run(epochs=5, rate=4e-4, seed=1))
 _HOME = (Run(epochs=2, rate=2e-4, batch=64, rows=8000), Run(epochs=2, rate=4e-4, batch=64, rows=8000, seed=1))
 
 PLANS = {
-    "hwu64": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0), general=HOME),
-    "banking77": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0), general=HOME),
+    "hwu64": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
+    "banking77": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
     "clinc150": Plan(
         11_000,
         (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)),
         2,
         Settings(0, epochs=8, unlabelled=2.0),
+        general=PUBLIC,
     ),
     "snips7": Plan(
         11_000,
@@ -50,7 +51,6 @@ PLANS = {
         0,
         Settings(0, epochs=5, unlabelled=0.0),
         speakers=1,
-        general=HOME,
     ),
     # Smaller heads: names need a large table, and both must fit 2.2 MB.
     "home-en": Plan(
@@ -59,7 +59,6 @@ PLANS = {
         0,
         Settings(0, epochs=12, unlabelled=0.0, head_hidden=(48, 44)),
         speakers=1,
-        general=HOME,
     ),
     "home-multi": Plan(
         16384,
@@ -67,7 +66,6 @@ PLANS = {
         0,
         # Most pieces start from nothing here: the table learns faster than where MiniLM knows every word.
         Settings(0, epochs=6, unlabelled=0.0, embedding_rate=0.25),
-        general=HOME,
         larger=Dims(vocabulary=0, d=192, heads=8, latent=32, ffn=512, layers=2, table_bits=32),
         larger_settings=Settings(
             0, epochs=1, unlabelled=0.0, sandwich=False, batch=64, rate=1.5e-3, embedding_rate=0.5

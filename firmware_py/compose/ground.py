@@ -49,8 +49,8 @@ def open_ground(config: AgentConfig, clock: Clock, stack: ExitStack) -> Ground:
     """
     profile, simulated = board_of(config.profile)
     if simulated and profile.simulation.speed_factor is None:
-        msg = f"no source tells how fast {profile.name} is, so it cannot be simulated"
-        raise ConfigError(msg, hint="`ciuic profile list` shows which boards can be simulated.")
+        msg = f"profile {profile.name} has no `simulation.speed_factor`, so this board cannot be simulated"
+        raise ConfigError(msg, hint="`ciuic profile list --json` shows which profiles have one.")
     costs = CostModel(profile.simulation.busy_w)
     energy = EnergyParts(Ledger(costs, simulated=simulated))
     if config.meter != "off":

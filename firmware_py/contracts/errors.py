@@ -265,14 +265,14 @@ class HardwareError(CiuicError):
 
 
 class GraphError(HardwareError):
-    """A graph could not be loaded or run and no rung below it was left."""
+    """A graph could not be loaded or run."""
 
     code = "graph_failed"
     default_hint = "`ciuic doctor` tests each delegate of this board."
 
 
 class DelegateError(HardwareError):
-    """A delegate could not be loaded or took no part of the graph."""
+    """A delegate could not be loaded, or could not prepare a graph."""
 
     code = "delegate_unavailable"
     default_hint = "The node goes on with the next rung; `ciuic doctor` says why this one is out."
@@ -392,7 +392,7 @@ class CheckpointUnsupportedError(ConfigError):
     """A checkpoint of an architecture or weight format that no reader is written for."""
 
     code = "checkpoint_unsupported"
-    default_hint = "Read are DeepSeek-V2 and -V3, Qwen2, BERT, RoBERTa and XLM-RoBERTa, as safetensors."
+    default_hint = "Supported are DeepSeek-V2, DeepSeek-V3, Qwen2, BERT, RoBERTa and XLM-RoBERTa checkpoints in safetensors format."
 
 
 class ResourcesShortError(ConfigError):

@@ -52,9 +52,10 @@ class ModelRef:
 class Route:
     """Which way the answer took.
 
-    `exit` counts stages from 1. `widths` are the width groups of each stage that ran. `cache` is
-    `hit`, `miss` or `off`. `fallback` names the rung that failed and why. `truncated_tokens` counts
-    what did not fit the largest length bucket.
+    `exit`: stages run before the answer, 0 = none (embedded words only). `widths` are the width groups of each
+    stage that ran. `cache` is `hit`, `miss` or `off`. `fallback`: what kept the run from going as planned: the rung
+    that failed last, else the limit that ended it (deadline, joules, board). `truncated_tokens` counts what did not
+    fit the largest length bucket.
     """
 
     node: str

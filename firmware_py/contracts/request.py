@@ -40,7 +40,7 @@ _NO_QOS = Qos()
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A hint for affinity: which growing transcript this request belongs to."""
+    """A hint for affinity: which growing transcript this request belongs to. Checked, and read by nobody yet."""
 
     id: str
     seq: int

@@ -44,8 +44,10 @@ class StageRun:
 class RunRecord:
     """One answer's work on this node.
 
-    `start_s` and `end_s` are monotonic and enclose tokenizing, stages and heads. `fallback` says
-    which rung failed and why. `simulated` marks stage times stretched by a simulated board.
+    `exit`: stages run before the answer, 0 = none (embedded words only). `start_s` and `end_s` are monotonic
+    and enclose tokenizing, stages and heads. `fallback`: what kept the run from going as planned: the rung that
+    failed last, else the limit that ended it (deadline, joules, board). `simulated` marks stage times stretched by
+    a simulated board.
     """
 
     bundle_sha256: str

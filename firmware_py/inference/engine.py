@@ -241,7 +241,7 @@ class Engine:
         )
 
     def _unknown(self, path: Way, encoded: Encoded, limits: Limits, start_s: float) -> Outcome:
-        """A text of mostly unknown words is out of scope: what heads made of it could start a machine."""
+        """A text of mostly unknown words is out of scope before any stage: a guess could switch a device on."""
         written = self._configuration(path, path.rungs[0], limits.rule)
         record = RunRecord(
             self.weights.sha256, written, (), 0, start_s, self.now_s(), encoded.tokens, encoded.truncated,

@@ -29,9 +29,9 @@ class Walk:
     """The state of one run: what it cost, on which rung it stands.
 
     `runs` are the stages so far; `verdict` is the deepest exit's, on the rows that it `read`, and `pooled` is
-    what its head says of them to its tags. An exit that the rule lets answer in no case is heard only if the
-    walk ends there. The engine asks `ask_zeroth` first where the rule uses exit 0, then `goes_on` until an exit
-    accepts or this ends.
+    what its head says of them to its tags. If the rule never lets an exit answer (threshold above 1), its head is
+    evaluated only when the run has to stop at that exit. The engine asks `ask_zeroth` first where the rule uses exit 0,
+    then `goes_on` until an exit accepts or this ends.
     """
 
     __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_start_s", "_tokens", "_unheard", "_verdict", "_zeroth", "fallback", "pooled", "read", "runs")  # fmt: skip

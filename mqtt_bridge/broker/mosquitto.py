@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
+from firmware_py.contracts.errors import ConfigError
 from mqtt_bridge.broker.kind import HOST, MAX_PACKET_BYTES, BrokerKind, Ports
 from mqtt_bridge.wire import topics
 
@@ -60,10 +61,18 @@ def acl_lines(mesh: str, node_users: tuple[str, ...], identity: Literal["%u", "%
     `identity` stands in the `<client>` level: `%u` is the MQTT user name. `%c`, the client id, is only for
     a broker that binds it to the user (`use_username_as_clientid`, certificates): anywhere else a
     client chooses it freely, and with it whose questions it asks and whose answers it reads.
+
+    Raises:
+        ConfigError: the mesh is no topic level, or a user name cannot stand in a line of the file.
     """
     request = topics.build_filter("request", mesh)
     lines = []
     for user in node_users:
+        if not user.isprintable() or not user or user != user.strip():
+            msg = f"the user name {user!r} cannot stand in an access list"
+            raise ConfigError(
+                msg, hint="Name the MQTT user that nodes log in as: printable, no blank at either end."
+            )
         lines += [f"user {user}", f"topic readwrite {topics.ROOT}/{topics.VERSION}/{mesh}/#"]
     own = request.rsplit("/", 1)[0]
     lines += [

@@ -156,7 +156,7 @@ class Transport(ABC):
 
     @abstractmethod
     def kill(self) -> None:
-        """End as a crash would: no goodbye, so the broker publishes the will. For chaos and tests."""
+        """End as a crash would: no goodbye, so the broker publishes the will. For tests."""
 
     @abstractmethod
     def _subscribed(self, subscription: Subscription) -> None:

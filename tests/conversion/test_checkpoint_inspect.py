@@ -100,7 +100,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         lambda f: checkpoints.change_config(f, model_type="llama"), "checkpoint_unsupported", "'llama'",
     ),
     "nameless architecture": (
-        lambda f: checkpoints.change_config(f, model_type=["deepseek_v3"]), "checkpoint_unsupported", "read are",
+        lambda f: checkpoints.change_config(f, model_type=["deepseek_v3"]), "checkpoint_unsupported", "supported are",
     ),
     "awq": (
         lambda f: checkpoints.change_config(f, quantization_config={"quant_method": "awq"}),

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from ciuic.cli import main
 from firmware_py.config import reference
 from firmware_py.contracts.reply import Energy, Reply, Route, Timing
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
+from mqtt_bridge.broker.mosquitto import acl_lines
 from mqtt_bridge.broker.process import start_broker
 from mqtt_bridge.cli import spoken
 from mqtt_bridge.compose import BRIDGE
@@ -126,6 +128,21 @@ def test_a_wrong_flag_is_a_usage_error(words: list[str], tmp_path: Path) -> None
     assert "hint: " in found.stderr
 
 
+def test_the_access_list_for_a_broker_of_the_users_own_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["broker", "--acl", "node", "--acl", "pi 5", "--mesh", "flat"]) == 0
+    assert capsys.readouterr().out.splitlines() == acl_lines("flat", ("node", "pi 5"))
+    assert "pattern write ciuic/v1/flat/svc/+/infer/%u" in acl_lines("flat", ("node",))
+
+
+@pytest.mark.parametrize("words", [["node\ntopic readwrite #"], [""], [" node"], ["node", "--mesh", "a/#"]])
+def test_an_access_list_is_not_made_of_names_that_change_its_meaning(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["broker", "--acl", *words]) == 2
+    told = capsys.readouterr()
+    assert (told.out, "[config_invalid]" in told.err) == ("", True)
+
+
 def test_a_slot_is_spoken_with_what_it_names() -> None:
     slots = [
         {"name": "brightness", "value": 50, "text": "fifty"},
@@ -153,7 +170,7 @@ def test_a_reply_is_spoken_with_its_joules_and_their_doubt() -> None:
     assert "exit 2 of 3 on pi5" in text
     assert "1.20 ± 0.30 mJ above idle (predicted, ina219, simulated)" in text
     dear = replace(reply, route=replace(route, over_budget=True))
-    assert "over the asked joules: the earliest exit costs more" in "\n".join(spoken(dear, 0.0021))
+    assert "over the energy budget: this answer is expected to cost more" in "\n".join(spoken(dear, 0.0021))
     guess = replace(reply, energy=replace(energy, method="estimated", source="none"))
     assert "mJ above idle (estimated, simulated)" in "\n".join(spoken(guess, 0.0021))
     assert "energy unknown" in "\n".join(spoken(Reply("r", "out_of_scope", route), 0.1))

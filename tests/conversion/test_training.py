@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,7 +151,8 @@ def test_no_text_that_a_teacher_speaks_about_chooses_calibrates_or_judges(
         "t", "t", ("en",), LABELS, SLOTS, (row,), (), (), (), (),
         unlabelled=("hum", "sing"), extras={"free": (replace(row, text="Sing"),)},
     )  # fmt: skip
-    data = replace(data, **{side: (replace(row, text="turn on the fan"),)})
+    given: dict[str, Any] = {side: (replace(row, text="turn on the fan"),)}
+    data = replace(data, **given)
     assert teaching.pool_of(data, 1) == ["turn on the tap", "turn it", "hum"]
 
 

@@ -53,7 +53,6 @@ from conversion.train.plans import PLANS, Plan
 from conversion.train.sources import Given, made_by
 from conversion.train.teacher import model_folder, read_vocabulary
 from firmware_py.contracts.run import GraphKey
-from firmware_py.tasks.text import WordPiece
 
 # Usual seconds of a step on the reference machine (x86_64, 2 cores, one used), for the time left.
 _USUAL_S = {"data": 60.0, "pool": 10.0, "teacher": 400.0, "lesson": 200.0, "student": 900.0, "graphs": 240.0, "release": 120.0}  # fmt: skip
@@ -198,7 +197,7 @@ def read(job: Job, bench: Workbench) -> TaskData:
 
 def sentences_of(data: TaskData, pieces: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """Token ids of training texts of every length bucket, for recipes that need the ranges of activations."""
-    tokenizer = WordPiece(list(pieces))
+    tokenizer = data.tokenizer(pieces)
     texts = golden.of_each_length(probed(data), tokenizer, BUCKETS, 0, RANGES)
     return tuple(tuple(tokenizer.encode(text).ids[: max(BUCKETS)]) for text in texts)
 

@@ -25,7 +25,6 @@ from conversion.pipeline import Job, take_course
 from conversion.train.course import Course, learn
 from conversion.train.distil import Settings
 from conversion.variant_table import VARIANTS
-from firmware_py.tasks.text import WordPiece
 
 
 def study(job: Job, variant: str, bench: Workbench) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def study(job: Job, variant: str, bench: Workbench) -> dict[str, Any]:
 def measure(course: Course, student: Student, settings: Settings) -> tuple[dict[str, Any], RowFile]:
     """Accuracy of every exit that was trained and every uniform width on the report split, in scope; compute of each."""
     data, depth = course.data, settings.stages
-    tokenizer = WordPiece(list(course.pieces))
+    tokenizer = course.data.tokenizer(course.pieces)
     ways = (
         [(width,) * depth for width in range(GROUPS, 0, -1)]
         if settings.exits or depth == 3

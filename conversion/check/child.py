@@ -112,7 +112,9 @@ class Walker:
 def main(path: str) -> int:
     """Run a job: texts in, `LatticeAnswers` out."""
     job = json.loads(Path(path).read_text("utf-8"))
-    tokenizer = WordPiece.from_bytes(Path(job["tokenizer"]).read_bytes())
+    tokenizer = WordPiece.from_bytes(
+        Path(job["tokenizer"]).read_bytes(), skips_punctuation=job["skips_punctuation"]
+    )
     embedding = Embedding.from_bytes(Path(job["embedding"]).read_bytes())
     heads = [
         None if name is None else ExitHead.from_bytes(Path(name).read_bytes(), 1.0) for name in job["heads"]

@@ -34,6 +34,7 @@ class RecipeFiles:
     embedding: Path
     heads: tuple[Path | None, ...]
     rope: int
+    skips_punctuation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def _job(files: RecipeFiles, where: Where, prefixes: Sequence[Prefix], place: Pa
         "embedding": str(files.embedding.resolve()),
         "heads": [None if path is None else str(path.resolve()) for path in files.heads],
         "rope": files.rope,
+        "skips_punctuation": files.skips_punctuation,
         "prefixes": [list(prefix) for prefix in prefixes],
         "texts": str(place / "texts.json"),
         "answers": str(place / "answers.npz"),

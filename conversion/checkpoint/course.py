@@ -146,7 +146,7 @@ def prepare_from_checkpoint(
     logs = json.loads((made / "logs.json").read_text("utf-8"))
     pieces = cut_pieces(data, plan.vocabulary)
     rows = [*data.train, *(Sentence(text, "") for text in texts)]
-    side = encode(rows, WordPiece(pieces), data.labels, data.slots)
+    side = encode(rows, data.tokenizer(pieces), data.labels, data.slots)
     width = store.load_lesson(made / "lesson.npz").embeddings.shape[1]
     logs[0]["unknown_pieces_of_training_rows"] = round(unknown_share(pieces, data), 5)
     return Course(data, tuple(pieces), side, made / "lesson.npz", width, tuple(logs), general)

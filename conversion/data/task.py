@@ -18,6 +18,8 @@ from typing import Any
 
 from conversion.data.sentence import Sentence, in_scope
 from firmware_py.tasks.intent import OUT_OF_SCOPE
+from firmware_py.tasks.text import WordPiece
+from firmware_py.tasks.values import TASK
 
 PROBED = 4000  # training rows that a converted graph's probes and ranges are taken from
 SPLITS = ("train", "selection", "temperature", "thresholds", "report")
@@ -49,6 +51,15 @@ class TaskData:
     notes: Mapping[str, Any] = field(default_factory=dict)
     extras: Mapping[str, Rows] = field(default_factory=dict)
     lexicon: tuple[str, ...] = ()
+
+    @property
+    def skips_punctuation(self) -> bool:
+        """Whether marks are no tokens: what is said to a house has none, what a program made of it may have any."""
+        return self.task == TASK
+
+    def tokenizer(self, pieces: Sequence[str]) -> WordPiece:
+        """How a model of these rows cuts texts with a vocabulary."""
+        return WordPiece(list(pieces), skips_punctuation=self.skips_punctuation)
 
     @property
     def scope_index(self) -> int | None:

@@ -30,6 +30,7 @@ class Model:
     slots: tuple[str, ...]
     dims: Dims
     kind: str = "intent"
+    punctuation: str = "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ def manifest_of(contents: Contents, files: Mapping[str, bytes]) -> Manifest:
         zeroth_rules=dict(exits.zeroth_rules),
         variants=exits.variants,
         out_of_scope_score=exits.scope_score,
+        punctuation=model.punctuation,
     )
 
 

@@ -127,6 +127,7 @@ def _run(trained: Trained, target: Target, runtime: str, texts: list[str], *, ev
         embedding=trained.parts / "embedding.npz",
         heads=tuple(trained.parts / f"head-{number}.npz" for number in range(trained.stages + 1)),
         rope=trained.student.trunk.dims.rope,
+        skips_punctuation=trained.data.skips_punctuation,
     )
     return run_lattice(files, Where(runtime, target.root), texts, _prefixes(trained, every=every))
 

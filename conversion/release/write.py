@@ -66,7 +66,7 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
         ConversionError: the recipe is not what torch says; beside where the bundle would be lies a report of why.
         ToolMissingError: its runtime's environment is not there.
     """
-    data, tokenizer = trained.data, WordPiece(list(trained.pieces))
+    data, tokenizer = trained.data, trained.data.tokenizer(trained.pieces)
     heard = listen(trained, target, tokenizer)
     _refuse_infinite(trained, target, tokenizer, heard)
     judge = judge_of(trained, tokenizer, heard.sides)
@@ -81,7 +81,13 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
     written = bundle(
         Contents(
             model=Model(
-                data.name, data.task, data.languages, data.labels, data.slots, trained.student.trunk.dims
+                data.name,
+                data.task,
+                data.languages,
+                data.labels,
+                data.slots,
+                trained.student.trunk.dims,
+                punctuation="skipped" if data.skips_punctuation else "tokens",
             ),
             recipe=target.recipe,
             graphs=target.graphs,

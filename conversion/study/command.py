@@ -128,6 +128,7 @@ def lattice_of(unpacked: Unpacked, runtime: str, root: Path) -> Ask:
         embedding=unpacked.path(manifest.embedding.name),
         heads=tuple(heads.get(number) for number in range(manifest.stages + 1)),
         rope=int(manifest.dims["rope"]),
+        skips_punctuation=manifest.skips_punctuation,
     )
 
     def ask(texts: Sequence[str], prefixes: Sequence[Prefix]) -> LatticeAnswers:

@@ -278,7 +278,9 @@ def _judge(unpacked: Unpacked, data: TaskData, temperatures: Mapping[Prefix, flo
         lattice_widths(manifest),
         manifest.stages,
     )
-    tokenizer = WordPiece.from_bytes(unpacked.read(manifest.tokenizer.name))
+    tokenizer = WordPiece.from_bytes(
+        unpacked.read(manifest.tokenizer.name), skips_punctuation=manifest.skips_punctuation
+    )
     return Judge(labels, manifest.slots if data.slots else (), tokenizer, temperatures, scope, costs)
 
 

@@ -33,7 +33,6 @@ from conversion.train.teacher import (
     read_vocabulary,
     start_embeddings,
 )
-from firmware_py.tasks.text import WordPiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
         lambda path, tell: store.save_lesson(path, teaching.lesson_of(data, texts, folders[: plan.speakers], tell)),
         speakers=plan.speakers)  # fmt: skip
     rows = [*data.train, *(Sentence(text, "") for text in texts)]
-    side = encode(rows, WordPiece(list(pieces)), data.labels, data.slots)
+    side = encode(rows, data.tokenizer(pieces), data.labels, data.slots)
     return Course(
         data, pieces, side, lesson, WIDTH, tuple(store.read_log(folder) for folder in folders), general
     )
@@ -136,7 +135,7 @@ def _own_teacher(plan: Plan, data: TaskData, pieces: tuple[str, ...], bench: Wor
     """A larger model of the student's architecture, from labels alone, and what its last exit says."""
     assert plan.larger is not None  # noqa: S101 - the caller looked
     dims = replace(plan.larger, vocabulary=len(pieces))
-    side = encode(data.train, WordPiece(list(pieces)), data.labels, data.slots)
+    side = encode(data.train, data.tokenizer(pieces), data.labels, data.slots)
 
     def fresh() -> Student:
         torch.manual_seed(0)

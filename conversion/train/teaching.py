@@ -33,7 +33,6 @@ from conversion.train.teacher import (
     start_embeddings,
     tune,
 )
-from firmware_py.tasks.text import WordPiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def own_log(larger: Student, pieces: Sequence[str], data: TaskData, settings: Se
         "parameters": _count(larger),
     }
     for split in ("selection", "report"):
-        side = encode(inside(data.split(split)), WordPiece(list(pieces)), data.labels, ())
+        side = encode(inside(data.split(split)), data.tokenizer(pieces), data.labels, ())
         right = own_lesson(larger, side).logits.argmax(1) == side.labels
         log[split] = round(float(right.float().mean()), 5)
     return log

@@ -19,6 +19,7 @@ from firmware_py.contracts.run import FULL_WIDTH, GraphKey
 FORMAT = 1
 SCORES = ("label", "confidence")
 ATTENTION = ("causal", "bidirectional")
+PUNCTUATION = ("tokens", "skipped")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEMBER = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
@@ -129,7 +130,7 @@ class Manifest:
     label `oos`, or 1 minus that of the best label in scope. `runtimes` maps a runtime package to its minimum version. `labels` and `slots` are in
     the heads' output order. `dims` holds the trunk's sizes (d_model, heads, rope, state …).
     `accuracy_by_exit` is of the report split. `attention` says which rows a row sees: those up to itself, or
-    all. `frame` are the ids before and behind every text, or empty. `provenance` is free form: data, licences, seeds,
+    all. `punctuation` says whether marks are tokens or are skipped. `frame` are the ids before and behind every text, or empty. `provenance` is free form: data, licences, seeds,
     versions, the report's figures.
     """
 
@@ -158,6 +159,12 @@ class Manifest:
     out_of_scope_score: str = "label"
     attention: str = "causal"
     frame: tuple[int, ...] = ()
+    punctuation: str = "tokens"
+
+    @property
+    def skips_punctuation(self) -> bool:
+        """Whether marks between words are no tokens."""
+        return self.punctuation == "skipped"
 
     @property
     def full_widths(self) -> tuple[int, ...]:
@@ -210,6 +217,7 @@ class Manifest:
             "variants": [_variant_dict(variant) for variant in self.variants],
             "out_of_scope_score": self.out_of_scope_score,
             "attention": self.attention,
+            "punctuation": self.punctuation,
             "frame": list(self.frame),
         }
 
@@ -288,6 +296,7 @@ def parse_manifest(data: Any) -> Manifest:
         variants=tuple(_parse_variant(item, stages) for item in top.array("variants", (), limit=256)),
         out_of_scope_score=top.choice("out_of_scope_score", SCORES, "label"),
         attention=top.choice("attention", ATTENTION, "causal"),
+        punctuation=top.choice("punctuation", PUNCTUATION, "tokens"),
         frame=top.integers("frame", (), limit=2),
     )
     _check_lattice(top, manifest)

@@ -112,7 +112,7 @@ class IntentTask:
         Raises:
             BundleFormatError: the tokenizer's bytes are no vocabulary.
         """
-        self._tokenizer = WordPiece.from_bytes(tokenizer_bytes)
+        self._tokenizer = WordPiece.from_bytes(tokenizer_bytes, skips_punctuation=manifest.skips_punctuation)
         self._bio_tags = bio_tags
         self._labels = manifest.labels
         self._slots = manifest.slots

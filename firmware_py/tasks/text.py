@@ -6,7 +6,8 @@ right where folding changes the length (`İ`, `ﬁ`, `é` as one or two code poi
 letters or of digits (`20c` is a number and its unit, but `3rd` one word); punctuation, symbols and CJK ideographs stand
 alone. Words are then cut greedily,
 longest piece first, as in BERT (Devlin et al. 2018, WordPiece). ASCII texts take a shorter way to
-the same result.
+the same result. A tokenizer that skips punctuation leaves out what a writer, or a program that turns speech into
+text, puts between words ("Turn it off, please."); marks between two digits stay: "21.5", "7:30".
 
 Training and device use this one file.
 """
@@ -27,6 +28,13 @@ ALONE = "alone"  # the kind of a character that is a word by itself
 MAX_WORD_CHARS = 100  # BERT's own bound; a longer word is one unknown token
 _CACHE_WORDS = 4096  # about 1 MB; the cache is dropped whole when it is full
 _ASCII_WORD = re.compile(r"[a-z]+|[0-9]+(?:st|nd|rd|th)(?![a-z0-9])|[0-9]+|[^\sa-z0-9\x00-\x1f\x7f]")
+
+# As the expression above, without marks but for those between digits.
+_ASCII_SPOKEN = re.compile(
+    r"[a-z]+|[0-9]+(?:st|nd|rd|th)(?![a-z0-9])|[0-9]+|(?<=[0-9])[.,:](?=[0-9])|[^\sa-z0-9\x00-\x1f\x7f.,:;?!\"()]"
+)
+_IN_NUMBERS = frozenset(".,:")
+_MARKS = _IN_NUMBERS | frozenset(';?!"()¿¡。、“”„‟«»‹›《》〈〉「」『』【】〔〕')
 
 # The CJK blocks that BERT sets apart: unified ideographs, extension A, compatibility, the other planes.
 _IDEOGRAPHS = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
@@ -51,14 +59,25 @@ class WordPiece:
     `continues` holds the ids that carry on the word of the piece before them, `unknown` is the id of `[UNK]`.
     """
 
-    __slots__ = ("_cache", "_index", "_longest", "_wordless", "continues", "unknown")
+    __slots__ = (
+        "_ascii_word",
+        "_cache",
+        "_index",
+        "_longest",
+        "_spoken",
+        "_wordless",
+        "continues",
+        "unknown",
+    )
 
-    def __init__(self, vocabulary: list[str]) -> None:
+    def __init__(self, vocabulary: list[str], *, skips_punctuation: bool = False) -> None:
         """Take the pieces in id order; continuation pieces begin with `##`.
 
         Raises:
             BundleFormatError: a piece occurs twice, or `[PAD]` is not first, or `[UNK]` is missing.
         """
+        self._spoken = skips_punctuation
+        self._ascii_word = _ASCII_SPOKEN if skips_punctuation else _ASCII_WORD
         self._index = {piece: number for number, piece in enumerate(vocabulary)}
         if len(self._index) != len(vocabulary) or self._index.get(PADDING) != 0 or UNKNOWN not in self._index:
             msg = "the vocabulary repeats a piece, does not begin with [PAD], or lacks [UNK]"
@@ -74,7 +93,7 @@ class WordPiece:
         self._cache: dict[str, tuple[_Piece, ...]] = {}
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> WordPiece:
+    def from_bytes(cls, data: bytes, *, skips_punctuation: bool = False) -> WordPiece:
         """Read a vocabulary file: UTF-8, one piece a line, in id order.
 
         Raises:
@@ -85,7 +104,7 @@ class WordPiece:
         except UnicodeDecodeError as error:
             msg = "the vocabulary is not UTF-8"
             raise BundleFormatError(msg) from error
-        return cls(lines[:-1] if lines[-1] == "" else lines)
+        return cls(lines[:-1] if lines[-1] == "" else lines, skips_punctuation=skips_punctuation)
 
     def __len__(self) -> int:
         """Pieces in the vocabulary."""
@@ -102,10 +121,9 @@ class WordPiece:
             return self._encode_unicode(text)
         ids: list[int] = []
         spans: list[tuple[int, int]] = []
-        cache, lowered, at = self._cache, text.lower(), 0
-        for word in _ASCII_WORD.findall(lowered):
-            start = lowered.index(word, at)  # between two words are only blanks
-            at = start + len(word)
+        cache, lowered = self._cache, text.lower()
+        for found in self._ascii_word.finditer(lowered):
+            word, start = found[0], found.start()
             for piece, begin, end in cache.get(word) or self._cut(word):
                 ids.append(piece)
                 spans.append((start + begin, start + end))
@@ -114,7 +132,8 @@ class WordPiece:
     def _encode_unicode(self, text: str) -> Tokens:
         ids: list[int] = []
         spans: list[tuple[int, int]] = []
-        for word, sources in _words(text):
+        words = _words(text)
+        for word, sources in _unmarked(words) if self._spoken else words:
             for piece, begin, end in self._cache.get(word) or self._cut(word):
                 ids.append(piece)
                 spans.append((sources[begin][0], sources[end - 1][1]))
@@ -182,6 +201,22 @@ def _words(text: str) -> list[_Word]:
             sources.append((position, position + 1))
     close()
     return _join_ordinals(words)
+
+
+def _unmarked(words: list[_Word]) -> list[_Word]:
+    """The words without punctuation but for marks between two digits."""
+    out = []
+    for number, (word, sources) in enumerate(words):
+        if word in _MARKS:
+            around = words[number - 1 : number] + words[number + 1 : number + 2]
+            digits = len(around) == 2 and around[0][0][-1].isdecimal() and around[1][0][0].isdecimal()
+            touching = (
+                digits and around[0][1][-1][1] == sources[0][0] and sources[-1][1] == around[1][1][0][0]
+            )
+            if word not in _IN_NUMBERS or not touching:
+                continue
+        out.append((word, sources))
+    return out
 
 
 def _join_ordinals(words: list[_Word]) -> list[_Word]:

@@ -10,6 +10,7 @@ import pytest
 from firmware_py.bundles.read import read_bundle
 from firmware_py.bundles.verify import Trust
 from firmware_py.contracts.golden import parse_golden
+from firmware_py.tasks.intent import IntentTask
 from firmware_py.tasks.text import WordPiece
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -78,3 +79,15 @@ def test_no_private_key_is_beside_the_public_ones() -> None:
     names = {path.name for path in (MODELS / "trust").iterdir()}
     assert "ciuic-demo.pub" in names
     assert names <= {"ciuic-demo.pub", "local.pub"}
+
+
+@pytest.mark.parametrize("name", ["home-en.bundle", "home-en.w8.bundle", "home-multi.bundle"])
+@pytest.mark.parametrize("marks", ["{}.", "{}?", "{}!", "{}…", "\u201c{}\u201d", "¿{}?", "{}, please."])
+def test_what_speech_to_text_adds_to_a_command_is_not_read(name: str, marks: str) -> None:
+    """Only foreign sentences had marks in training: read as words they made commands out of scope."""
+    bundle = read_bundle(MODELS / name, Trust(MODELS / "trust", allow_unsigned=False))
+    task = IntentTask(bundle.manifest, bundle.files[bundle.manifest.tokenizer.name])
+    for line in (MODELS.parent / "examples/home_en.jsonl").read_text("utf-8").splitlines():
+        text = json.loads(line)["text"]
+        more = " please" if "please" in marks else ""
+        assert task.encode({"text": marks.format(text)}).ids == task.encode({"text": text + more}).ids

@@ -98,6 +98,38 @@ def test_the_short_way_for_ascii_is_the_long_way(text: str) -> None:
     assert tokenizer.encode(text) == tokenizer._encode_unicode(text)
 
 
+SPOKEN = WordPiece(VOCABULARY, skips_punctuation=True)
+MARKS = st.text(alphabet=' .,:;?!…"()¿¡。？！，、“”「」', max_size=4)
+
+
+@given(st.text(alphabet=st.sampled_from("ab12 .,:;?!()\"'3rd°"), max_size=12))
+@settings(max_examples=500)
+def test_the_short_way_without_punctuation_is_the_long_way(text: str) -> None:
+    assert SPOKEN.encode(text) == SPOKEN._encode_unicode(text)
+
+
+@given(st.lists(st.tuples(st.text(alphabet=LETTERS + "äé灯", min_size=1, max_size=6), MARKS), max_size=6))
+def test_marks_between_words_change_nothing(words: list[tuple[str, str]]) -> None:
+    bare = SPOKEN.encode(" ".join(word for word, _ in words))
+    marked = SPOKEN.encode(" ".join(word + marks for word, marks in words))
+    assert marked.ids == bare.ids
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Turn on, please.", ["Turn", "on", "p", "l", "e", "a", "s", "e"]),
+        ("20.5°", ["20", ".", "5", "°"]),
+        ("at 7:30!", ["a", "t", "7", ":", "3", "0"]),
+        ("20.", ["20"]),
+        ("20. 5", ["20", "5"]),
+        ("…", []),
+    ],
+)
+def test_marks_are_skipped_but_between_two_digits(text: str, kept: list[str]) -> None:
+    assert [text[start:end] for start, end in SPOKEN.encode(text).spans] == kept
+
+
 @given(st.text(max_size=30))
 @settings(max_examples=200, deadline=None)
 def test_composed_and_decomposed_texts_have_the_same_pieces(text: str) -> None:

@@ -168,7 +168,7 @@ def read_file(path: Path, table: Iterable[Setting]) -> dict[str, Any]:
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
         raise ConfigError(msg) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of thousands of digits
         msg = f"{path} is not TOML: {error}"
         raise ConfigError(msg) from error
     known = {setting.key for setting in table}
@@ -240,7 +240,7 @@ def _written(setting: Setting) -> str:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) and "\0" not in value else None
 
 
 def _integer(value: Any) -> int | None:
@@ -253,7 +253,7 @@ def _integer(value: Any) -> int | None:
 def _number(value: Any) -> float | None:
     try:
         number = None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if number is not None and abs(number) < float("inf") else None
 
@@ -267,7 +267,7 @@ def _flag(value: Any) -> bool | None:
 def _list(value: Any) -> tuple[str, ...] | None:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list | tuple) or any(_text(item) is None for item in value):
         return None
     return tuple(value) or None
 

@@ -86,17 +86,19 @@ class Keeper:
         crashes: list[float] = []
         while not self._stopping:
             code = self._live()
-            if code >= 0 or self._stopping:
+            # After a crash an error at the start may pass: a bundle that is being copied, a disk that is full.
+            ended = code == 0 or (code > 0 and not crashes)
+            if ended or self._stopping:
                 return code if code >= 0 else 128 - code
             if -code not in _CRASHES:
                 os.pwrite(self._memory, bytes(RUNNING_BYTES), 0)
             now_s = time.monotonic()
             crashes = [at_s for at_s in crashes if now_s - at_s < _WINDOW_S] + [now_s]
             if len(crashes) >= _GIVE_UP:
-                _say(f"the node crashed {_GIVE_UP} times in {_WINDOW_S:.0f} s; giving up")
-                return 1
+                _say(f"the node ended {_GIVE_UP} times in {_WINDOW_S:.0f} s; giving up")
+                return max(code, 1)
             pause_s = min(_LAST_PAUSE_S, self._first_pause_s * 2 ** (len(crashes) - 1))
-            _say(f"the node died of {signal.Signals(-code).name}; starting it again in {pause_s:g} s")
+            _say(f"the node {_end(code)}; starting it again in {pause_s:g} s")
             self._rest(pause_s)
         return 0
 
@@ -155,8 +157,20 @@ def _is_zombie(child: int) -> bool:
         return False
 
 
+def _end(code: int) -> str:
+    if code >= 0:
+        return f"did not start (exit status {code})"
+    try:
+        return f"died of {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"died of signal {-code}"
+
+
 def _say(line: str) -> None:
-    os.write(2, f"{line}\n".encode())
+    try:  # noqa: SIM105 - contextlib costs memory
+        os.write(2, f"{line}\n".encode())
+    except OSError:
+        pass  # the log's reader is gone, or its disk full: no reason to leave the node down
 
 
 if __name__ == "__main__":

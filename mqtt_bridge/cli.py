@@ -119,7 +119,7 @@ def _keep_to(core: int) -> None:
         return
     try:
         os.sched_setaffinity(0, {core})
-    except (OSError, AttributeError) as error:
+    except (OSError, AttributeError, OverflowError) as error:
         msg = f"the node cannot be kept on core {core}"
         raise ConfigError(msg, hint="`nproc` counts the cores; the first is 0.") from error
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
+import stat
 import threading
 import tomllib
 from pathlib import Path
@@ -18,6 +20,8 @@ _log = logging.getLogger(__name__)
 MAX_BYTES = 4 * 2**20
 LOOK_S = 2.0  # a change is taken when two looks in a row find the same file: no editor is read half-way
 
+_LAST_LOOK_S = 2.0  # a disk that hangs does not keep the node from stopping
+
 _Mark = tuple[int, int, int]
 
 
@@ -28,7 +32,7 @@ def load_names(path: Path, version: int = 0) -> Names:
         NamesError: unreadable, too large, or of another form.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opened) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
@@ -37,6 +41,15 @@ def load_names(path: Path, version: int = 0) -> Names:
         msg = f"{path} is over {MAX_BYTES} bytes"
         raise NamesError(msg)
     return parse_names(_decode(path, data), path.name, version)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Without waiting for who writes into a pipe: only what lies on a disk is a names file."""
+    number = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return number
 
 
 def _decode(path: Path, data: bytes) -> Any:
@@ -52,7 +65,9 @@ def _decode(path: Path, data: bytes) -> Any:
     try:
         text = data.decode("utf-8-sig")
         if is_json:
-            return json.loads(text, object_pairs_hook=twice, parse_constant=refuse)
+            found = json.loads(text, object_pairs_hook=twice, parse_constant=refuse)
+            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair could not be sent
+            return found
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         msg = f"{path.name} is not {'JSON' if is_json else 'TOML'}: {error}"
@@ -100,7 +115,7 @@ class NamesFile:
         """Stop looking; a second call does nothing."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_LAST_LOOK_S)
             self._thread = None
 
     def _watch(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -226,3 +227,22 @@ def test_a_state_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError):
         next_epoch(VirtualClock(), tmp_path / "file")
+
+
+@pytest.mark.parametrize("told", ["9" * 30, "9" * 4300, "-5", "x", ""])
+def test_what_is_no_epoch_in_the_file_is_not_believed(tmp_path: Path, told: str) -> None:
+    (tmp_path / "epoch").write_text(told)
+    assert next_epoch(VirtualClock(1000.0), tmp_path) == next_epoch(VirtualClock(1000.0), None)
+
+
+def test_a_disk_that_is_full_by_now_does_not_keep_a_node_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = next_epoch(VirtualClock(1000.0), tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("mqtt_bridge.node.epoch.write_atomic", full)
+    assert next_epoch(VirtualClock(0.0), tmp_path) == first + 1
+    assert "No space left" in caplog.text

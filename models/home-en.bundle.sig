@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 1862400, "sha256": "a82bed09067b43134bf4726571bfe541e62d2b38bf964e24aa689edf7f564428", "signature": "ylMqeQ0k4EMnXHGel/Ow4SyVBHPJMkpTv9RlXJRwbSdTpr5CGQGACk3fPcPtAlrTyKafSoVFQaju/yHudXj9Aw=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 1864308, "sha256": "36e629c6d9b9bfbc3e404d5d62692a3128c629147bb79fefe0bb6329b0f5e700", "signature": "SW0eZY6TUtA1asnl8sGG4o2hVv4+jF5owPvG8lea0NyufCknq0GzebynHSxo2JbQdtejxXxxMcnFs3RXaoGKDg=="}

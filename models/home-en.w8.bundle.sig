@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 1864528, "sha256": "95cf70fad87f1cfa3c3bf91599f28c3e75f3a38c7a138a3cafb5cf37b855efbd", "signature": "6Q+GOyI6hwOMUyEA1Z/Y+wgfbYe2bvHGFBpd5GVbhTaIhJ4ARvjxl9T7zDcYS2SIMym4i8sXftdLmKfJta5SDw=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 1864332, "sha256": "25e015e3ab6899a6748c2bc489234ed369e98cb5537d515a6c454f1d64507d86", "signature": "XKnJSoMPsSIeruPTOGP71/kS3PMqIE0UXKoCocgk9oUYZCwemPrMA/j6ch+pNmpZdXskYnVz1eAxSpwRGSKUCw=="}

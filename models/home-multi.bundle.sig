@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 2283852, "sha256": "2f67d8fc6513696172d36a07b7e81b63f5e0e05e689e6e3a4b607edfd0945ae0", "signature": "xf8yOEtCDh0m5KdbrXBqIXJKXFgpiNrFSxG2upoVH4b3spsa9/1d1U8DtRkk5Gr9CI/Fm+9yh1BcWNxNmlyqBw=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 2284240, "sha256": "f3b298b644918f513bb875466c71ced3c005abbaec9c5162da7a76cd2f5eb2e8", "signature": "cKtN1RslE9pojrFPUr9vy7lR67FUWWZpMK3+tk5ERbu9ghy5+MkEEeTMRU5LqcNjodoNpjj5ovYAMA/ifH9CDg=="}

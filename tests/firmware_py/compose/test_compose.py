@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ from firmware_py.contracts.request import Qos, Request
 from firmware_py.contracts.seams import Tensors
 from firmware_py.energy.integrate import Span
 from firmware_py.energy.meters.base import Meter
-from firmware_py.energy.open import SimulatedBoard, open_meter
+from firmware_py.energy.meters.ina219 import Ina219
+from firmware_py.energy.open import SimulatedBoard, open_meter, wiring_of
 from firmware_py.energy.watch import EnergyWatch
 from firmware_py.node_parts import Slot
 from firmware_py.resources.governor import Ask
@@ -300,7 +302,7 @@ def test_a_calibration_row_that_fails_is_told_to_the_ledger(
         assert uncharged.touches(ever)
 
 
-@pytest.mark.parametrize("fault", ["absent at the start", "busy at the start", "I2C error", "stuck bus"])
+@pytest.mark.parametrize("fault", ["absent at the start", "busy at the start", "gone later", "stuck bus"])
 def test_answers_go_on_whatever_the_sensor_does(
     config: AgentConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
@@ -320,7 +322,7 @@ def test_answers_go_on_whatever_the_sensor_does(
             reads += 1
             if reads > 1:
                 said.set()
-            raise SensorAbsentError(fault) if fault == "stuck bus" else SensorBusError(fault)
+            raise SensorAbsentError(fault) if fault == "gone later" else SensorBusError(fault)
 
         monkeypatch.setattr(meter, "read", read)
         return meter
@@ -332,6 +334,54 @@ def test_answers_go_on_whatever_the_sensor_does(
         assert (reply.status, reply.energy.method, reply.energy.source) == ("ok", "estimated", "none")
         assert node.board.power_w() is None
     assert len([record for record in caplog.records if fault in record.getMessage()]) == 1
+
+
+class HangingBus:
+    """Its first transfer of a reading comes back when the test says so, as with a clock line that is held low."""
+
+    def __init__(self) -> None:
+        self.entered, self.released = threading.Event(), threading.Event()
+        self.reader: threading.Thread | None = None
+
+    def read(self, address: int, registers: Sequence[int]) -> tuple[int, ...]:
+        self.reader = threading.current_thread()
+        self.entered.set()
+        self.released.wait(60.0)
+        return (0,) * len(registers)
+
+    def write(self, address: int, register: int, value: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_transfer_that_never_returns_holds_neither_answers_nor_the_end(
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The bus hangs from before the first answer until after the node has closed."""
+    bus = HangingBus()
+
+    def opened(rail: PowerRail, clock: Clock, _: SimulatedBoard | None) -> Meter | None:
+        wiring = wiring_of(rail)
+        assert wiring is not None
+        return Ina219(bus, wiring, clock)
+
+    monkeypatch.setattr("firmware_py.compose.energy.open_meter", opened)
+    monkeypatch.setattr("firmware_py.energy.watch._JOIN_S", 0.05)
+    try:
+        with build_node(replace(config, meter="auto")) as node:
+            assert bus.entered.wait(10.0)
+            reply = node.answer(ask())
+            assert (reply.status, reply.energy.method) == ("ok", "estimated")
+            assert node.board.power_w() is None
+        assert bus.reader is not None
+        assert bus.reader.is_alive()
+        assert [r.getMessage() for r in caplog.records if "left behind" in r.getMessage()] != []
+    finally:
+        bus.released.set()
+    bus.reader.join(10.0)
+    assert not bus.reader.is_alive()
 
 
 def test_one_slots_worker_calibrates(config: AgentConfig) -> None:

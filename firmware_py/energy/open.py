@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from device_profiles.profile import PowerRail
 from firmware_py.contracts.clock import Clock
 from firmware_py.contracts.errors import ConfigError
+from firmware_py.energy.bus import Bus, LateBus, LinuxBus
 from firmware_py.energy.meters.base import Meter
 from firmware_py.energy.meters.ina219 import BUSY_ADC_SIMULATED, Ina219, Wiring, choose_pga
 from firmware_py.energy.plant_link import PlantClient, PlantSetup
@@ -56,6 +58,21 @@ def open_meter(rail: PowerRail, clock: Clock, simulated: SimulatedBoard | None =
         SensorAbsentError: the real bus is not there (smbus2 missing, no such device, no permission).
         SensorBusError: it is there, and busy or stuck.
     """
+    return _meter(rail, clock, simulated, LinuxBus)
+
+
+def late_meter(rail: PowerRail, clock: Clock, simulated: SimulatedBoard | None = None) -> Meter | None:
+    """As `open_meter`, but a real bus is opened when the meter is first used, and anew while nobody answers.
+
+    Raises:
+        ConfigError: as `open_meter`; what is wrong with the bus its methods raise.
+    """
+    return _meter(rail, clock, simulated, lambda number: LateBus(lambda: LinuxBus(number)))
+
+
+def _meter(
+    rail: PowerRail, clock: Clock, simulated: SimulatedBoard | None, open_bus: Callable[[int], Bus]
+) -> Meter | None:
     wiring = wiring_of(rail)
     if wiring is None:
         return None
@@ -67,9 +84,7 @@ def open_meter(rail: PowerRail, clock: Clock, simulated: SimulatedBoard | None =
         chip = draw_chip(rng, wiring.grade, shunt, pga=pga, warm=wiring.over_temperature)
         bus = SimulatedBus(simulated.plant, chip, clock, rng, wiring.address)
         return Ina219(bus, wiring, clock, simulated=True)
-    from firmware_py.energy.bus import LinuxBus
-
-    return Ina219(LinuxBus(1 if rail.bus is None else rail.bus), wiring, clock)
+    return Ina219(open_bus(1 if rail.bus is None else rail.bus), wiring, clock)
 
 
 def start_plant(rail: PowerRail, busy_w: float | None, clock: Clock, seed: int = 0) -> PlantClient | None:

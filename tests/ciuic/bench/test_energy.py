@@ -15,7 +15,7 @@ from device_profiles.loader import load_profile
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.measurement import parse_measurement
 from firmware_py.energy.meters.ina219 import Wiring
-from firmware_py.energy.open import wiring_of
+from firmware_py.energy.open import specimen, wiring_of
 from firmware_py.energy.simulated_bus import Chip
 
 
@@ -58,13 +58,12 @@ def test_a_calibrated_node_claims_less_and_still_holds_it() -> None:
 def test_a_nodes_rows_are_of_the_wiring_that_nodes_have(monkeypatch: pytest.MonkeyPatch) -> None:
     """The laboratory's rows know their shunt to 0.1 %."""
     met: list[Wiring] = []
-    specimen = energy.specimen
 
     def noted(rng: random.Random, wiring: Wiring) -> Chip:
         met.append(wiring)
         return specimen(rng, wiring)
 
-    monkeypatch.setattr(energy, "specimen", noted)
+    monkeypatch.setattr("ciuic.bench.energy.specimen", noted)
     rail = load_profile("raspberry-pi-4").rails[0]
     for name in ("reference", "node-as-wired", "node-calibrated"):
         energy.run_trial(next(s for s in energy.SCENARIOS if s.name == name), 0)

@@ -104,7 +104,8 @@ def test_a_calibration_leaves_the_reference_the_offset_and_what_warmth_moves() -
     assert (cold.gain_voltage, cold.gain_current) == (0.005, 0.0)
     assert cold.shunt == pytest.approx(0.001 + 2e-3 / 1.5)  # grade A at PGA /8: 2 mA of 1.5 A
     warm = accuracy_of(replace(WIRING, reference_u95=0.001))
-    assert (warm.gain_voltage, warm.gain_current) == (0.010, pytest.approx(0.005))
+    assert warm.gain_voltage == 0.010
+    assert warm.gain_current == pytest.approx(0.005)
     assert warm.shunt == pytest.approx(cold.shunt + 0.003)
     assert accuracy_of(replace(WIRING, grade="B", reference_u95=0.001)).gain_current == pytest.approx(0.002)
     assert accuracy_of(replace(WIRING, reference_u95=0.02)).shunt > accuracy_of(WIRING).shunt

@@ -100,9 +100,17 @@ def table(summary: dict[str, Any]) -> str:
         "energy          unknown"
         if energy is None
         else f"energy          {spread(energy['mean'], energy['u95'], 'J')} "
-        f"({energy['source']}{', simulated' if energy['simulated'] else ''})"
+        f"({_known(energy)}{', simulated' if energy['simulated'] else ''})"
     )
     return "\n".join(lines)
+
+
+def _known(energy: dict[str, Any]) -> str:
+    """What the joules rest on; how many rows on what, where they differ."""
+    methods = energy["methods"]
+    if len(methods) == 1:
+        return str(energy["source"])
+    return ", ".join(f"{count} {method}" for method, count in sorted(methods.items()))
 
 
 def _calibration(found: dict[str, Any]) -> str:

@@ -158,6 +158,8 @@ def _rail(table: Table) -> PowerRail:
         idle_w=table.number_or_none("idle_w", low=0.0, high=1000.0),
         grade=table.text_or_none("grade", allowed=words.GRADES),
         source=table.text("source"),
+        shunt_tolerance=table.number_or_none("shunt_tolerance", low=1e-4, high=0.1),
+        reference_u95=table.number_or_none("reference_u95", low=1e-5, high=0.05),
     )
     table.done()
     if rail.sensor == "ina219":
@@ -241,6 +243,7 @@ def _check_gaps(top: Table, profile: BoardProfile) -> None:
         "speed_factor": profile.simulation.speed_factor,
         "busy_power": profile.simulation.busy_w,
         "idle_power": profile.rails[0].idle_w,
+        "sensor_calibrated": profile.rails[0].reference_u95,
     }
     for rule, value in figures.items():
         if value is None and profile.quality[rule].status == "done":

@@ -47,7 +47,9 @@ class PowerRail:
     `sensor` is `none` where nothing can be measured. `bus` and `address` are those of the I2C
     device, `shunt_ohm` and `bus_range_v` its wiring, `grade` its accuracy grade (A or B).
     `max_current_a` is the most the supply gives, `idle_w` the board's idle draw on this rail (null:
-    no figure was found, the quality list says so).
+    no figure was found, the quality list says so). `shunt_tolerance` is relative, null for a breakout's;
+    `reference_u95`, relative, is the half-width of the 95 % interval of the meter that `shunt_ohm` was
+    calibrated against, null where it was not.
     """
 
     name: str
@@ -61,6 +63,8 @@ class PowerRail:
     idle_w: float | None
     grade: str | None
     source: str
+    shunt_tolerance: float | None = None
+    reference_u95: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

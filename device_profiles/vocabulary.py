@@ -36,7 +36,7 @@ QUALITY_RULES: Mapping[str, str] = {
     "speed_factor": "the simulated board's speed comes from a published benchmark",
     "idle_power": "idle watts come from a published measurement",
     "busy_power": "the watts of a busy core come from a published measurement",
-    "sensor_calibrated": "the rail was calibrated against a reference meter",
+    "sensor_calibrated": "the rail was calibrated against a reference meter, and names its `reference_u95`",
     "detected_on_hardware": "`ciuic profile detect` named this board on the board itself",
     "delegate_parity": "the golden rows pass on each delegate of the ladder",
     "measured_on_hardware": "accuracy, latency and joules were measured on the board",

@@ -48,14 +48,15 @@ class Slot:
 class Board:
     """What a node says of its board.
 
-    `power_w` is the rail's power now, None when unknown; `energy_method` is how joules are known at
+    `power_source` is the meter's name, `none` as long as there is none or its sensor never answered; `power_w` is the
+    rail's power now, None when unknown; `energy_method` is how joules are known at
     this moment. `reconciled` says what was metered and charged since it was last asked, None while the meter does
     not read; there is none without a meter.
     """
 
     profile: str
     simulated: bool
-    power_source: str
+    power_source: Callable[[], str]
     power_w: Callable[[], float | None]
     cost_lines: Callable[[], tuple[CostLine, ...]]
     energy_method: Callable[[], Method]

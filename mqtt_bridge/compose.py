@@ -158,7 +158,7 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
             refused=load.refused + endpoint.counts.refused,
             failed=load.failed,
             power_w=board.power_w(),
-            power_source=board.power_source,
+            power_source=board.power_source(),
             simulated=board.simulated,
             energy_method=board.energy_method(),
             costs=board.cost_lines(),
@@ -181,7 +181,7 @@ def _joules(config: BridgeConfig, agent: CiuicNode, transport: Transport, epoch:
         if sums is None:
             return None
         return EnergyReport(
-            agent.name, epoch, sums, board.power_source, board.energy_method(), board.simulated
+            agent.name, epoch, sums, board.power_source(), board.energy_method(), board.simulated
         )
 
     topic = topics.build("energy", config.mesh, node=agent.name)

@@ -14,7 +14,8 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import fmean, median
+from typing import Any
 
 from ciuic.bench.flags import add_json, add_out
 from device_profiles.loader import load_profile
@@ -24,22 +25,27 @@ from firmware_py.contracts.measurement import Check, Measurement, Row
 from firmware_py.energy.baseline import Baseline, net_of
 from firmware_py.energy.integrate import EnergyEstimate, Span, energy_over
 from firmware_py.energy.meters.base import Pace, Sample
-from firmware_py.energy.meters.ina219 import Ina219, choose_pga
-from firmware_py.energy.open import wiring_of
+from firmware_py.energy.meters.ina219 import Ina219
+from firmware_py.energy.open import specimen, wiring_of
 from firmware_py.energy.plant import Plant, PlantSpec
-from firmware_py.energy.simulated_bus import SimulatedBus, draw_chip
+from firmware_py.energy.simulated_bus import SimulatedBus
 
 WINDOW_S = 1.0
 _IDLE_S, _IDLE_BEFORE, _IDLE_AFTER = 0.5, 4, 2
 _PAD_S = 0.05  # the load also runs this long around the window, and cycles reach over its edges
 _REGISTER_S = 1.2e-4  # one register on a 400 kHz bus: 48 bits
-_SHUNT_TOLERANCE = 1e-3  # after a one-point calibration; see docs/how-to-wire-and-calibrate-ina219.md
+_SHUNT_TOLERANCE = 1e-3  # of the laboratory rows
+_REFERENCE_U95 = 1e-3  # of the multimeter that docs/how-to-wire-and-calibrate-ina219.md asks for
 MIN_TRIALS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One row: a board's rail, the chip's grade and temperature range, and how wild the bursts are."""
+    """One row: a board's rail, the chip's grade and temperature range, and how wild the bursts are.
+
+    Of a `node`'s row the wiring is what a node makes of the rail, with `reference_u95` after a calibration; chip and
+    shunt are drawn from it. The others are set up for the laboratory: grade and range as they say, the shunt known.
+    """
 
     name: str
     board: str
@@ -47,6 +53,8 @@ class Scenario:
     over_temperature: bool = False
     bursts: float = 1.0
     bounded: bool = False
+    node: bool = False
+    reference_u95: float | None = None
 
 
 SCENARIOS = (
@@ -58,16 +66,22 @@ SCENARIOS = (
     Scenario("orin-nano-grade-b", "jetson-orin-nano", grade="B"),
     Scenario("pi-5", "raspberry-pi-5"),
     Scenario("zero-2w", "raspberry-pi-zero-2w"),
+    Scenario("node-as-wired", "raspberry-pi-4", node=True),
+    Scenario("node-calibrated", "raspberry-pi-4", node=True, reference_u95=_REFERENCE_U95),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Relative error and relative half-width of one window, gross and net; null = refused."""
+    """Relative error and relative half-width of one window, gross and net; null = refused.
+
+    `net_j` are the joules above idle that the meter found, and their half-width.
+    """
 
     gross: tuple[float, float] | None
     net: tuple[float, float] | None
     rate_hz: float | None
+    net_j: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +140,7 @@ def run_trial(scenario: Scenario, seed: int) -> Trial:
     rng = random.Random(f"{scenario.name}:{seed}")  # noqa: S311 (a simulation)
     profile = load_profile(scenario.board)
     rail, busy_w = profile.rails[0], profile.simulation.busy_w
-    nominal = wiring_of(rail)
+    nominal = wiring_of(replace(rail, reference_u95=scenario.reference_u95))
     if nominal is None or rail.idle_w is None or busy_w is None:
         msg = f"profile {scenario.board} lacks an ina219, idle_w or busy_w"
         raise ConfigError(msg)
@@ -138,17 +152,17 @@ def run_trial(scenario: Scenario, seed: int) -> Trial:
         burst_watts=scenario.bursts,
         burst_rate=scenario.bursts,
     )
-    wiring = replace(
-        nominal,
-        grade=scenario.grade,
-        over_temperature=scenario.over_temperature,
-        shunt_tolerance=_SHUNT_TOLERANCE,
-    )
+    wiring = nominal
+    if not scenario.node:
+        wiring = replace(
+            nominal,
+            grade=scenario.grade,
+            over_temperature=scenario.over_temperature,
+            shunt_tolerance=_SHUNT_TOLERANCE,
+        )
     clock = _HostClock(rng)
     plant = Plant(spec)
-    shunt = (nominal.shunt_ohm, _SHUNT_TOLERANCE)
-    chip = draw_chip(rng, scenario.grade, shunt, pga=choose_pga(wiring), warm=scenario.over_temperature)
-    bus = SimulatedBus(plant, replace(chip, transfer_s=_REGISTER_S), clock, rng)
+    bus = SimulatedBus(plant, replace(specimen(rng, wiring), transfer_s=_REGISTER_S), clock, rng)
     begin_s = _PAD_S + _IDLE_BEFORE * _IDLE_S + _PAD_S
     window = Span(begin_s, begin_s + WINDOW_S)
     end_s = window.end_s + _PAD_S + _IDLE_AFTER * _IDLE_S + _PAD_S
@@ -194,8 +208,12 @@ def _judge(meter: Ina219, samples: Sequence[Sample], plant: Plant, window: Span)
     true_j = plant.energy_j(window.begin_s, window.end_s)
     true_net_j = plant.net_j(window.begin_s, window.end_s)
     idle = baseline.at(0.5 * (window.begin_s + window.end_s))
-    net = None if idle is None else _relative(net_of(gross, idle), true_net_j)
-    return Trial(_relative(gross, true_j), net, gross.rate_hz)
+    if idle is None:
+        return Trial(_relative(gross, true_j), None, gross.rate_hz)
+    net = net_of(gross, idle)
+    return Trial(
+        _relative(gross, true_j), _relative(net, true_net_j), gross.rate_hz, (net.energy_j, net.u95_j)
+    )
 
 
 def _relative(estimate: EnergyEstimate, true_j: float) -> tuple[float, float]:
@@ -225,26 +243,41 @@ def measure(trials: int, seed: int, progress: Callable[[str, int, int], None]) -
             progress(scenario.name, index + 1, trials)
         gross, net = summarise([t.gross for t in found]), summarise([t.net for t in found])
         rate_hz = median([t.rate_hz for t in found if t.rate_hz is not None] or [math.nan])
-        rows += [_row(scenario, "gross", gross, rate_hz), _row(scenario, "net", net, rate_hz)]
+        joules = _joules([t.net_j for t in found if t.net_j is not None])
+        rows += [_row(scenario, "gross", gross, rate_hz), _row(scenario, "net", net, rate_hz, joules)]
         checks += _checks(scenario, gross)
     notes = (
         "simulated: register-level INA219 on a plant; all parameters drawn per trial, hidden from the estimator",
         f"{trials} trials a row, 1 s windows, seed {seed}; errors and half-widths relative to the truth",
         "gain drawn evenly within the grade's maximum, shared by volt and ampere; offset within its maximum; "
-        f"ADC clock +-10 %; shunt calibrated to {_SHUNT_TOLERANCE:.1%}; host late by 60 us, rarely 2 to 10 ms",
+        f"ADC clock +-10 %; shunt within {_SHUNT_TOLERANCE:.1%}; host late by 60 us, rarely 2 to 10 ms",
         "bursts-x3: three times as many bursts of three times the power",
         "over-temperature: maximum gain +-1 % of volt and of ampere; elsewhere 25 degrees C: +-0.5 % (B: 0.3 % ampere)",
+        "node-as-wired: as a node takes the Raspberry Pi 4's rail, shunt within 1 %, limits over temperature",
+        "node-calibrated: the same after a calibration at one point at 25 degrees C with a multimeter whose 95 % interval "
+        f"is +-{_REFERENCE_U95:.1%}; since then chip and shunt have moved with warmth",
     )
     return Measurement(
         "bench energy", "simulated", None, SystemClock().utc(), tuple(rows), tuple(checks), notes
     )
 
 
-def _row(scenario: Scenario, basis: str, summary: Summary, rate_hz: float) -> Row:
+def _joules(found: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
+    """Mean joules of a window above idle, and the median half-width; a row's `energy_j` is never gross."""
+    if not found:
+        return None
+    mean_j = fmean(energy_j for energy_j, _ in found)
+    return {"mean": mean_j, "u95": median(u95_j for _, u95_j in found), "source": "simulated"}
+
+
+def _row(
+    scenario: Scenario, basis: str, summary: Summary, rate_hz: float, joules: dict[str, Any] | None = None
+) -> Row:
     extra = {
         "board": scenario.board,
         "basis": basis,
         "grade": scenario.grade,
+        "wiring": _wired(scenario),
         "refused": summary.refused,
         "error_p50": summary.p50,
         "error_p95": summary.p95,
@@ -255,7 +288,13 @@ def _row(scenario: Scenario, basis: str, summary: Summary, rate_hz: float) -> Ro
         "rate_hz": rate_hz,
         "simulated": True,
     }
-    return Row(config=f"{scenario.name}/{basis}", n=summary.n, extra=extra)
+    return Row(config=f"{scenario.name}/{basis}", n=summary.n, energy_j=joules, extra=extra)
+
+
+def _wired(scenario: Scenario) -> str:
+    if not scenario.node:
+        return "laboratory"
+    return "node, as wired" if scenario.reference_u95 is None else "node, calibrated"
 
 
 def _checks(scenario: Scenario, gross: Summary) -> list[Check]:

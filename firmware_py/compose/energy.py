@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from device_profiles.profile import BoardProfile
 from firmware_py.backends.simulated import LoadListener
 from firmware_py.contracts.clock import Clock
-from firmware_py.contracts.errors import HardwareError
 from firmware_py.costs import CostModel
 from firmware_py.energy.ledger import Ledger
-from firmware_py.energy.open import SimulatedBoard, open_meter, start_plant
+from firmware_py.energy.open import SimulatedBoard, late_meter, start_plant
 from firmware_py.energy.plant_link import PlantClient
 from firmware_py.energy.watch import EnergyWatch
 
@@ -28,6 +27,10 @@ class EnergyParts:
     watch: EnergyWatch | None = None
     listener: LoadListener | None = None
 
+    def source(self) -> str:
+        """The meter's name, `none` as long as its sensor has never answered."""
+        return self.ledger.source if self.watch is not None and self.watch.answered else "none"
+
     def power_w(self) -> float | None:
         """The rail's power now, None when unknown."""
         return None if self.watch is None else self.watch.power_w()
@@ -36,7 +39,13 @@ class EnergyParts:
 def metered(
     profile: BoardProfile, simulated: bool, costs: CostModel, clock: Clock, stack: ExitStack
 ) -> EnergyParts | None:
-    """The first rail's sensor, watched; None, said once, when there is none to read."""
+    """The first rail's sensor, watched; None, said once, when there is none that this version reads.
+
+    A sensor that does not answer yet is asked for by its watch: it may come later.
+
+    Raises:
+        ConfigError: the rail's wiring cannot be.
+    """
     rail = next(iter(profile.rails), None)
     if rail is None:
         return _unmetered("the profile has no power rail")
@@ -49,10 +58,7 @@ def metered(
             return _unmetered(f"the profile of {profile.name} lacks the watts to simulate a sensor")
         stack.callback(plant.close)
         board = SimulatedBoard(plant, seed)
-    try:
-        meter = open_meter(rail, clock, board)
-    except HardwareError as error:  # absent, or on a bus that is busy or hangs: the node answers all the same
-        return _unmetered(error.message)
+    meter = late_meter(rail, clock, board)
     if meter is None:
         return _unmetered(f"no sensor of rail {rail.name} that this version reads ({rail.sensor})")
     ledger = Ledger(costs, source=meter.capabilities.source, simulated=simulated)

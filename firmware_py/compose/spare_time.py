@@ -19,18 +19,20 @@ from firmware_py.resources.governor import Ask
 def calibration(
     model: Model, ground: Ground, limits: Callable[[Ask, int], Limits], proving: Callable[[], bool]
 ) -> Callable[[Slot], float]:
-    """Rows to learn this board's watts from; without a meter there is nothing to learn."""
-    task, ledger = model.served.task, ground.energy.ledger
+    """Rows to learn this board's watts from; without a meter, and until its sensor answers, there is nothing to learn."""
+    task, ledger, watch = model.served.task, ground.energy.ledger, ground.energy.watch
     manifest = model.served.manifest
     anything = Ask(Qos(), math.inf, manifest.default_rule)
-    limit_s = ground.config.calibrate_s if ground.energy.watch is not None else 0.0
+    limit_s = ground.config.calibrate_s if watch is not None else 0.0
     rows = [task.encode({"text": row.text}) for row in load_rows(model.unpacked)] if limit_s else []
     # Only what is loaded ahead: graphs for longer texts would stay in memory and nobody asked for them.
     rows = [row for row in rows if row.tokens <= COMMAND_TOKENS]
 
     def spare() -> bool:
         # A self-test's watts are not those of the rows beside it.
-        return not proving() and limits(anything, manifest.stages).max_stages is None
+        if watch is None or not watch.answered or proving():
+            return False
+        return limits(anything, manifest.stages).max_stages is None
 
     calibration = Calibration(rows, ledger.charge, limit_s, spare)
 

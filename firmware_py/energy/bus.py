@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from firmware_py.contracts.errors import SensorAbsentError, SensorBusError
@@ -30,6 +30,55 @@ class Bus(Protocol):
 
     def close(self) -> None:
         """Release the bus; a second call does nothing."""
+
+
+class LateBus:
+    """A bus that its first transfer opens, and the next one anew while nobody is there.
+
+    A kernel module that loads after this process, or an adapter that is plugged in again, costs only the transfers
+    until then. The caller sets the pauses between them.
+    """
+
+    def __init__(self, open_bus: Callable[[], Bus]) -> None:
+        self._open = open_bus
+        self._bus: Bus | None = None
+        self._closed = False
+
+    def read(self, address: int, registers: Sequence[int]) -> tuple[int, ...]:
+        """See `Bus.read`."""
+        bus = self._opened()
+        try:
+            return bus.read(address, registers)
+        except SensorAbsentError:
+            self._leave()
+            raise
+
+    def write(self, address: int, register: int, value: int) -> None:
+        """See `Bus.write`."""
+        bus = self._opened()
+        try:
+            bus.write(address, register, value)
+        except SensorAbsentError:
+            self._leave()
+            raise
+
+    def close(self) -> None:
+        """See `Bus.close`."""
+        self._closed = True
+        self._leave()
+
+    def _opened(self) -> Bus:
+        if self._closed:
+            msg = "the I2C bus is closed"
+            raise SensorBusError(msg)
+        if self._bus is None:
+            self._bus = self._open()
+        return self._bus
+
+    def _leave(self) -> None:
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            bus.close()
 
 
 class LinuxBus:

@@ -135,7 +135,7 @@ class Ledger:
         charge = self._costs.charge(run)
         simulated = self._simulated or run.simulated
         if charge is None:
-            return Energy(source=self._source, simulated=simulated)
+            return Energy(simulated=simulated)
         energy_j = charge.energy_j
         spread2 = charge.run_sd_j**2 + charge.parameter_sd_j**2
         if not charge.reconciled:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_Z95 = 1.959963984540054
+Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def t95(dof: float) -> float:
     """Two-sided 95 % quantile of Student's t, within 1 % for dof >= 2 (Abramowitz and Stegun 26.7.5)."""
     if dof < 2.0:
         return 12.706  # one degree of freedom: the honest answer is "too few"
-    z = _Z95
+    z = Z95
     terms = (
         (z**3 + z) / 4.0,
         (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0,
@@ -63,13 +63,13 @@ def half_width95(parts: Sequence[Part]) -> float:
     normal2 = sum(part.variance for part in parts if not part.rectangular)
     dof = effective_dof(parts)
     if dof < math.inf:
-        normal2 *= (t95(dof) / _Z95) ** 2
+        normal2 *= (t95(dof) / Z95) ** 2
     # Two rectangles are carried exactly; a third and further ones are small beside them: normal.
     sigma = math.sqrt(normal2 + sum(size**2 / 3.0 for size in flat[2:]))
     first = flat[0] if flat else 0.0
     second = flat[1] if len(flat) > 1 else 0.0
     if first <= 0.02 * sigma:
-        return _Z95 * math.sqrt(sigma**2 + first**2 / 3.0)
+        return Z95 * math.sqrt(sigma**2 + first**2 / 3.0)
     low, high = 0.0, first + second + 4.0 * sigma
     for _ in range(24):  # 2^-24 of the width, cheaper than a cleverer root in the one window a second
         middle = 0.5 * (low + high)

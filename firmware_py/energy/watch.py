@@ -1,7 +1,7 @@
 """The one thread that reads the meter: slow while nothing runs, fast while answers are given.
 
-An error in a window drops that window; nothing is ever filled in. A sensor that is gone is said once,
-asked for again with growing pauses, and its return is said once.
+An error in a window drops that window; nothing is ever filled in. A sensor that is gone, or was never there,
+is said once, asked for again with growing pauses, and its coming is said once.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class EnergyWatch:
         self._power: tuple[float, float] | None = None  # second, watt
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self.answered = False  # whether the sensor ever did
         self.windows = 0
         self.dropped = 0
 
@@ -109,6 +110,7 @@ class EnergyWatch:
                 self._meter.check()
                 self._finish(self._builder.cut)
             self._meter.start(wanted)
+            self.answered = True
             self._pace = wanted
             self._begin()
             return
@@ -155,7 +157,8 @@ class EnergyWatch:
         self._power = (window.gross.span.end_s, window.gross.power_w)
         if self._said is not None:
             self._said = None
-            _LOG.warning("power meter %s reads again", self._meter.capabilities.source)
+            reads = "reads again" if self.windows > 1 else "reads now"
+            _LOG.warning("power meter %s %s", self._meter.capabilities.source, reads)
         self._ledger.reconcile(window)
 
     def _drop(self, error: HardwareError) -> None:
@@ -163,9 +166,8 @@ class EnergyWatch:
         self.dropped += 1
         if self._said != error.code:
             self._said = error.code
-            what = (
-                "no joules are measured" if isinstance(error, SensorAbsentError) else "the window is dropped"
-            )
+            nothing = isinstance(error, SensorAbsentError) or not self.answered
+            what = "no joules are measured" if nothing else "the window is dropped"
             _LOG.warning("power meter: %s; %s. %s", error, what, error.hint)
         else:
             _LOG.debug("power meter: %s", error)

@@ -191,7 +191,8 @@ def _answer(assembly: Assembly, how: How, row: Labelled) -> _Answered:
         run_s=outcome.record.run_s,
         energy_j=energy.energy_j,
         u95_j=energy.u95_j,
-        source=energy.source if energy.method == "predicted" else energy.method,
+        method=energy.method,
+        source=energy.source,
         simulated=energy.simulated,
     )
     return _Answered(encoded, scored)

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from firmware_py.contracts.reply import Method
 from firmware_py.testing.calibration import calibration_of
 
 OUT_OF_SCOPE = "oos"
+_TAUGHT: frozenset[Method] = frozenset({"metered", "predicted"})  # by a meter's windows on this board
 
 Span = tuple[int, int, str]
 
@@ -23,7 +25,7 @@ class Scored:
     `slots` is None when the row does not say its slots. `exit_labels` is what each exit, asked alone,
     would have answered and `exit_confidences` how sure it was, both empty for a text that was not run; `zeroth_label` and
     `zeroth_confidence` are exit 0's, None where the bundle has none. `score` grows with strangeness. Seconds and joules are of this answer; joules
-    and their half-width are None when unknown.
+    and their half-width are None when unknown; `method` and `source` say what they rest on, as in a reply.
     """
 
     intent: str
@@ -36,6 +38,7 @@ class Scored:
     run_s: float
     energy_j: float | None = None
     u95_j: float | None = None
+    method: Method = "none"
     source: str = "none"
     simulated: bool = False
     zeroth_label: str | None = None
@@ -153,17 +156,28 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def _energy(rows: Sequence[Scored]) -> dict[str, Any] | None:
-    """Mean joules; the half-widths are of one common gain and model, so they do not average out."""
+    """Mean joules; the half-widths are of one common gain and model, so they do not average out.
+
+    A mean is no better known than its worst row: its source is a meter only where every row's is.
+    """
     known = [row for row in rows if row.energy_j is not None]
     if not known:
         return None
     return {
         "mean": _mean(row.energy_j for row in known if row.energy_j is not None),
         "u95": _mean(row.u95_j for row in known if row.u95_j is not None),
-        "source": known[-1].source,
+        "source": _source(known),
+        "methods": dict(Counter(row.method for row in known)),
+        "sources": dict(Counter(row.source for row in known)),
         "simulated": any(row.simulated for row in known),
         "n": len(known),
     }
+
+
+def _source(known: Sequence[Scored]) -> str:
+    """The meter's name if it taught the watts of every row, else the method of a row that it did not teach."""
+    untaught = next((row.method for row in known if row.method not in _TAUGHT), None)
+    return known[-1].source if untaught is None else untaught
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from ciuic.cli import main
+from ciuic.evaluate import table
 from ciuic.progress import Progress
 from firmware_py.bundles.read import read_bundle
 from firmware_py.bundles.verify import Trust
 from firmware_py.contracts.clock import VirtualClock
+from firmware_py.testing.metrics import summarise
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 
 ROWS: list[dict[str, Any]] = [
@@ -55,8 +57,23 @@ def test_the_json_has_the_keys_of_the_contract(tmp_path: Path, capsys: pytest.Ca
     assert [one["exit"] for one in summary["calibration"]] == [1, 2, 3]
     assert set(summary["calibration"][0]) == {"exit", "error", "perfect", "perfect_p95"}
     assert summary["energy_j"]["source"] == "estimated"
+    assert summary["energy_j"]["methods"] == {"estimated": 5}  # the empty text ran nothing
     assert summary["energy_j"]["simulated"] is True
     assert 0.0 < summary["latency_s"]["p50"] <= summary["latency_s"]["p99"]
+
+
+def test_the_table_says_what_the_joules_rest_on() -> None:
+    joules = {"mean": 0.003, "u95": 0.001, "source": "estimated", "simulated": True, "n": 10}
+    for methods, words in (
+        ({"estimated": 10}, "(estimated, simulated)"),
+        ({"predicted": 1, "estimated": 9}, "(9 estimated, 1 predicted, simulated)"),
+    ):
+        summary = summarise([], exits=0) | {
+            "latency_s": {"p50": 0.1, "p99": 0.2},
+            "rule": "balanced",
+            "widths": [],
+        }
+        assert words in table(summary | {"energy_j": joules | {"methods": methods}})
 
 
 def test_rule_and_widths_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,6 +103,13 @@ def test_a_tenth_of_an_ohm_is_refused_where_the_supply_saturates_it() -> None:
         ("bus_range_v = 16.0", "bus_range_v = 20.0", "rails[0].bus_range_v is 20; allowed: 16, 32"),
         ("address = 0x40", "address = 0x50", "rails[0].address is 0x50; allowed: 0x40 to 0x4f"),
         ("supply_v = 5.1", "supply_v = 30.0", "rails[0].supply_v is 30; allowed: within bus_range_v"),
+        ('grade = "A"', 'grade = "A"\nshunt_tolerance = 1', "rails[0].shunt_tolerance is 1; allowed:"),
+        ('grade = "A"', 'grade = "A"\nreference_u95 = 0.1', "rails[0].reference_u95 is 0.1; allowed:"),
+        (
+            'sensor_calibrated = { status = "todo", reason = "no board of this kind was at hand" }',
+            'sensor_calibrated = { status = "done" }',
+            "quality.sensor_calibrated.status is done, but the figure is missing",
+        ),
         ("bus = 1\n", "", "rails[0].bus is missing (an ina219 rail needs it)"),
         ("idle_w = 3.3\n", "", "quality.idle_power.status is done, but the figure is missing"),
         ("baud = 115200", "baud = 'fast'", "console.baud is 'fast'"),
@@ -119,6 +126,18 @@ def test_a_tenth_of_an_ohm_is_refused_where_the_supply_saturates_it() -> None:
 )
 def test_a_fault_names_file_key_and_what_is_allowed(old: str, new: str, says: str) -> None:
     assert says in _refused(old, new)
+
+
+def test_a_rail_says_how_well_its_shunt_is_known() -> None:
+    text = _pi5().replace(
+        'sensor_calibrated = { status = "todo", reason = "no board of this kind was at hand" }',
+        'sensor_calibrated = { status = "done" }',
+    )
+    calibrated = text.replace('grade = "A"', 'grade = "A"\nshunt_tolerance = 0.005\nreference_u95 = 0.001', 1)
+    (rail,) = parse_profile(calibrated, file="my.toml").rails
+    assert (rail.shunt_tolerance, rail.reference_u95) == (0.005, 0.001)
+    (rail,) = parse_profile(_pi5(), file="my.toml").rails
+    assert (rail.shunt_tolerance, rail.reference_u95) == (None, None)
 
 
 def test_an_unknown_name_lists_the_known() -> None:

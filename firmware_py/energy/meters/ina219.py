@@ -33,13 +33,18 @@ _LEAST, _MOST = 2.0 - reg.CONVERSION_MAX_RATIO, reg.CONVERSION_MAX_RATIO
 _TRACKED_CYCLES = 4  # after a longer gap the number of cycles in it is no longer certain
 _SILENT_POLLS = 3 * _POLLS_PER_PERIOD  # so many polls in vain: the chip stopped
 
+CALIBRATED_AT = 0.5  # of the maximum current, the least load at which to calibrate
+# 75 ppm/K, the limit of Vishay's Power Metal Strip resistors WSL (10 to 100 mOhm, VMN-PL0407), times 40 K.
+SHUNT_DRIFT = 3e-3
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """How the chip is wired: address, shunt, the most current to carry, supply, and how good it is.
 
     `grade` is A or B; `over_temperature` takes the datasheet's limits for -25 to 85 degrees C instead
-    of 25 degrees C; `shunt_tolerance` is relative (breakouts: 1 %; 0.1 % after a one-point calibration);
+    of 25 degrees C; `shunt_tolerance` is relative. After a one-point calibration of the current, at no less than
+    half of `max_current_a`, `reference_u95` is the reference's: half-width of its 95 % interval, relative.
     `busy_adc` is the pair of converter codes (bus, shunt) of the busy pace.
     """
 
@@ -50,6 +55,7 @@ class Wiring:
     grade: str = "A"
     over_temperature: bool = True
     shunt_tolerance: float = 0.01
+    reference_u95: float | None = None
     busy_adc: tuple[int, int] = BUSY_ADC
 
 
@@ -82,13 +88,24 @@ def choose_pga(wiring: Wiring) -> int:
 
 
 def accuracy_of(wiring: Wiring) -> Accuracy:
-    """The chip's maximum errors at this wiring (datasheet section 7.5, page 5)."""
+    """The chip's maximum errors at this wiring (datasheet section 7.5, page 5).
+
+    A calibration takes the current's gain and the shunt's tolerance away, both as they were on that day. It leaves
+    what the reference did not know, the offset that the one point took for gain, and what warmth moves: the chip by
+    as much as its limits over temperature are wider, the shunt by its coefficient. The volts keep their limit.
+    """
     at = 1 if wiring.over_temperature else 0
+    gain_current = reg.CURRENT_GAIN[wiring.grade][at]
+    offset_a = reg.OFFSET_V[wiring.grade][choose_pga(wiring)] / wiring.shunt_ohm
+    shunt = wiring.shunt_tolerance
+    if wiring.reference_u95 is not None:
+        gain_current -= reg.CURRENT_GAIN[wiring.grade][0]
+        shunt = wiring.reference_u95 + offset_a / (CALIBRATED_AT * wiring.max_current_a) + at * SHUNT_DRIFT
     return Accuracy(
         gain_voltage=reg.BUS_GAIN[wiring.grade][at],
-        gain_current=reg.CURRENT_GAIN[wiring.grade][at],
-        offset_a=reg.OFFSET_V[wiring.grade][choose_pga(wiring)] / wiring.shunt_ohm,
-        shunt=wiring.shunt_tolerance,
+        gain_current=gain_current,
+        offset_a=offset_a,
+        shunt=shunt,
         step_v=reg.BUS_STEP_V * 2 ** (12 - reg.resolution_bits(wiring.busy_adc[0])),
         step_a=reg.SHUNT_STEP_V / wiring.shunt_ohm,
     )

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ciuic.bench import energy
+from device_profiles.loader import load_profile
 from firmware_py.contracts.errors import ConfigError
+from firmware_py.contracts.measurement import parse_measurement
+from firmware_py.energy.meters.ina219 import Wiring
+from firmware_py.energy.open import specimen, wiring_of
+from firmware_py.energy.simulated_bus import Chip
 
 
 def parse(*words: str) -> argparse.Namespace:
@@ -34,6 +41,37 @@ def test_forty_trials_lie_within_the_bounds(name: str) -> None:
     assert found.ratio <= 1.6
 
 
+def test_a_calibrated_node_claims_less_and_still_holds_it() -> None:
+    found = {
+        s.name: energy.summarise([energy.run_trial(s, seed).gross for seed in range(20)])
+        for s in energy.SCENARIOS
+        if s.node
+    }
+    wired, calibrated = found["node-as-wired"], found["node-calibrated"]
+    assert calibrated.median_u95 < 0.75 * wired.median_u95
+    for one in found.values():
+        assert one.refused == 0
+        assert one.coverage >= 0.85
+        assert one.ratio <= 2.5
+
+
+def test_a_nodes_rows_are_of_the_wiring_that_nodes_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The laboratory's rows know their shunt to 0.1 %."""
+    met: list[Wiring] = []
+
+    def noted(rng: random.Random, wiring: Wiring) -> Chip:
+        met.append(wiring)
+        return specimen(rng, wiring)
+
+    monkeypatch.setattr("ciuic.bench.energy.specimen", noted)
+    rail = load_profile("raspberry-pi-4").rails[0]
+    for name in ("reference", "node-as-wired", "node-calibrated"):
+        energy.run_trial(next(s for s in energy.SCENARIOS if s.name == name), 0)
+    assert met[0].shunt_tolerance == 0.001
+    assert [(one.over_temperature, one.reference_u95) for one in met[1:]] == [(True, None), (True, 0.001)]
+    assert met[1:] == [wiring_of(rail), wiring_of(replace(rail, reference_u95=0.001))]
+
+
 def test_the_oracle_covers_exactly_95_percent() -> None:
     found = energy.summarise([((at + 1) / 100.0, 0.5) for at in range(100)])
     assert found.oracle_u95 == pytest.approx(0.95)
@@ -54,6 +92,11 @@ def test_the_measurement_has_rows_and_checks(
     ]  # fmt: skip
     assert {check["ok"] for check in printed["checks"]} >= {False}
     assert all(row["extra"]["simulated"] for row in printed["rows"])
+    for gross, net in zip(*[iter(parse_measurement(printed).rows)] * 2, strict=True):
+        assert gross.energy_j is None, "a row's joules are above idle"
+        assert net.energy_j is not None
+        assert 0.0 < net.energy_j["u95"] < net.energy_j["mean"] < 5.0
+        assert net.energy_j["source"] == "simulated"
 
 
 def test_without_out_it_writes_where_the_others_do(

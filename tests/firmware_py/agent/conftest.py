@@ -54,7 +54,7 @@ def make(tiny: Unpacked) -> Iterator[Make]:
         task = IntentTask(manifest, tiny.read(manifest.tokenizer.name))
         given: dict[str, Any] = {
             "clock": clock,
-            "board": Board("simulated", False, "none", lambda: None, tuple, lambda: "none"),
+            "board": Board("simulated", False, lambda: "none", lambda: None, tuple, lambda: "none"),
             "served": {"home": Served(manifest, ModelRef("tiny-en", "0.0.1", tiny.sha256), task)},
             "slots": [slot() for _ in range(slots)],
             "limits": lambda a, stages: Limits(a.due_s, a.rule, None, a.qos.energy_j),

@@ -203,6 +203,9 @@ def test_each_bundle_calibrates_itself_one_after_the_other(
     monkeypatch.setattr(Ledger, "charge", charge)
     with assembled(replace(pair.config, meter="auto"), pair.clock) as assembly:
         (slot,) = assembly.slots
+        watch = assembly.ground.energy.watch
+        assert watch is not None
+        watch.answered = True
         rests = [assembly.calibrate(slot) for _ in range(7)]
     assert charged == 3 * [pair.sha256["fast"]] + 3 * [pair.sha256["slow"]]
     assert [math.isfinite(rest_s) for rest_s in rests] == 4 * [True] + 3 * [

@@ -14,7 +14,7 @@ import pytest
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import SensorAbsentError, SensorBusError
 from firmware_py.energy import ina219_registers as reg
-from firmware_py.energy.bus import LinuxBus
+from firmware_py.energy.bus import LateBus, LinuxBus
 from firmware_py.energy.simulated_bus import Chip, SimulatedBus, Span
 
 
@@ -128,3 +128,37 @@ def test_the_real_library_has_the_form_that_the_door_uses() -> None:
     assert list(smbus2.i2c_msg.write(0x40, (0, 0x39, 0x9F))) == [0, 0x39, 0x9F]
     with pytest.raises(SensorAbsentError):
         LinuxBus(250)
+
+
+def test_a_late_bus_is_opened_by_a_transfer_and_anew_after_nobody_answered(
+    adapter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that failed without being gone is kept: the driver's next transfer goes over it."""
+    number, opened = 7, []
+
+    def open_bus() -> LinuxBus:
+        opened.append(LinuxBus(number))
+        return opened[-1]
+
+    bus = LateBus(open_bus)
+    for transfer in (lambda: bus.read(0x40, (reg.CONFIG,)), lambda: bus.write(0x40, reg.CONFIG, 0x0117)):
+        with pytest.raises(SensorAbsentError, match="I2C bus 7"):
+            transfer()
+    number = 1
+    bus.write(0x40, reg.CONFIG, 0x0117)
+    assert bus.read(0x40, (reg.CONFIG,)) == (0x0117,)
+    for error, buses in ((errno.EIO, 1), (errno.ENXIO, 1), (errno.ENXIO, 2)):
+        monkeypatch.setattr(adapter, "error", error)
+        with pytest.raises((SensorAbsentError, SensorBusError)):
+            bus.read(0x40, (reg.CONFIG,))
+        assert len(opened) == buses
+    monkeypatch.setattr(adapter, "error", None)
+    assert bus.read(0x40, (reg.CONFIG,)) == (0x399F,), "the test's adapter has a fresh chip each time"
+    with pytest.raises(SensorBusError, match="closed"):
+        opened[0].read(0x40, (reg.CONFIG,))
+    bus.close()
+    bus.close()
+    for used in (bus, opened[-1]):
+        with pytest.raises(SensorBusError, match="closed"):
+            used.read(0x40, (reg.CONFIG,))
+    assert len(opened) == 3

@@ -99,6 +99,18 @@ def test_accuracy_is_the_datasheets() -> None:
     assert accuracy_of(replace(WIRING, grade="B")).gain == pytest.approx(0.015)
 
 
+def test_a_calibration_leaves_the_reference_the_offset_and_what_warmth_moves() -> None:
+    cold = accuracy_of(replace(WIRING, over_temperature=False, reference_u95=0.001))
+    assert (cold.gain_voltage, cold.gain_current) == (0.005, 0.0)
+    assert cold.shunt == pytest.approx(0.001 + 2e-3 / 1.5)  # grade A at PGA /8: 2 mA of 1.5 A
+    warm = accuracy_of(replace(WIRING, reference_u95=0.001))
+    assert warm.gain_voltage == 0.010
+    assert warm.gain_current == pytest.approx(0.005)
+    assert warm.shunt == pytest.approx(cold.shunt + 0.003)
+    assert accuracy_of(replace(WIRING, grade="B", reference_u95=0.001)).gain_current == pytest.approx(0.002)
+    assert accuracy_of(replace(WIRING, reference_u95=0.02)).shunt > accuracy_of(WIRING).shunt
+
+
 def test_busy_pace_is_over_350_hz_even_with_the_slowest_chip() -> None:
     meter = make_rig(WIRING).meter
     assert meter.capabilities.busy.rate_hz / reg.CONVERSION_MAX_RATIO > 350.0

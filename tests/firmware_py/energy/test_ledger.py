@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from firmware_py.contracts.reply import Energy
 from firmware_py.contracts.run import HOST_KEY, GraphKey, RunRecord, StageRun
 from firmware_py.costs import CostModel
 from firmware_py.energy.integrate import Span
 from firmware_py.energy.ledger import Ledger, _merge
+from firmware_py.energy.window import Window
 
 RUN = RunRecord(
     "sha", "16/w4/balanced/dyn8", (StageRun(GraphKey(16, 1, 4), "xnnpack", 1.0, 0.010),), 1, 0.999, 1.012, 5
@@ -58,10 +60,40 @@ def test_a_simulated_run_is_marked_without_any_meter() -> None:
     assert Ledger(CostModel(2.0)).charge(record).simulated
 
 
-def test_an_answer_is_charged_before_its_window_closes(board: Any) -> None:
-    board.play(1.5, rate_hz=20.0)
-    assert board.answers
-    assert board.ledger.lines() == ()
+def test_an_answer_is_charged_before_its_window_closes(board: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the meter hands a window over its runs have their prices, all but one that lasts beyond its end."""
+    charged: list[RunRecord] = []
+    handed: dict[Span, tuple[float, int]] = {}
+    charge: Callable[[RunRecord], Energy] = board.ledger.charge
+    reconcile: Callable[[Window], None] = board.ledger.reconcile
+
+    def noted_charge(run: RunRecord) -> Energy:
+        charged.append(run)
+        return charge(run)
+
+    def noted_reconcile(window: Window) -> None:
+        span = window.gross.span
+        lines = board.ledger.lines()
+        handed[span] = (sum(_share(run, span) for run in charged), sum(line.span == span for line in lines))
+        reconcile(window)
+
+    monkeypatch.setattr(board.ledger, "charge", noted_charge)
+    monkeypatch.setattr(board.ledger, "reconcile", noted_reconcile)
+    board.play(3.0)
+    board.play(12.0, rate_hz=20.0)
+    lines = board.ledger.lines()
+    assert len(lines) >= 5
+    for line in lines:
+        runs, known = handed[line.span]
+        assert known == 0
+        assert runs > 1.0
+        assert line.runs - 1.0 < runs <= line.runs + 1e-9
+        assert line.charged_j > 0.0
+
+
+def _share(run: RunRecord, span: Span) -> float:
+    """How much of a run lies in a span."""
+    return max(0.0, min(run.end_s, span.end_s) - max(run.start_s, span.begin_s)) / run.run_s
 
 
 def test_estimates_become_predictions_with_their_windows(board: Any) -> None:

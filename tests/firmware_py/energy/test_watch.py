@@ -62,14 +62,16 @@ def test_an_absent_sensor_is_said_once_and_so_is_its_return(
 ) -> None:
     board.bus.absent = True
     board.play(30.0)
+    assert not board.watch.answered
     assert board.watch.power_w() is None
     assert len(said(caplog)) == 1
     assert "no joules are measured" in said(caplog)[0]
     board.bus.absent = False
     board.play(45.0)
     assert board.watch.power_w() is not None
+    assert board.watch.answered
     assert len(said(caplog)) == 2
-    assert "reads again" in said(caplog)[1]
+    assert "reads now" in said(caplog)[1]
 
 
 def test_a_stuck_bus_is_asked_ever_more_rarely(board: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,17 +13,18 @@ from firmware_py.testing.metrics import Scored, auroc, macro_f1, quantile, slot_
 
 NONE: frozenset[tuple[int, int, str]] = frozenset()
 ROW = Scored("on", "on", None, NONE, 1, ("on", "on"), 0.1, 0.010)
+METERED: dict[str, Any] = {"method": "predicted", "source": "ina219"}
 
 
 def test_the_summary_counts_by_hand() -> None:
     """Two of four in-scope rows right (one wrong, one rejected), one of two strangers caught."""
     kitchen = frozenset({(0, 7, "area")})
     rows = [
-        replace(ROW, slots=kitchen, predicted_slots=kitchen, energy_j=0.002, u95_j=0.0004, source="ina219"),
+        replace(ROW, slots=kitchen, predicted_slots=kitchen, energy_j=0.002, u95_j=0.0004, **METERED),
         replace(ROW, intent="off", predicted="off", exit=2, exit_labels=("on", "off"), run_s=0.020),
         replace(ROW, intent="off", predicted="on", slots=kitchen, exit=2),
         replace(ROW, predicted="oos", exit_labels=("oos", "on"), score=0.8),
-        replace(ROW, intent="oos", predicted="oos", score=0.9, energy_j=0.004, u95_j=0.0006, source="ina219"),
+        replace(ROW, intent="oos", predicted="oos", score=0.9, energy_j=0.004, u95_j=0.0006, **METERED),
         replace(ROW, intent="oos", predicted="on", score=0.2, run_s=0.100),
     ]
     assert summarise(rows, exits=2) == {
@@ -43,10 +45,24 @@ def test_the_summary_counts_by_hand() -> None:
             "mean": pytest.approx(0.003),
             "u95": pytest.approx(0.0005),
             "source": "ina219",
+            "methods": {"predicted": 2},
+            "sources": {"ina219": 2},
             "simulated": False,
             "n": 2,
         },
     }
+
+
+def test_a_mean_of_joules_is_no_better_known_than_its_worst_row() -> None:
+    """Whichever row came last; rows without joules do not count."""
+    guessed = replace(ROW, energy_j=0.002, u95_j=0.001, method="estimated")
+    metered = replace(ROW, energy_j=0.004, u95_j=0.001, **METERED)
+    for rows in ([guessed] * 9 + [metered, ROW], [metered] + [guessed] * 9):
+        energy = summarise(rows, exits=2)["energy_j"]
+        assert (energy["source"], energy["n"]) == ("estimated", 10)
+        assert energy["methods"] == {"estimated": 9, "predicted": 1}
+        assert energy["sources"] == {"none": 9, "ina219": 1}
+    assert summarise([ROW, metered, ROW], exits=2)["energy_j"]["source"] == "ina219"
 
 
 def test_exit_0_has_a_line_of_its_own() -> None:

@@ -23,6 +23,9 @@ from firmware_py.contracts.written import si
 FORMAT = 1
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
+# What joules of a document were counted from; older documents, which do not say, added parts up.
+ANSWERS = "answers"
+
 Energy = Callable[[Any], Joules]  # seconds of answers on this machine -> joules of one
 
 
@@ -70,6 +73,7 @@ def to_document(tradeoff: Tradeoff, unpacked: Unpacked, context: Context) -> dic
             for name, timing in context.timings.items()
         },
         "board": context.board,
+        "energy_from": ANSWERS,
         "rows": [lines.of(line) for line in tradeoff.ratios],
         "equal_compute": [lines.of(line) for line in tradeoff.equal],
         "points": [lines.of(line) for line in tradeoff.points],
@@ -123,7 +127,7 @@ class _Lines:
             composed = timing.composed(configuration, exits, self._tradeoff.lengths)
             latency[runtime] = {"composed_mean": float(composed.mean()), **timing.summary(name)}
             if number == 0 and self._context.energy is not None:
-                energy = self._context.energy(composed)
+                energy = self._context.energy(timing.answers[name])
         return {"latency_s": latency, "energy": energy.to_dict()}
 
 

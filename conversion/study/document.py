@@ -12,15 +12,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from conversion.check.cascade import Configuration, run
-from conversion.study.joules import UNKNOWN, Joules
+from conversion.check.on_board import UNKNOWN, Joules, estimated
 from conversion.study.latency import Timing
 from conversion.study.reliability import reliability
 from conversion.study.tradeoff import Chosen, Tradeoff, needed_bytes
+from device_profiles.profile import BoardProfile
 from firmware_py.bundles.read import Unpacked
 from firmware_py.contracts.measurement import machine, versions
 from firmware_py.contracts.written import si
 
 FORMAT = 1
+GROUPS = ("rows", "equal_compute", "points")
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
 # What joules of a document were counted from; older documents, which do not say, added parts up.
@@ -131,6 +133,26 @@ class _Lines:
         return {"latency_s": latency, "energy": energy.to_dict()}
 
 
+def count_again(document: Mapping[str, Any], profile: BoardProfile) -> dict[str, Any]:
+    """The same document with joules estimated for a board from its own mean seconds of answers, in its first runtime.
+
+    Null with the reason where its machine is not the one that the board's factor is against. Nothing else changes.
+    """
+    runtime = next(iter(document["timings"]), None)
+    out = {**document, "board": profile.name, "energy_from": ANSWERS}
+    for group in GROUPS:
+        out[group] = [_counted_again(row, runtime, profile, document["machine"]) for row in document[group]]
+    return out
+
+
+def _counted_again(
+    row: Mapping[str, Any], runtime: str | None, profile: BoardProfile, timed_on: Mapping[str, Any]
+) -> dict[str, Any]:
+    if not row["reachable"] or runtime is None:
+        return dict(row)
+    return {**row, "energy": estimated(profile, row["latency_s"][runtime]["mean"], timed_on).to_dict()}
+
+
 def to_csv(document: Mapping[str, Any]) -> str:
     """One line per ratio, equal budget and named point; an empty cell is unknown or unreachable."""
     file = io.StringIO()
@@ -143,7 +165,7 @@ def to_csv(document: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     out = csv.writer(file, lineterminator="\n")
     out.writerow(head)
-    for group in ("rows", "equal_compute", "points"):
+    for group in GROUPS:
         for row in document[group]:
             if not row["reachable"]:
                 out.writerow([group, row["name"], row["budget"], *[""] * (len(head) - 3)])
@@ -184,6 +206,7 @@ def to_table(document: Mapping[str, Any]) -> str:
     busy = [name for name, timing in document["timings"].items() if not timing["quiet"]]
     if busy:
         text.append(f"latency of {', '.join(busy)} was taken on a busy machine: not for publication")
+    text += [f"no joules: {why}" for why in no_joules_because(document)]
     return "\n".join(text)
 
 
@@ -205,6 +228,13 @@ def table_cells(document: Mapping[str, Any], row: Mapping[str, Any]) -> list[str
         _latency(row["latency_s"], list(document["timings"])),
         energy_text(energy),
     ]
+
+
+def no_joules_because(document: Mapping[str, Any]) -> list[str]:
+    """Why ways that were reached have no joules, each reason once; none where no board was named."""
+    rows = [row for group in GROUPS for row in document[group] if row["reachable"]]
+    unknown = [row["energy"] for row in rows if row["energy"]["energy_j"] is None]
+    return list(dict.fromkeys(one["source"] for one in unknown if one["source"] != UNKNOWN.source))
 
 
 def energy_text(energy: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ def configure_tradeoff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="FILE",
         help="write page, CSV and pictures again from a NAME.tradeoff.json; nothing is run. BUNDLE, if given, is only "
-        "compared with the one that FILE is of",
+        "compared with the one that FILE is of; with --board joules are estimated anew and the JSON is written, too",
     )  # fmt: skip
     parser.add_argument(
         "--data", type=Path, help="folder of the public sets (else CIUIC_DATA, else ../shared/data)"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from conversion.check.on_board import other_host
 from conversion.targets.report import OTHER_RUNTIME, Built, Measured, rows, table_text
 from device_profiles.vocabulary import RECIPES
 from firmware_py.bundles.read import read_bundle
@@ -14,8 +15,6 @@ from firmware_py.bundles.verify import Trust
 from firmware_py.contracts.errors import CiuicError
 
 _USUAL = "ai-edge-litert"
-# Of the processor that board profiles' factors are against; files of before 28 November 2026 do not say theirs.
-_REFERENCE_FAMILY = 26
 _ENGINE = "engine, exits as the rule chose"  # the row of engine.json that is one whole answer
 
 
@@ -90,7 +89,7 @@ def _measured(measurements: Path, built: Mapping[str, Built]) -> dict[str, Measu
             document = json.loads(path.read_text("utf-8")) if path.is_file() else {}
             seconds = _of_tradeoff(document, one, runtime) or _of_bench(document, one, runtime)
             machine = document.get("machine", {})
-            if seconds is not None and machine.get("cpu_family") in (None, _REFERENCE_FAMILY):
+            if seconds is not None and other_host(machine) is None:
                 source = f"median of {path.name} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
                 found.setdefault(recipe, Measured(seconds, source))
     return found

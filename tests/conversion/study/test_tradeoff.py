@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from conversion.check.answers import LatticeAnswers
+from conversion.check.on_board import Joules
 from conversion.check.risk import RULES
 from conversion.check.rows import load_rows, save_rows
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.study.document import Context, figure, to_csv, to_document, to_table
 from conversion.study.fronts import computation
-from conversion.study.joules import Joules
 from conversion.study.latency import Timing
 from conversion.study.page import risk_rows, to_html
 from conversion.study.tradeoff import Tradeoff, check_lattice, evaluate_tradeoff, needed_bytes, shipped

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,18 +11,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from conversion.check.cascade import Configuration, run
-from conversion.check.on_board import UNKNOWN, Joules, estimated
+from conversion.check.on_board import UNKNOWN, Joules, estimated, figure
 from conversion.study.latency import Timing
 from conversion.study.reliability import reliability
 from conversion.study.tradeoff import Chosen, Tradeoff, needed_bytes
 from device_profiles.profile import BoardProfile
 from firmware_py.bundles.read import Unpacked
 from firmware_py.contracts.measurement import machine, versions
-from firmware_py.contracts.written import si
 
 FORMAT = 1
 GROUPS = ("rows", "equal_compute", "points")
-_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
 # What joules of a document were counted from; older documents, which do not say, added parts up.
 ANSWERS = "answers"
@@ -243,15 +240,6 @@ def energy_text(energy: Mapping[str, Any]) -> str:
         return "unknown"
     kind = ", simulated" if energy["simulated"] else ""
     return f"{figure(energy['energy_j'], energy['u95_j'], 'J')} {energy['method']}{kind}"
-
-
-def figure(value: float, u95: float | None, unit: str) -> str:
-    """A figure and its half-width in one unit, two digits of the half-width and as many of the figure: `218.0 ± 5.9 µJ`."""
-    if u95 is None or not u95 > 0.0:
-        return si(value, unit)
-    factor, prefix = next((pair for pair in _PREFIXES if abs(value) >= pair[0]), _PREFIXES[-1])
-    digits = max(0, 1 - math.floor(math.log10(u95 / factor)))
-    return f"{value / factor:.{digits}f} ± {u95 / factor:.{digits}f} {prefix}{unit}"
 
 
 def _latency(latency: Mapping[str, Any], runtimes: Sequence[str]) -> str:

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from conversion.check.answers import LatticeAnswers
-from conversion.check.on_board import Joules
+from conversion.check.on_board import Joules, figure
 from conversion.check.risk import RULES
 from conversion.check.rows import load_rows, save_rows
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
-from conversion.study.document import Context, figure, to_csv, to_document, to_table
+from conversion.study.document import Context, to_csv, to_document, to_table
 from conversion.study.fronts import computation
 from conversion.study.latency import Timing
 from conversion.study.page import risk_rows, to_html

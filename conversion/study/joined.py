@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,17 @@ from conversion.export.recipes import NORM_OF
 from conversion.study.bounds import Timed, bounds_of
 from conversion.study.pairs import Run, accuracy, compare, row_of
 from conversion.study.told import told_rows
+from conversion.variant_table import FORMER
 
 RULES = ("balanced", "thrifty", "careful", "risk-1", "risk-2", "full")
 STATIC = ("static-1", "static-2", "static-3")
 ABLATION = (
     "as-shipped", "no-kl", "no-cosine", "no-labels", "no-teacher", "no-unlabelled", "no-perturbation", "gates-fixed",
-    "groups-random", "groups-magnitude",
+    "groups-random", "groups-magnitude", "no-sandwich",
 )  # fmt: skip
 WITH_STATIC = ("hwu64", "banking77", "snips7")
 WITH_ABLATION = ("hwu64",)
+NARROWER = (3, 2, 1)  # width groups of every stage; 4 is the full width
 BASELINES = ("teacher fp32", "teacher int8", "linear svm")
 AGAINST = (
     ("balanced", "linear svm"), ("balanced", "teacher fp32"), ("full", "teacher fp32"), ("risk-1", "linear svm"),
@@ -78,16 +80,29 @@ class _Found:
         }
         wanted: tuple[str, ...] = STATIC if name in WITH_STATIC else ()
         wanted += ABLATION if name in WITH_ABLATION else ()
+        self.former: dict[str, str] = {}  # the name of what was measured -> that of its file
         self.variants = {
             variant: Run(
                 _rows(first / "variants" / f"{variant}-0.npz"), f"ciuic model variant {name} {variant}"
             )
             for variant in wanted
         }
+        self._tell_former(first / "variants")
         self.baselines = Run(_rows(first / "baselines.npz"), f"ciuic model baselines {name}")
         self.baseline_facts = _json(first / "baselines.json")
         self.tradeoff = self._tradeoff()
         self.timed = self._timed()
+
+    def _tell_former(self, folder: Path) -> None:
+        """A file whose settings are not what its name says today stands under the name of what it is."""
+        for name, (former, settings) in FORMER.items():
+            facts = _json(folder / f"{name}-0.json") if name in self.variants else None
+            told = {} if facts is None else facts.get("settings", {})
+            if told and all(told.get(key) == value for key, value in settings.items()):
+                measured = self.variants[name]
+                self.variants[former] = measured
+                self.variants[name] = replace(measured, file=None)
+                self.former[former] = name
 
     @property
     def _home(self) -> bool:
@@ -154,8 +169,8 @@ class _Found:
             if name in STATIC:
                 continue
             row = row_of(name, [(run, "exit-3")])
-            facts = _json(first / "variants" / f"{name}-0.json")
-            if facts is not None:
+            facts = _json(first / "variants" / f"{self.former.get(name, name)}-0.json")
+            if facts is not None and run.file is not None:
                 row["by_width"] = {width: one["accuracy"] for width, one in facts["widths"].items()}
                 row["by_exit"] = {number: one["accuracy"] for number, one in facts["exits"].items()}
             out.append(row)
@@ -201,10 +216,18 @@ class _Found:
         if "as-shipped" in self.variants:
             shipped = (self.variants["as-shipped"], "exit-3")
             out.append(compare("full (int8)", (student, "full"), "full (float32)", shipped))
-            for name in ABLATION[1:]:
-                other = (self.variants[name], "exit-3")
-                out.append(compare("as-shipped", shipped, name, other))
+            for name, run in self.variants.items():
+                if name not in (*STATIC, "as-shipped"):
+                    pair = compare("as-shipped", shipped, name, (run, "exit-3"))
+                    out.append(pair | {"widths": self._narrower(shipped[0], name, run)})
         return out
+
+    def _narrower(self, shipped: Run, name: str, run: Run) -> dict[str, Any]:
+        """The same pair at every narrower width; rows of widths are not in files of before they were kept."""
+        return {
+            str(width): compare("as-shipped", (shipped, f"width-{width}"), name, (run, f"width-{width}"))
+            for width in NARROWER
+        }
 
     def _best_static(self) -> str | None:
         """By the report split, which favours it: the cascade was chosen on another."""

@@ -23,6 +23,7 @@ def to_markdown(document: Mapping[str, Any]) -> str:
     ]
     if document["comparisons"]:
         lines += ["", "## What is better than what", "", *_comparisons(document["comparisons"])]
+        lines += _narrower(document["comparisons"])
     if document["ablation"]:
         lines += ["", "## Ablation", "", *_ablation(document["ablation"])]
     if document["recipes"]:
@@ -92,6 +93,26 @@ def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                  compute, verdict]  # fmt: skip
         out.append(f"| {' | '.join(cells)} |")
     return out
+
+
+def _narrower(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Pairs at the narrower widths, where there are any; a document of before they were paired has none."""
+    pairs = [row for row in rows if row.get("widths")]
+    if not pairs:
+        return []
+    widths = list(pairs[0]["widths"])
+    heads = [f"width {width} of 4, points" for width in widths]
+    out = ["", f"| first | second | {' | '.join(heads)} |", "|---|---|" + "---|" * len(widths)]
+    for row in pairs:
+        cells = [_narrow(row["widths"][width]) for width in widths]
+        out.append(f"| {row['first']} | {row['second']} | {' | '.join(cells)} |")
+    return out
+
+
+def _narrow(pair: Mapping[str, Any]) -> str:
+    if "accuracy" not in pair:
+        return _missing(pair)
+    return f"{_points(pair['accuracy'])}, p {pair['accuracy']['p']:.4f}"
 
 
 def _ablation(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -251,6 +251,65 @@ def test_the_expected_students_are_those_that_can_be_trained() -> None:
     assert {*STATIC, *ABLATION} == set(VARIANTS)
 
 
+def variant_of(sources: Sources, name: str, systems: dict[str, float], **settings: Any) -> None:
+    """As `ciuic model variant` leaves one."""
+    folder = sources.builds(0) / "variants"
+    save_rows(folder / f"{name}-0.npz", rows(systems))
+    facts = {"settings": settings, "widths": {"1": {"accuracy": 0.695}}, "exits": {"3": {"accuracy": 0.9}}}
+    (folder / f"{name}-0.json").write_text(json.dumps(facts))
+
+
+def test_each_variant_changes_one_thing() -> None:
+    """The gates are fixed wherever the order is not learned: they would stand for groups that are not sorted by them."""
+    from conversion.variant_table import VARIANTS
+
+    for name in ("groups-random", "groups-magnitude"):
+        assert set(VARIANTS[name]) - {"learned_gates"} == {"order"}
+    assert VARIANTS["no-sandwich"] == {"sandwich": False}
+
+
+def test_what_was_measured_under_a_name_that_says_something_else_today_goes_by_what_it_is(
+    sources: Sources,
+) -> None:
+    full = {"exit-3": 0.93, "width-3": 0.92, "width-2": 0.91, "width-1": 0.90}
+    variant_of(sources, "as-shipped", full)
+    variant_of(sources, "groups-magnitude", {"exit-3": 0.9}, order="magnitude", sandwich=False)
+    document = join(sources)
+    row = {one["system"]: one for one in document["ablation"]}
+    assert row["groups-magnitude, no sandwich"]["by_width"] == {"1": 0.695}
+    assert row["groups-magnitude"] == {
+        "system": "groups-magnitude", "runs": 0, "not_run": ["ciuic model variant hwu64 groups-magnitude"],
+    }  # fmt: skip
+    assert row["no-sandwich"]["runs"] == 0
+    pairs = {one["second"]: one for one in document["comparisons"] if one["first"] == "as-shipped"}
+    assert "accuracy" in pairs["groups-magnitude, no sandwich"]
+    assert "accuracy" not in pairs["groups-magnitude"]
+    variant_of(sources, "groups-magnitude", full, order="magnitude", sandwich=True)
+    document = join(sources)
+    assert "groups-magnitude, no sandwich" not in {one["system"] for one in document["ablation"]}
+
+
+def test_every_width_is_paired_where_its_rows_were_kept(sources: Sources) -> None:
+    variant_of(sources, "as-shipped", {"exit-3": 0.93, "width-3": 0.92, "width-2": 0.92, "width-1": 0.90})
+    variant_of(sources, "no-kl", {"exit-3": 0.93, "width-3": 0.92, "width-2": 0.90, "width-1": 0.70})
+    variant_of(sources, "no-cosine", {"exit-3": 0.93})
+    document = join(sources)
+    pairs = {one["second"]: one for one in document["comparisons"] if one["first"] == "as-shipped"}
+    widths = pairs["no-kl"]["widths"]
+    assert [widths[width]["accuracy"]["value"] for width in ("3", "2", "1")] == pytest.approx(
+        [0.0, 0.02, 0.2]
+    )
+    assert not pairs["no-kl"]["accuracy"]["better"]
+    assert widths["1"]["accuracy"]["better"]
+    assert pairs["no-cosine"]["widths"]["1"]["not_run"] == ["ciuic model variant hwu64 no-cosine"]
+    page = to_markdown(document)
+    assert "| first | second | width 3 of 4, points |" in page
+    assert "+20.00 (" in page
+    for one in document["comparisons"]:
+        one.pop("widths", None)
+    assert "width 3 of 4" not in to_markdown(document)  # of before widths were paired
+
+
 def test_another_recipe_stands_beside_the_one_that_ships(sources: Sources) -> None:
     """On the same rows; what its accelerator would take is the compiler's word, and none is said where it did not run."""
     build = sources.builds(0)

@@ -75,6 +75,7 @@ class _Found:
             seed: Run(
                 _rows(sources.builds(seed) / f"rows-{sources.recipe}-{seed}.npz"),
                 f"ciuic model build {name}" + (f" --seed {seed}" if seed else ""),
+                seed=seed,
             )
             for seed in sources.seeds
         }
@@ -189,7 +190,7 @@ class _Found:
                 _rows(folder / f"rows-{recipe}-{seed}.npz"), f"ciuic model build {name} --recipe {recipe}"
             )
             found = report["recipes"][recipe]
-            pair = compare(recipe, (run, "balanced"), ours, (self.students[seed], "balanced"))
+            pair = compare(recipe, [(run, "balanced")], ours, [(self.students[seed], "balanced")])
             out.append({
                 "recipe": recipe, "norm": NORM_OF[recipe], "accuracy": found["rules"]["balanced"]["accuracy"],
                 "bundle_bytes": found["sizes"]["bundle"], "accelerator": found["accelerator"], "against": pair,
@@ -199,33 +200,40 @@ class _Found:
     # --- pairs ----------------------------------------------------------------------------------------
 
     def comparisons(self) -> list[dict[str, Any]]:
-        """Every "better than", row by row on seed 0's report split."""
+        """Every "better than", row by row on the report split: of all seeds that answered these rows, else of seed 0."""
         student = self.students[self._sources.seeds[0]]
         out = []
         for name in STATIC:
             if name not in self.variants:
                 continue
             way = f"cascade within the compute of {name}"
-            out.append(compare(way, (self.tradeoff, name), name, (self.variants[name], f"exit-{name[-1]}")))
+            out.append(
+                compare(way, [(self.tradeoff, name)], name, [(self.variants[name], f"exit-{name[-1]}")])
+            )
         best = self._best_static()
         for one in out:
             one["best_static"] = one["second"] == best
         for rule, baseline in () if self._home else AGAINST:
-            out.append(compare(rule, (student, rule), baseline, (self.baselines, baseline)))
-        out.append(compare("risk-1", (student, "risk-1"), "full", (student, "full")))
+            out.append(compare(rule, self._seeds(rule), baseline, [(self.baselines, baseline)]))
+        out.append(compare("risk-1", self._seeds("risk-1"), "full", self._seeds("full")))
         if "as-shipped" in self.variants:
             shipped = (self.variants["as-shipped"], "exit-3")
-            out.append(compare("full (int8)", (student, "full"), "full (float32)", shipped))
+            out.append(compare("full (int8)", [(student, "full")], "full (float32)", [shipped]))
             for name, run in self.variants.items():
                 if name not in (*STATIC, "as-shipped"):
-                    pair = compare("as-shipped", shipped, name, (run, "exit-3"))
+                    pair = compare("as-shipped", [shipped], name, [(run, "exit-3")])
                     out.append(pair | {"widths": self._narrower(shipped[0], name, run)})
         return out
+
+    def _seeds(self, rule: str) -> list[tuple[Run, str]]:
+        """The student of every seed that was built under a rule; where none was, seed 0 alone stands for it."""
+        built = [(run, rule) for run in self.students.values() if run.system(rule) is not None]
+        return built or [(self.students[self._sources.seeds[0]], rule)]
 
     def _narrower(self, shipped: Run, name: str, run: Run) -> dict[str, Any]:
         """The same pair at every narrower width; rows of widths are not in files of before they were kept."""
         return {
-            str(width): compare("as-shipped", (shipped, f"width-{width}"), name, (run, f"width-{width}"))
+            str(width): compare("as-shipped", [(shipped, f"width-{width}")], name, [(run, f"width-{width}")])
             for width in NARROWER
         }
 

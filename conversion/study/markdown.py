@@ -22,7 +22,7 @@ def to_markdown(document: Mapping[str, Any]) -> str:
         *_systems(document["rows"]),
     ]
     if document["comparisons"]:
-        lines += ["", "## What is better than what", "", *_comparisons(document["comparisons"])]
+        lines += ["", "## What is better than what", "", *_comparisons(document)]
         lines += _narrower(document["comparisons"])
     if document["ablation"]:
         lines += ["", "## Ablation", "", *_ablation(document["ablation"])]
@@ -75,24 +75,34 @@ def _systems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return out
 
 
-def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _comparisons(document: Mapping[str, Any]) -> list[str]:
     out = [
-        "| first | second | accuracy, points | p | slot F1, points | compute | |",
-        "|---|---|---|---|---|---|---|",
+        "*seeds*: whose students. Where there are several, each row counts with its mean over them; the interval is over rows",
+        "drawn anew, not over seeds: another training may differ by more.",
+        "",
+        "| first | second | seeds | accuracy, points | p | slot F1, points | compute | |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in document["comparisons"]:
         second = row["second"] + (" (the best static)" if row.get("best_static") else "")
         if "accuracy" not in row:
-            out.append(f"| {row['first']} | {second} | {_missing(row)} | | | | |")
+            out.append(f"| {row['first']} | {second} | | {_missing(row)} | | | | |")
             continue
         found, slots = row["accuracy"], row.get("slot_f1")
         worse = found["high"] < 0
         verdict = "better" if found["better"] else "**worse**" if worse else "no difference shown"
         compute = "" if "compute" not in row else f"{row['compute'][0]:,} / {row['compute'][1]:,}"
-        cells = [row["first"], second, _points(found), f"{found['p']:.4f}", "" if slots is None else _points(slots),
-                 compute, verdict]  # fmt: skip
+        cells = [row["first"], second, _seeds(row, document["seeds"]), _points(found), f"{found['p']:.4f}",
+                 "" if slots is None else _points(slots), compute, verdict]  # fmt: skip
         out.append(f"| {' | '.join(cells)} |")
     return out
+
+
+def _seeds(row: Mapping[str, Any], all_seeds: Sequence[int]) -> str:
+    """Of both sides, once where they are the same; documents that do not say took the first seed alone."""
+    sides = row.get("seeds", [all_seeds[:1]])
+    said = [", ".join(map(str, side)) for side in sides]
+    return " / ".join(dict.fromkeys(said))
 
 
 def _narrower(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -27,7 +27,3 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "groups-magnitude": {"learned_gates": False, "order": "magnitude"},
     "no-sandwich": {"sandwich": False},
 }
-# What was measured under a name that says something else today: told by the settings in its file.
-FORMER: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "groups-magnitude": ("groups-magnitude, no sandwich", {"sandwich": False}),
-}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from conversion.study.pairs import WITHIN
+
 
 def to_markdown(document: Mapping[str, Any]) -> str:
     """The page."""
@@ -26,7 +28,7 @@ def to_markdown(document: Mapping[str, Any]) -> str:
         lines += _narrower(document["comparisons"])
     if document["ablation"]:
         lines += ["", "## Ablation", "", *_ablation(document["ablation"])]
-    if document["recipes"]:
+    if document.get("recipes"):  # older documents have none
         lines += ["", "## Other recipes", "", *_recipes(document)]
     lines += ["", "## Bounds", "", *_checks(document["checks"])]
     if document["splits"]:
@@ -92,10 +94,19 @@ def _comparisons(document: Mapping[str, Any]) -> list[str]:
         worse = found["high"] < 0
         verdict = "better" if found["better"] else "**worse**" if worse else "no difference shown"
         compute = "" if "compute" not in row else f"{row['compute'][0]:,} / {row['compute'][1]:,}"
+        verdict += _overspent(row)
         cells = [row["first"], second, _seeds(row, document["seeds"]), _points(found), f"{found['p']:.4f}",
                  "" if slots is None else _points(slots), compute, verdict]  # fmt: skip
         out.append(f"| {' | '.join(cells)} |")
     return out
+
+
+def _overspent(row: Mapping[str, Any]) -> str:
+    """What a cascade that was to stay within a student's compute took beyond it on these rows: such a pair is not fair."""
+    if not row["first"].startswith(WITHIN) or "compute" not in row:
+        return ""
+    ours, theirs = row["compute"]
+    return f"; **not within: {ours / theirs - 1:.0%} more compute**" if ours > theirs else ""
 
 
 def _seeds(row: Mapping[str, Any], all_seeds: Sequence[int]) -> str:
@@ -115,6 +126,7 @@ def _narrower(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     out = ["", f"| first | second | {' | '.join(heads)} |", "|---|---|" + "---|" * len(widths)]
     for row in pairs:
         cells = [_narrow(row["widths"][width]) for width in widths]
+        cells = cells[:1] + [""] * len(cells[1:]) if len(set(cells)) == 1 else cells  # one command makes all
         out.append(f"| {row['first']} | {row['second']} | {' | '.join(cells)} |")
     return out
 

@@ -13,6 +13,8 @@ from conversion.check.rows import RowFile, SystemRows
 from conversion.study.bootstrap import Difference, Resample, f1_difference, share_difference
 from conversion.study.told import spread
 
+WITHIN = "cascade within the compute of"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

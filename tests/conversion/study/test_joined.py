@@ -103,6 +103,11 @@ def test_the_cascade_is_paired_with_each_static_student_and_the_best_is_marked(s
     assert second["best_static"]
     assert not second["accuracy"]["better"]
     assert second["compute"] == [2000, 1000]
+    page = to_markdown(join(sources))
+    assert "no difference shown; **not within: 100% more compute** |" in page
+    assert (
+        page.count("not within") == 1
+    )  # the first computes 1000 against 2000, and a rule has no student to stay within
     third = pairs["cascade within the compute of static-3", "static-3"]
     assert third["not_run"] == ["ciuic model variant hwu64 static-3"]
     assert pairs["balanced", "linear svm"]["accuracy"]["better"]

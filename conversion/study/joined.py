@@ -14,7 +14,7 @@ from typing import Any
 
 from conversion.check.rows import RowFile, load_rows
 from conversion.export.recipes import NORM_OF
-from conversion.study.bounds import Timed, bounds_of
+from conversion.study.bounds import Build, Timed, bounds_of
 from conversion.study.pairs import WITHIN, Run, accuracy, compare, row_of
 from conversion.study.told import told_rows
 
@@ -83,7 +83,7 @@ class _Found:
             for seed in sources.seeds
         }
         wanted: tuple[str, ...] = STATIC if name in WITH_STATIC else ()
-        wanted += ABLATION if name in WITH_ABLATION else ()
+        wanted += ABLATION if name in WITH_ABLATION else ABLATION[:1]  # its float32 is held against int8
         self.former: dict[str, str] = {}  # the name of what was measured -> that of its file
         self.variants = {
             variant: Run(
@@ -170,7 +170,7 @@ class _Found:
         first = self._sources.builds(self._sources.seeds[0])
         out = []
         for name, run in self.variants.items():
-            if name in STATIC:
+            if name in STATIC or self._sources.name not in WITH_ABLATION:
                 continue
             row = row_of(name, [(run, "exit-3")])
             facts = _json(first / "variants" / f"{self.former.get(name, name)}-0.json")
@@ -219,15 +219,14 @@ class _Found:
         for rule, baseline in () if self._home else AGAINST:
             out.append(compare(rule, self._seeds(rule), baseline, [(self.baselines, baseline)]))
         out.append(compare("risk-1", self._seeds("risk-1"), "full", self._seeds("full")))
-        if "as-shipped" in self.variants:
-            shipped = (self.variants["as-shipped"], "exit-3")
-            out.append(compare("full (int8)", [(student, "full")], "full (float32)", [shipped]))
-            for name, run in self.variants.items():
-                if name not in (*STATIC, "as-shipped"):
-                    pair = compare("as-shipped", [shipped], name, [(run, "exit-3")])
-                    # What no variant trains any more cannot be measured again by width.
-                    narrow = {} if name in self.former else self._narrower(shipped[0], name, run)
-                    out.append(pair | {"widths": narrow})
+        shipped = (self.variants["as-shipped"], "exit-3")
+        out.append(compare("full (int8)", [(student, "full")], "full (float32)", [shipped]))
+        for name, run in self.variants.items():
+            if name not in (*STATIC, "as-shipped"):
+                pair = compare("as-shipped", [shipped], name, [(run, "exit-3")])
+                # What no variant trains any more cannot be measured again by width.
+                narrow = {} if name in self.former else self._narrower(shipped[0], name, run)
+                out.append(pair | {"widths": narrow})
         return out
 
     def _seeds(self, rule: str) -> list[tuple[Run, str]]:
@@ -259,7 +258,8 @@ class _Found:
         parts = [
             report["recipes"][self._sources.recipe] if report else None for report in self.reports.values()
         ]
-        return bounds_of(self._sources.name, rows, parts, self.timed, self._lost())
+        seconds = [report["seconds"] for report in self.reports.values() if report and "seconds" in report]
+        return bounds_of(self._sources.name, rows, parts, self.timed, Build(self._lost(), seconds))
 
     def _lost(self) -> float | None:
         """Of seed 0 alone: a mean over seeds less one seed's float32 would be mostly what seeds differ by."""

@@ -196,6 +196,8 @@ def _value(value: float, unit: str) -> str:
         return f"{value:.2%}"
     if unit == "bytes":
         return f"{value:,.0f} bytes"
+    if unit == "s":
+        return f"{value:,.0f} s"
     return f"{value:.3g} {unit}".strip()
 
 

@@ -157,11 +157,41 @@ def test_bounds_say_met_not_met_and_not_measured(sources: Sources) -> None:
 
 def test_what_quantising_costs_is_told_from_what_seeds_differ_by(sources: Sources) -> None:
     """Seed 0 has 93 % in int8, the mean of seeds 93.5: float32 of seed 0 is held against the former."""
-    assert "int8 below float32, the same student" not in {one["name"] for one in join(sources)["checks"]}
+    checks = {one["name"]: one for one in join(sources)["checks"]}
+    unknown = checks["int8 below float32, the same student"]
+    assert (unknown["value"], unknown["ok"]) == (None, False)
+    assert unknown["command"] == "ciuic model variant hwu64 as-shipped"
     save_rows(sources.builds(0) / "variants" / "as-shipped-0.npz", rows({"exit-3": 0.9325}))
     checks = {one["name"]: one for one in join(sources)["checks"]}
     assert checks["int8 below float32, the same student"]["value"] == pytest.approx(0.0025)
     assert checks["int8 below float32, the same student"]["ok"]
+
+
+@pytest.mark.parametrize("name", ["clinc150", "home-en", "banking77"])
+def test_what_quantising_costs_is_asked_of_every_model(name: str, tmp_path: Path) -> None:
+    document = join(Sources(name, (0,), lambda _: tmp_path / "none", tmp_path, tmp_path))
+    assert document["ablation"] == []
+    row = "| int8 below float32, the same student | – | <= | 0.30% | "
+    assert f"{row}not measured: `ciuic model variant {name} as-shipped` |" in to_markdown(document)
+
+
+def test_a_build_is_held_to_its_times_by_the_seed_that_took_longest(sources: Sources) -> None:
+    names = ("build: sum of its steps, slowest seed", "build: graphs and release, slowest seed")
+    checks = {one["name"]: one for one in join(sources)["checks"]}
+    for name in names:
+        assert checks[name]["value"] is None
+        assert checks[name]["command"] == "ciuic model build hwu64"
+    for seed, student in ((0, 1000.0), (1, 3200.0)):
+        path = sources.builds(0) / f"report-dyn8-{seed}.json"
+        report = json.loads(path.read_text())
+        report["seconds"] = {"student": student, "graphs": 300.0, "release": 290.0}
+        path.write_text(json.dumps(report))
+    document = join(sources)
+    checks = {one["name"]: one for one in document["checks"]}
+    assert [(checks[name]["value"], checks[name]["ok"]) for name in names] == [(3790.0, False), (590.0, True)]
+    assert "| build: sum of its steps, slowest seed | 3,790 s | <= | 3,600 s | **not met** |" in to_markdown(
+        document
+    )
 
 
 def test_the_zeroth_exit_is_held_to_the_calibration_bound_where_a_rule_asks_it() -> None:

@@ -2,7 +2,8 @@
 
 Nothing here ran on a board. Shares come from committed operator tables, accuracy of the default rule from the
 recipe bundles' own manifests, mean seconds under that rule from a measurement of the reference host stretched by
-the board profile's speed factor, joules from those seconds as a trade-off estimates them. What has no source is null.
+the board profile's speed factor, joules from those seconds as a trade-off estimates them; of an accelerator, seconds
+are its compiler's own estimate where that is in the bundle. What has no source is null.
 """
 
 from __future__ import annotations
@@ -147,7 +148,9 @@ def _row(
         return _unbuilt(board, delegate, build_command(reference.manifest, delegate.recipe))
     accuracy, base = _accuracy(one.manifest), _accuracy(reference.manifest)
     known_both = accuracy is not None and base is not None
-    seconds, joules, basis = _predict(profile, delegate, measured.get(delegate.recipe))
+    seconds, joules, basis = _compiled(delegate, one.manifest) or _predict(
+        profile, delegate, measured.get(delegate.recipe)
+    )
     sources = load_table(delegate.name).sources if delegate.name in table_names() else ()
     compiler = one.manifest.provenance.get("accelerator")
     return Row(
@@ -203,6 +206,18 @@ def _unbuilt(board: str, delegate: Delegate, command: str | None) -> Row:
         basis=basis,
         sources=table.sources,
     )
+
+
+def _compiled(delegate: Delegate, manifest: Manifest) -> tuple[float, Joules, str] | None:
+    """What an accelerator's own compiler estimated of this very bundle's graphs; None where it said no seconds."""
+    said = manifest.provenance.get("accelerator")
+    if delegate.name != delegate.recipe or not isinstance(said, Mapping) or said.get("estimated_s") is None:
+        return None
+    basis = (
+        f"estimated by {said['compiler']} for {said['accelerator']} at its default clock, nothing ran: every stage at full "
+        f"width over {said['length']} tokens, without heads, exits and host; no joules"
+    )
+    return float(said["estimated_s"]), UNKNOWN, basis
 
 
 def _predict(

@@ -91,3 +91,24 @@ def test_a_median_alone_gives_seconds_and_no_joules(tmp_path: Path) -> None:
     )
     assert "mean of home-en.tradeoff.json" in pi()["basis"]
     assert pi()["predicted_j"] > 0
+
+
+def test_an_accelerator_s_seconds_are_its_compiler_s_estimate_where_the_bundle_has_one() -> None:
+    reference = built(HOME)
+    said = {
+        "compiler": "vela 5.2.0", "compiled": True, "accelerator": "ethos-u55-128", "length": 16, "estimated_s": 0.0038,
+    }  # fmt: skip
+    for accelerator, seconds in (
+        (said, 0.0038),
+        ({"compiler": "vela", "compiled": False, "why": "no"}, None),
+    ):
+        provenance = {**reference.manifest.provenance, "accelerator": accelerator}
+        npu = replace(reference, manifest=replace(reference.manifest, recipe="ethosu", provenance=provenance))
+        found = rows({"dyn8": reference, "ethosu": npu}, reference, {})
+        row = row_of(found, "-", "ethosu")
+        assert (row.predicted_s, row.predicted_j) == (seconds, None)
+        if seconds is not None:
+            assert "estimated by vela 5.2.0 for ethos-u55-128" in row.basis
+            assert "nothing ran" in row.basis
+            assert "~3800 us" in table_text(found)
+        assert row_of(found, "raspberry-pi-5", "xnnpack").predicted_s is None

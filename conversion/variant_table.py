@@ -2,6 +2,9 @@
 
 A *static* student has one exit and one width; the others change one thing. Apart from `variants`, which trains
 them: their names are asked for where there is no torch.
+
+There is none without the texts that are made from training texts: they come into pool and lesson, which every
+student of a build folder shares, before any setting is read. `no-unlabelled` leaves all texts without labels out.
 """
 
 from __future__ import annotations
@@ -21,5 +24,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no-perturbation": {"perturbed": 0.0},
     "gates-fixed": {"learned_gates": False},
     "groups-random": {"learned_gates": False, "order": "random"},
-    "groups-magnitude": {"learned_gates": False, "order": "magnitude", "sandwich": False},
+    "groups-magnitude": {"learned_gates": False, "order": "magnitude"},
+    "no-sandwich": {"sandwich": False},
 }

@@ -77,4 +77,6 @@ def measure(course: Course, student: Student, settings: Settings) -> tuple[dict[
     for widths in ways:
         way = cascade.Configuration(widths, cascade.static(depth, depth))
         out["widths"][str(widths[0])] = figures.describe(lattice, way)
+        outcome = cascade.run(lattice, way)
+        systems[f"width-{widths[0]}"] = SystemRows(outcome.right, outcome.macs, outcome.exits, outcome.slots)
     return out, RowFile(data.hashes()["report"], lattice.truth, systems)

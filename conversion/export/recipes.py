@@ -2,7 +2,7 @@
 
 dyn8     int8 weights per channel, activations quantised as they come; for ai-edge-litert. tflite-runtime 2.14
          runs such a file without an error and wrongly (agreement with torch at chance): never give it one.
-dyn4     the same with int4 weights; judged, not shipped. tflite-runtime 2.14 dies on int4.
+dyn4     the same with int4 weights; no model was measured in it. tflite-runtime 2.14 dies on int4.
 w8       int8 weights, arithmetic in float32; right in both runtimes.
 fp32     the file as onnx2tf writes it.
 fp16     float16 weights, each with a DEQUANTIZE that a GPU delegate takes away; float32 in and out.

@@ -118,6 +118,28 @@ def joins(selection: cascade.Lattice, full: Prefix, epsilon: float) -> bool:
     return cheaper and bool(scores.goodness[1] >= scores.goodness[0] - ZEROTH_LOSS)
 
 
+def forms(selection: cascade.Lattice, full: Prefix) -> dict[str, bool]:
+    """Whether the zeroth exit takes part in each risk rule: as `joins` says, but a rule that may harm more costs no more.
+
+    Where it would, by the guesses on these rows, it takes the stricter rule's form: its walk in that form passes every
+    rule that the stricter one's does. Fixed before the test, as everything here.
+    """
+    out: dict[str, bool] = {}
+    stricter: tuple[bool, float] | None = None
+    for name, epsilon in sorted(RULES.items(), key=lambda rule: rule[1]):
+        early = joins(selection, full, epsilon)
+        if stricter is not None and _cost(selection, full, epsilon, zeroth=early) > stricter[1]:
+            early = stricter[0]
+        out[name] = early
+        stricter = (early, _cost(selection, full, epsilon, zeroth=early))
+    return out
+
+
+def _cost(selection: cascade.Lattice, full: Prefix, epsilon: float, *, zeroth: bool) -> float:
+    """Compute of a guess on the selection rows, as a share of full."""
+    return float(choose.score(selection, [_guessed(selection, full, epsilon, zeroth=zeroth)]).ratio[0])
+
+
 def _guessed(
     selection: cascade.Lattice, full: Prefix, epsilon: float, *, zeroth: bool
 ) -> cascade.Configuration:
@@ -138,8 +160,9 @@ def _rules(
         for c, risk in found.risks.items()
         if c.widths == full
     }
+    joined = forms(selection, full)
     for name, epsilon in RULES.items():
-        rule = tested[epsilon, joins(selection, full, epsilon)]
+        rule = tested[epsilon, joined[name]]
         rules[name] = rule.thresholds
         if rule.zeroth is not None and rule.zeroth <= 1.0:  # else the test showed nothing: no exit is early
             zeroth[name] = rule.zeroth

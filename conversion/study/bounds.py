@@ -20,6 +20,9 @@ HARM = {"risk-1": 0.01, "risk-2": 0.02}
 RISK_COMPUTE, CALIBRATION = 0.50, 0.02
 AUROC, FOREIGN_RECALL = 0.93, 0.45
 FASTER = {"full": ("int8", 5.0), "risk-1": ("int8", 12.0)}
+BUILD_S, WRITING_S, WRITING = 3600.0, 600.0, ("graphs", "release")
+TIME_CHECKS = ("build: sum of its steps, slowest seed", "build: graphs and release, slowest seed")
+FLOAT_CHECK = "int8 below float32, the same student"
 
 HOME = {"accuracy": 0.98, "macro_f1": 0.95, "slot_f1": 0.95}
 # Sides that are only reported: which figure, and its bound.
@@ -50,21 +53,34 @@ class Timed:
         return {"value": value, "bundle_sha256": self.earlier.get("bundle_sha256")}
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What is known of the builds themselves.
+
+    `lost`: accuracy that quantising cost seed 0's student, on the same rows; None: its float32 was not measured.
+    `seconds`: each built seed's steps, as its report has them.
+    """
+
+    lost: float | None = None
+    seconds: Sequence[Mapping[str, float]] = ()
+
+
 def bounds_of(
-    name: str, rows: Rows, parts: Parts, timed: Timed, lost: float | None = None
+    name: str, rows: Rows, parts: Parts, timed: Timed, build: Build | None = None
 ) -> list[dict[str, Any]]:
     """Every bound as name, value (null: not measured), bound, unit, relation and verdict.
 
     A bound on speed that was not measured of this bundle has the `command` that does it, and in `earlier` the
-    figure of an earlier bundle where there is one.
+    figure of an earlier bundle where there is one. So have float32 and the build's times their commands.
 
     Args:
         name: of the model.
         rows: the joined table by system.
         parts: each seed's part of the report for the recipe, None where it was not run.
         timed: what the speed benchmark said.
-        lost: accuracy that quantising cost seed 0's student, on the same rows; None: its float32 was not measured.
+        build: what is known of the builds; None: nothing.
     """
+    build = build or Build()
     known = [part for part in parts if part is not None]
     recipe = next((system.split()[0] for system in rows if system.endswith(" balanced")), "")
     ours, svm, teacher = (
@@ -78,8 +94,7 @@ def bounds_of(
         checks.append(Check("over the linear SVM", _less(ours, svm), OVER_SVM[name], "share", ">="))
     if model_of(name).home:
         checks += _home_checks(known)
-    if lost is not None:
-        checks.append(Check("int8 below float32, the same student", lost, QUANTISATION, "share"))
+    checks.append(Check(FLOAT_CHECK, build.lost, QUANTISATION, "share"))
     checks += _size_checks(name, known)
     for rule, epsilon in HARM.items():
         worst = max((float(part["rules"][rule]["harm"]) for part in known), default=None)
@@ -100,8 +115,31 @@ def bounds_of(
                 ">=",
             )
         )
+    checks += _time_checks(build.seconds)
     out = [_plain(check) for check in checks]
+    commands = {FLOAT_CHECK: f"ciuic model variant {name} as-shipped"} | dict.fromkeys(
+        TIME_CHECKS, f"ciuic model build {name}"
+    )
+    out = [one | ({"command": commands[one["name"]]} if _open(one, commands) else {}) for one in out]
     return [*out, *(_speed_check(timed, rule, form, bound) for rule, (form, bound) in FASTER.items())]
+
+
+def _open(one: Mapping[str, Any], commands: Mapping[str, str]) -> bool:
+    """Whether it was not measured and a command would."""
+    return one["value"] is None and one["name"] in commands
+
+
+def _time_checks(seconds: Sequence[Mapping[str, float]]) -> list[Check]:
+    """Of the seed that took longest; two teachers that were tuned at the same time count both."""
+    whole, last = TIME_CHECKS
+    spent = [sum(steps.values()) for steps in seconds]
+    written = [
+        sum(steps[step] for step in WRITING) for steps in seconds if all(step in steps for step in WRITING)
+    ]
+    return [
+        Check(whole, max(spent, default=None), BUILD_S, "s"),
+        Check(last, max(written, default=None), WRITING_S, "s"),
+    ]
 
 
 def _plain(check: Check) -> dict[str, Any]:

@@ -161,11 +161,12 @@ def best_within(scores: Scores, budget: float) -> int | None:
 
 
 def most_careful_within(lattice: Lattice, budget: float) -> Configuration | None:
-    """The full-width cascade with the highest shared threshold whose mean ratio is within the budget.
+    """The full-width cascade with the highest shared threshold whose mean multiply-accumulates are within the budget.
 
-    One number is set, by compute alone, so that nothing is picked for being lucky: what a student without
-    exits of the same compute is compared with. With a zeroth exit there are two such cascades; the better on
-    these rows is taken.
+    `budget` is a share of the mean of full depth and width: mean over mean, as reports print compute, and not a mean
+    of rows' own shares, in which a short text counts as much as a long one. One number is set, by compute alone, so
+    that nothing is picked for being lucky: what a student without exits of the same compute is compared with. With a
+    zeroth exit there are two such cascades; the better on these rows is taken.
     """
     full = max(lattice.verdicts, key=_width)
     found = []
@@ -173,13 +174,20 @@ def most_careful_within(lattice: Lattice, budget: float) -> Configuration | None
         for threshold in (NEVER, *GRID):
             zeroth = None if first is None else threshold
             configuration = Configuration(full, _of_grid(threshold, lattice.depth, zeroth))
-            if score(lattice, [configuration]).ratio[0] <= budget + 1e-12:
+            if spent(lattice, configuration) <= budget + 1e-12:
                 found.append(configuration)
                 break
     if not found:
         return None
-    at = best_within(score(lattice, found), budget)
-    return None if at is None else found[at]
+    scores = score(lattice, found)
+    return found[max(range(len(found)), key=lambda at: (scores.goodness[at], -scores.ratio[at]))]
+
+
+def spent(lattice: Lattice, configuration: Configuration) -> float:
+    """Mean multiply-accumulates over the in-scope rows, as a share of those of full depth and width."""
+    inside = lattice.part(np.flatnonzero(lattice.truth.inside))
+    macs = weighted(run(inside, configuration).macs, inside.truth.weight)
+    return float(macs / weighted(inside.compute.full(), inside.truth.weight))
 
 
 @dataclass(frozen=True, slots=True)

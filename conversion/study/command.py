@@ -1,6 +1,7 @@
 """`ciuic model tradeoff`: reads a bundle and its task's rows, evaluates, times, writes four files.
 
-Or, with `--from FILE`, makes page, CSV and pictures of such a document again; nothing is measured.
+Or, with `--from FILE`, makes page, CSV and pictures of such a document again; nothing is measured. With a board named,
+too, its joules are estimated again from the document's own seconds, and the document is written.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from conversion.check.answers import LatticeAnswers
 from conversion.check.cascade import Prefix
 from conversion.check.rows import save_rows
 from conversion.check.runtime import RecipeFiles, Where, python_of, run_lattice
-from conversion.study.document import FORMAT, Context, Energy, to_csv, to_document, to_table
+from conversion.study.document import (
+    FORMAT,
+    Context,
+    Energy,
+    count_again,
+    to_csv,
+    to_document,
+    to_table,
+)
 from conversion.study.joules import joules
 from conversion.study.latency import Asked, Timing, time_bundle
 from conversion.study.own_rows import Places as Places  # noqa: PLC0414 - the verb is where it is asked for
@@ -31,6 +40,7 @@ from firmware_py.bundles.read import Unpacked, read_bundle, unpack
 from firmware_py.bundles.verify import Trust, trust_folder
 from firmware_py.contracts.errors import ConfigError, DataInvalidError, DataMissingError, ToolMissingError
 from firmware_py.contracts.manifest import Manifest
+from firmware_py.contracts.measurement import machine
 
 TIMED_TEXTS = 400
 
@@ -66,15 +76,14 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
         timings = {} if args.no_timing else _time(unpacked, found, runtimes, (places.root, say))
         energy: Energy | None = None
         if profile is not None:
-            energy = lambda seconds: joules(profile, seconds, args.energy)  # noqa: E731 - one call's worth
+            here = machine()
+            energy = lambda seconds: joules(profile, seconds, args.energy, here)  # noqa: E731 - one call's worth
         context = Context(
             args.bundle.name, args.bundle.stat().st_size, runtimes[0], timings, energy, args.board
         )
         document = to_document(found, unpacked, context)
     name, out = args.bundle.name.removesuffix(".bundle"), args.out or args.bundle.parent
-    written = [
-        _write(out / f"{name}.tradeoff.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    ]
+    written = [_write_document(document, out, name)]
     written += _write_again(document, (out, args.pictures), name)
     written.append(out / f"{name}.tradeoff.rows.npz")
     save_rows(written[-1], found.rows())
@@ -82,12 +91,33 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
 
 
 def _again(args: argparse.Namespace, trust: Trust, say: Say) -> int:
-    """Page, CSV and pictures from a document; the document itself is left as it is."""
+    """Page, CSV and pictures from a document, which is left as it is unless its joules are to be counted again."""
     document = read_document(args.source)
     now = None if args.bundle is None else (args.bundle.name, read_bundle(args.bundle, trust).sha256)
-    name = args.source.name.removesuffix(".json").removesuffix(".tradeoff")
-    written = _write_again(document, (args.out or args.source.parent, args.pictures), name, now)
+    name, out = (
+        args.source.name.removesuffix(".json").removesuffix(".tradeoff"),
+        args.out or args.source.parent,
+    )
+    written = []
+    if args.board:
+        document = _recounted(document, args)
+        written.append(_write_document(document, out, name))
+    written += _write_again(document, (out, args.pictures), name, now)
     return _said(document, written, args, say)
+
+
+def _recounted(document: Mapping[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """See `count_again`.
+
+    Raises:
+        ConfigError: joules of the simulated board, which need every answer's seconds; a document has their mean.
+    """
+    if args.energy != "estimated":
+        msg = "a document has mean seconds, too little for the simulated board"
+        raise ConfigError(
+            msg, hint="Take --energy estimated, or measure: ciuic model tradeoff BUNDLE --board P."
+        )
+    return count_again(document, load_profile(args.board))
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -192,6 +222,11 @@ def _write_again(
         _write(folder / f"{name}.tradeoff.html", to_html(document, now)),
     ]
     return out if pictures is None else [*out, *write_pictures(document, pictures, name)]
+
+
+def _write_document(document: Mapping[str, Any], folder: Path, name: str) -> Path:
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    return _write(folder / f"{name}.tradeoff.json", text + "\n")
 
 
 def _write(path: Path, text: str) -> Path:

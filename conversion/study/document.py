@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,16 +11,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from conversion.check.cascade import Configuration, run
-from conversion.study.joules import UNKNOWN, Joules
+from conversion.check.on_board import UNKNOWN, Joules, estimated, figure
 from conversion.study.latency import Timing
 from conversion.study.reliability import reliability
 from conversion.study.tradeoff import Chosen, Tradeoff, needed_bytes
+from device_profiles.profile import BoardProfile
 from firmware_py.bundles.read import Unpacked
 from firmware_py.contracts.measurement import machine, versions
-from firmware_py.contracts.written import si
 
 FORMAT = 1
-_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"))
+GROUPS = ("rows", "equal_compute", "points")
+
+# What joules of a document were counted from; older documents, which do not say, added parts up.
+ANSWERS = "answers"
 
 Energy = Callable[[Any], Joules]  # seconds of answers on this machine -> joules of one
 
@@ -70,6 +72,7 @@ def to_document(tradeoff: Tradeoff, unpacked: Unpacked, context: Context) -> dic
             for name, timing in context.timings.items()
         },
         "board": context.board,
+        "energy_from": ANSWERS,
         "rows": [lines.of(line) for line in tradeoff.ratios],
         "equal_compute": [lines.of(line) for line in tradeoff.equal],
         "points": [lines.of(line) for line in tradeoff.points],
@@ -123,8 +126,28 @@ class _Lines:
             composed = timing.composed(configuration, exits, self._tradeoff.lengths)
             latency[runtime] = {"composed_mean": float(composed.mean()), **timing.summary(name)}
             if number == 0 and self._context.energy is not None:
-                energy = self._context.energy(composed)
+                energy = self._context.energy(timing.answers[name])
         return {"latency_s": latency, "energy": energy.to_dict()}
+
+
+def count_again(document: Mapping[str, Any], profile: BoardProfile) -> dict[str, Any]:
+    """The same document with joules estimated for a board from its own mean seconds of answers, in its first runtime.
+
+    Null with the reason where its machine is not the one that the board's factor is against. Nothing else changes.
+    """
+    runtime = next(iter(document["timings"]), None)
+    out = {**document, "board": profile.name, "energy_from": ANSWERS}
+    for group in GROUPS:
+        out[group] = [_counted_again(row, runtime, profile, document["machine"]) for row in document[group]]
+    return out
+
+
+def _counted_again(
+    row: Mapping[str, Any], runtime: str | None, profile: BoardProfile, timed_on: Mapping[str, Any]
+) -> dict[str, Any]:
+    if not row["reachable"] or runtime is None:
+        return dict(row)
+    return {**row, "energy": estimated(profile, row["latency_s"][runtime]["mean"], timed_on).to_dict()}
 
 
 def to_csv(document: Mapping[str, Any]) -> str:
@@ -139,7 +162,7 @@ def to_csv(document: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     out = csv.writer(file, lineterminator="\n")
     out.writerow(head)
-    for group in ("rows", "equal_compute", "points"):
+    for group in GROUPS:
         for row in document[group]:
             if not row["reachable"]:
                 out.writerow([group, row["name"], row["budget"], *[""] * (len(head) - 3)])
@@ -180,6 +203,7 @@ def to_table(document: Mapping[str, Any]) -> str:
     busy = [name for name, timing in document["timings"].items() if not timing["quiet"]]
     if busy:
         text.append(f"latency of {', '.join(busy)} was taken on a busy machine: not for publication")
+    text += [f"no joules: {why}" for why in no_joules_because(document)]
     return "\n".join(text)
 
 
@@ -203,21 +227,19 @@ def table_cells(document: Mapping[str, Any], row: Mapping[str, Any]) -> list[str
     ]
 
 
+def no_joules_because(document: Mapping[str, Any]) -> list[str]:
+    """Why ways that were reached have no joules, each reason once; none where no board was named."""
+    rows = [row for group in GROUPS for row in document[group] if row["reachable"]]
+    unknown = [row["energy"] for row in rows if row["energy"]["energy_j"] is None]
+    return list(dict.fromkeys(one["source"] for one in unknown if one["source"] != UNKNOWN.source))
+
+
 def energy_text(energy: Mapping[str, Any]) -> str:
     """Joules with spread and where they come from."""
     if energy["energy_j"] is None:
         return "unknown"
     kind = ", simulated" if energy["simulated"] else ""
     return f"{figure(energy['energy_j'], energy['u95_j'], 'J')} {energy['method']}{kind}"
-
-
-def figure(value: float, u95: float | None, unit: str) -> str:
-    """A figure and its half-width in one unit, two digits of the half-width and as many of the figure: `218.0 ± 5.9 µJ`."""
-    if u95 is None or not u95 > 0.0:
-        return si(value, unit)
-    factor, prefix = next((pair for pair in _PREFIXES if abs(value) >= pair[0]), _PREFIXES[-1])
-    digits = max(0, 1 - math.floor(math.log10(u95 / factor)))
-    return f"{value / factor:.{digits}f} ± {u95 / factor:.{digits}f} {prefix}{unit}"
 
 
 def _latency(latency: Mapping[str, Any], runtimes: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ def configure_tradeoff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="FILE",
         help="write page, CSV and pictures again from a NAME.tradeoff.json; nothing is run. A BUNDLE is then only compared "
-        "with the one that FILE was made from",
+        "with the one that FILE was made from; with --board joules are estimated anew and the JSON is written, too",
     )  # fmt: skip
     parser.add_argument(
         "--data", type=Path, help="folder of the public sets (default: CIUIC_DATA, else ../shared/data)"

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from conversion.catalogue import model_of
 from conversion.check.rows import RowFile, load_rows
 from conversion.export.recipes import NORM_OF
-from conversion.study.bounds import Timed, bounds_of
-from conversion.study.pairs import Run, accuracy, compare, row_of
+from conversion.study.bounds import Build, Timed, bounds_of
+from conversion.study.pairs import WITHIN, Run, accuracy, compare, row_of
 from conversion.study.told import told_rows
 from firmware_py.contracts.measurement import is_publishable
 
@@ -24,12 +24,17 @@ RULES = ("balanced", "thrifty", "careful", "risk-1", "risk-2", "full")
 STATIC = ("static-1", "static-2", "static-3")
 ABLATION = (
     "as-shipped", "no-kl", "no-cosine", "no-labels", "no-teacher", "no-unlabelled", "no-perturbation", "gates-fixed",
-    "groups-random", "groups-magnitude",
+    "groups-random", "groups-magnitude", "no-sandwich",
 )  # fmt: skip
 BASELINES = ("teacher fp32", "teacher int8", "linear svm")
 AGAINST = (
     ("balanced", "linear svm"), ("balanced", "teacher fp32"), ("full", "teacher fp32"), ("risk-1", "linear svm"),
 )  # fmt: skip
+# What was measured under a name that says something else today: told by the settings in its file.
+FORMER: dict[str, tuple[str, dict[str, Any]]] = {
+    "groups-magnitude": ("groups-magnitude, no sandwich", {"sandwich": False}),
+}
+NARROWER = (3, 2, 1)  # width groups of every stage; 4 is the full width
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +78,35 @@ class _Found:
             seed: Run(
                 _rows(sources.builds(seed) / f"rows-{sources.recipe}-{seed}.npz"),
                 f"ciuic model build {name}" + (f" --seed {seed}" if seed else ""),
+                seed=seed,
             )
             for seed in sources.seeds
         }
         wanted: tuple[str, ...] = STATIC if model_of(name).static else ()
-        wanted += ABLATION if model_of(name).ablation else ()
+        wanted += ABLATION if model_of(name).ablation else ABLATION[:1]  # its float32 is held against int8
+        self.former: dict[str, str] = {}  # the name of what was measured -> that of its file
         self.variants = {
             variant: Run(
                 _rows(first / "variants" / f"{variant}-0.npz"), f"ciuic model variant {name} {variant}"
             )
             for variant in wanted
         }
+        self._tell_former(first / "variants")
         self.baselines = Run(_rows(first / "baselines.npz"), f"ciuic model baselines {name}")
         self.baseline_facts = _json(first / "baselines.json")
         self.tradeoff = self._tradeoff()
         self.timed = self._timed()
+
+    def _tell_former(self, folder: Path) -> None:
+        """A file whose settings are not what its name says today stands under the name of what it is."""
+        for name, (former, settings) in FORMER.items():
+            facts = _json(folder / f"{name}-0.json") if name in self.variants else None
+            told = {} if facts is None else facts.get("settings", {})
+            if told and all(told.get(key) == value for key, value in settings.items()):
+                measured = self.variants[name]
+                self.variants[former] = measured
+                self.variants[name] = replace(measured, file=None)
+                self.former[former] = name
 
     @property
     def _home(self) -> bool:
@@ -151,11 +170,11 @@ class _Found:
         first = self._sources.builds(self._sources.seeds[0])
         out = []
         for name, run in self.variants.items():
-            if name in STATIC:
+            if name in STATIC or not model_of(self._sources.name).ablation:
                 continue
             row = row_of(name, [(run, "exit-3")])
-            facts = _json(first / "variants" / f"{name}-0.json")
-            if facts is not None:
+            facts = _json(first / "variants" / f"{self.former.get(name, name)}-0.json")
+            if facts is not None and run.file is not None:
                 row["by_width"] = {width: one["accuracy"] for width, one in facts["widths"].items()}
                 row["by_exit"] = {number: one["accuracy"] for number, one in facts["exits"].items()}
             out.append(row)
@@ -174,7 +193,7 @@ class _Found:
                 _rows(folder / f"rows-{recipe}-{seed}.npz"), f"ciuic model build {name} --recipe {recipe}"
             )
             found = report["recipes"][recipe]
-            pair = compare(recipe, (run, "balanced"), ours, (self.students[seed], "balanced"))
+            pair = compare(recipe, [(run, "balanced")], ours, [(self.students[seed], "balanced")])
             out.append({
                 "recipe": recipe, "norm": NORM_OF[recipe], "accuracy": found["rules"]["balanced"]["accuracy"],
                 "bundle_bytes": found["sizes"]["bundle"], "accelerator": found["accelerator"], "against": pair,
@@ -184,27 +203,43 @@ class _Found:
     # --- pairs ----------------------------------------------------------------------------------------
 
     def comparisons(self) -> list[dict[str, Any]]:
-        """Every "better than", row by row on seed 0's report split."""
+        """Every "better than", row by row on the report split: of all seeds that answered these rows, else of seed 0."""
         student = self.students[self._sources.seeds[0]]
         out = []
         for name in STATIC:
             if name not in self.variants:
                 continue
-            way = f"cascade within the compute of {name}"
-            out.append(compare(way, (self.tradeoff, name), name, (self.variants[name], f"exit-{name[-1]}")))
+            way = f"{WITHIN} {name}"
+            out.append(
+                compare(way, [(self.tradeoff, name)], name, [(self.variants[name], f"exit-{name[-1]}")])
+            )
         best = self._best_static()
         for one in out:
             one["best_static"] = one["second"] == best
         for rule, baseline in () if self._home else AGAINST:
-            out.append(compare(rule, (student, rule), baseline, (self.baselines, baseline)))
-        out.append(compare("risk-1", (student, "risk-1"), "full", (student, "full")))
-        if "as-shipped" in self.variants:
-            shipped = (self.variants["as-shipped"], "exit-3")
-            out.append(compare("full (int8)", (student, "full"), "full (float32)", shipped))
-            for name in ABLATION[1:]:
-                other = (self.variants[name], "exit-3")
-                out.append(compare("as-shipped", shipped, name, other))
+            out.append(compare(rule, self._seeds(rule), baseline, [(self.baselines, baseline)]))
+        out.append(compare("risk-1", self._seeds("risk-1"), "full", self._seeds("full")))
+        shipped = (self.variants["as-shipped"], "exit-3")
+        out.append(compare("full (int8)", [(student, "full")], "full (float32)", [shipped]))
+        for name, run in self.variants.items():
+            if name not in (*STATIC, "as-shipped"):
+                pair = compare("as-shipped", [shipped], name, [(run, "exit-3")])
+                # What no variant trains any more cannot be measured again by width.
+                narrow = {} if name in self.former else self._narrower(shipped[0], name, run)
+                out.append(pair | {"widths": narrow})
         return out
+
+    def _seeds(self, rule: str) -> list[tuple[Run, str]]:
+        """The student of every seed that was built under a rule; where none was, seed 0 alone stands for it."""
+        built = [(run, rule) for run in self.students.values() if run.system(rule) is not None]
+        return built or [(self.students[self._sources.seeds[0]], rule)]
+
+    def _narrower(self, shipped: Run, name: str, run: Run) -> dict[str, Any]:
+        """The same pair at every narrower width; rows of widths are not in files of before they were kept."""
+        return {
+            str(width): compare("as-shipped", [(shipped, f"width-{width}")], name, [(run, f"width-{width}")])
+            for width in NARROWER
+        }
 
     def _best_static(self) -> str | None:
         """By the report split, which favours it: the cascade was chosen on another."""
@@ -223,7 +258,8 @@ class _Found:
         parts = [
             report["recipes"][self._sources.recipe] if report else None for report in self.reports.values()
         ]
-        return bounds_of(self._sources.name, rows, parts, self.timed, self._lost())
+        seconds = [report["seconds"] for report in self.reports.values() if report and "seconds" in report]
+        return bounds_of(self._sources.name, rows, parts, self.timed, Build(self._lost(), seconds))
 
     def _lost(self) -> float | None:
         """Of seed 0 alone: a mean over seeds less one seed's float32 would be mostly what seeds differ by."""

@@ -9,19 +9,18 @@ Neither is a measurement, and both say so.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Any, Literal
 
 import numpy as np
 
 from conversion.check.cascade import Array
+from conversion.check.on_board import UNKNOWN, Joules, estimated, no_joules
 from device_profiles.profile import BoardProfile
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import SensorBusError
-from firmware_py.contracts.run import RunRecord
-from firmware_py.costs import CostModel
 from firmware_py.energy.baseline import Baseline, net_of
 from firmware_py.energy.integrate import EnergyEstimate, Span, energy_over
 from firmware_py.energy.meters.base import Pace, Sample
@@ -37,48 +36,21 @@ WINDOWS = 8
 _BUSY_S, _IDLE_S, _PAD_S = 1.0, 0.5, 0.05
 _GAP_S = 2e-5  # between two answers that follow at once
 _REGISTER_S = 1.2e-4  # one register on a 400 kHz bus: 48 bits
-_Z95 = 1.959963984540054
 
 
-@dataclass(frozen=True, slots=True)
-class Joules:
-    """Mean joules of one answer with the half-width of the 95 % interval; both null without a source."""
+def joules(
+    profile: BoardProfile, seconds: Array, method: Method, machine: Mapping[str, Any], seed: int = 0
+) -> Joules:
+    """Mean joules of the answers that took these seconds [N] on this machine, had they run on the board.
 
-    energy_j: float | None
-    u95_j: float | None
-    method: str
-    source: str
-    simulated: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the report."""
-        return asdict(self)
-
-
-UNKNOWN = Joules(None, None, "none", "none", simulated=False)
-
-
-def joules(profile: BoardProfile, seconds: Array, method: Method, seed: int = 0) -> Joules:
-    """Mean joules of the answers that took these seconds [N] on this machine, had they run on the board."""
-    factor, busy_w = profile.simulation.speed_factor, profile.simulation.busy_w
-    if factor is None or busy_w is None:
-        return replace(UNKNOWN, source=f"profile {profile.name} has no busy_w or speed_factor")
-    stretched = np.asarray(seconds, np.float64) * factor
-    return (
-        _estimated(profile, stretched, busy_w)
-        if method == "estimated"
-        else _metered(profile, stretched, busy_w, seed)
-    )
-
-
-def _estimated(profile: BoardProfile, seconds: Array, busy_w: float) -> Joules:
-    """The node's own cost model before it has seen a window: the profile's watts, and how far it trusts them."""
-    mean_s = float(seconds.mean())
-    charge = CostModel(busy_w).charge(RunRecord("", "", (), 1, 0.0, mean_s, 1))
-    if charge is None:
-        return UNKNOWN
-    source = f"profile {profile.name}: busy_w {busy_w:g} W x seconds here x speed_factor {profile.simulation.speed_factor:g}"
-    return Joules(charge.energy_j, _Z95 * charge.parameter_sd_j, "estimated", source, simulated=True)
+    Null with the reason where the profile has no figures, or the machine is not the one that its factor is against.
+    """
+    if method == "estimated":
+        return estimated(profile, float(np.mean(seconds)), machine)
+    if (why := no_joules(profile, machine)) is not None:
+        return replace(UNKNOWN, source=why)
+    factor, busy_w = profile.simulation.speed_factor or 0.0, profile.simulation.busy_w or 0.0
+    return _metered(profile, np.asarray(seconds, np.float64) * factor, busy_w, seed)
 
 
 def _metered(profile: BoardProfile, seconds: Array, busy_w: float, seed: int) -> Joules:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from conversion.study.pairs import WITHIN
+
 
 def to_markdown(document: Mapping[str, Any]) -> str:
     """The page."""
@@ -22,10 +24,11 @@ def to_markdown(document: Mapping[str, Any]) -> str:
         *_systems(document["rows"]),
     ]
     if document["comparisons"]:
-        lines += ["", "## What is better than what", "", *_comparisons(document["comparisons"])]
+        lines += ["", "## What is better than what", "", *_comparisons(document)]
+        lines += _narrower(document["comparisons"])
     if document["ablation"]:
         lines += ["", "## Ablation", "", *_ablation(document["ablation"])]
-    if document["recipes"]:
+    if document.get("recipes"):  # older documents have none
         lines += ["", "## Other recipes", "", *_recipes(document)]
     lines += ["", "## Bounds", "", *_checks(document["checks"])]
     if document["splits"]:
@@ -74,24 +77,64 @@ def _systems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return out
 
 
-def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _comparisons(document: Mapping[str, Any]) -> list[str]:
     out = [
-        "| first | second | accuracy, points | p | slot F1, points | compute | |",
-        "|---|---|---|---|---|---|---|",
+        "*seeds*: whose students. Where there are several, each row counts with its mean over them; the interval is over rows",
+        "drawn anew, not over seeds: another training may differ by more.",
+        "",
+        "| first | second | seeds | accuracy, points | p | slot F1, points | compute | |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in document["comparisons"]:
         second = row["second"] + (" (the best static)" if row.get("best_static") else "")
         if "accuracy" not in row:
-            out.append(f"| {row['first']} | {second} | {_missing(row)} | | | | |")
+            out.append(f"| {row['first']} | {second} | | {_missing(row)} | | | | |")
             continue
         found, slots = row["accuracy"], row.get("slot_f1")
         worse = found["high"] < 0
         verdict = "better" if found["better"] else "**worse**" if worse else "no difference shown"
         compute = "" if "compute" not in row else f"{row['compute'][0]:,} / {row['compute'][1]:,}"
-        cells = [row["first"], second, _points(found), f"{found['p']:.4f}", "" if slots is None else _points(slots),
-                 compute, verdict]  # fmt: skip
+        verdict += _overspent(row)
+        cells = [row["first"], second, _seeds(row, document["seeds"]), _points(found), f"{found['p']:.4f}",
+                 "" if slots is None else _points(slots), compute, verdict]  # fmt: skip
         out.append(f"| {' | '.join(cells)} |")
     return out
+
+
+def _overspent(row: Mapping[str, Any]) -> str:
+    """What a cascade that was to stay within a student's compute took beyond it on these rows: such a pair is not fair."""
+    if not row["first"].startswith(WITHIN) or "compute" not in row:
+        return ""
+    ours, theirs = row["compute"]
+    return f"; **not within: {ours / theirs - 1:.0%} more compute**" if ours > theirs else ""
+
+
+def _seeds(row: Mapping[str, Any], all_seeds: Sequence[int]) -> str:
+    """Of both sides, once where they are the same; documents that do not say took the first seed alone."""
+    sides = row.get("seeds", [all_seeds[:1]])
+    said = [", ".join(map(str, side)) for side in sides]
+    return " / ".join(dict.fromkeys(said))
+
+
+def _narrower(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Pairs at the narrower widths, where there are any; a document of before they were paired has none."""
+    pairs = [row for row in rows if row.get("widths")]
+    if not pairs:
+        return []
+    widths = list(pairs[0]["widths"])
+    heads = [f"width {width} of 4, points" for width in widths]
+    out = ["", f"| first | second | {' | '.join(heads)} |", "|---|---|" + "---|" * len(widths)]
+    for row in pairs:
+        cells = [_narrow(row["widths"][width]) for width in widths]
+        cells = cells[:1] + [""] * len(cells[1:]) if len(set(cells)) == 1 else cells  # one command makes all
+        out.append(f"| {row['first']} | {row['second']} | {' | '.join(cells)} |")
+    return out
+
+
+def _narrow(pair: Mapping[str, Any]) -> str:
+    if "accuracy" not in pair:
+        return _missing(pair)
+    return f"{_points(pair['accuracy'])}, p {pair['accuracy']['p']:.4f}"
 
 
 def _ablation(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -153,6 +196,8 @@ def _value(value: float, unit: str) -> str:
         return f"{value:.2%}"
     if unit == "bytes":
         return f"{value:,.0f} bytes"
+    if unit == "s":
+        return f"{value:,.0f} s"
     return f"{value:.3g} {unit}".strip()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from conversion.check.risk import RULES
 from conversion.study.axes import STYLE
-from conversion.study.document import energy_text, table_cells
+from conversion.study.document import ANSWERS, energy_text, no_joules_because, table_cells
 from conversion.study.fronts import computation, ways
 from conversion.study.pictures import pictures
 from firmware_py.testing.neighbours import told
@@ -88,7 +88,13 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
     if not document["timings"]:
         out.append("Nothing was timed (--no-timing): there is no latency and no energy here.")
     elif all(row["energy"]["energy_j"] is None for row in _reachable(document, "rows")):
-        out.append("No joules: no board was named with --board, or its profile has no figures to count with.")
+        why = no_joules_because(document) or ["no board was named with --board"]
+        out.append(f"No joules: {'; '.join(why)}.")
+    elif document.get("energy_from") != ANSWERS:
+        out.append(
+            "Joules of this file were counted from added-up parts, not from the answers that were timed: the cheaper a "
+            "way, the more they overstate it."
+        )
     unreachable = [row["name"] for row in document["rows"] if not row["reachable"]]
     if unreachable:
         out.append(f"Nothing in this bundle is so cheap: {', '.join(unreachable)}.")

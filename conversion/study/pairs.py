@@ -13,14 +13,20 @@ from conversion.check.rows import RowFile, SystemRows
 from conversion.study.bootstrap import Difference, Resample, f1_difference, share_difference
 from conversion.study.told import spread
 
+WITHIN = "cascade within the compute of"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run's row file with the command that makes it; None: it was not run, or (`why`) not of this bundle."""
+    """One run's row file with the command that makes it; None: it was not run, or (`why`) not of this bundle.
+
+    `seed` is that of its training; what has none counts as 0.
+    """
 
     file: RowFile | None
     command: str
     why: str = ""
+    seed: int = 0
 
     def system(self, name: str) -> SystemRows | None:
         """A system of it."""
@@ -43,27 +49,61 @@ def row_of(name: str, runs: Sequence[tuple[Run, str]]) -> dict[str, Any]:
 
 
 def compare(
-    first_name: str, first: tuple[Run, str], second_name: str, second: tuple[Run, str]
+    first_name: str, first: Sequence[tuple[Run, str]], second_name: str, second: Sequence[tuple[Run, str]]
 ) -> dict[str, Any]:
-    """Paired bootstrap of the in-scope rows; `not_run` names the commands where a side is missing or of other rows."""
+    """Paired bootstrap of the in-scope rows: each side's mean over its runs, row by row; `seeds` says whose.
+
+    Runs of other rows than the first side's first one are left out. Rows are drawn, seeds are not: the interval holds
+    for these runs. `not_run` names the commands where a side is missing or of other rows.
+    """
     out: dict[str, Any] = {"first": first_name, "second": second_name}
-    ours, theirs = first[0].system(first[1]), second[0].system(second[1])
-    file, other = first[0].file, second[0].file
-    if ours is None or theirs is None or file is None or other is None:
-        pairs = ((first[0], ours), (second[0], theirs))
-        why = next((run.why for run, system in pairs if system is None and run.why), "")
-        missing: dict[str, Any] = {"not_run": [run.command for run, system in pairs if system is None]}
-        return out | missing | ({"why": why} if why else {})
-    if file.sha256 != other.sha256:
-        return out | {"not_run": [second[0].command], "why": "measured on other rows"}
+    ours, theirs = _there(first), _there(second)
+    if not ours or not theirs:
+        missing = [run for side, there in ((first, ours), (second, theirs)) if not there for run, _ in side]
+        why = next((run.why for run in missing if run.why), "")
+        commands: dict[str, Any] = {"not_run": [run.command for run in missing]}
+        return out | commands | ({"why": why} if why else {})
+    file = ours[0].file
+    ours, theirs = ([one for one in side if one.file.sha256 == file.sha256] for side in (ours, theirs))
+    if not theirs:
+        return out | {"not_run": [second[0][0].command], "why": "measured on other rows"}
     known = np.flatnonzero(file.truth.inside)
     draw = Resample(file.truth.weight[known], file.truth.group[known])
-    found: Difference = share_difference(ours.right[known], theirs.right[known], draw)
+    found: Difference = share_difference(_mean(ours, "right")[known], _mean(theirs, "right")[known], draw)
     out["accuracy"] = found.to_dict()
-    if ours.slots is not None and theirs.slots is not None:
-        out["slot_f1"] = f1_difference(ours.slots[known], theirs.slots[known], draw).to_dict()
-    if ours.macs is not None and theirs.macs is not None:
-        out["compute"] = [round(weighted(macs[known], draw.weight)) for macs in (ours.macs, theirs.macs)]
+    if _all(ours, "slots") and _all(theirs, "slots"):
+        counts = [_mean(side, "slots")[known] for side in (ours, theirs)]
+        out["slot_f1"] = f1_difference(counts[0], counts[1], draw).to_dict()
+    if _all(ours, "macs") and _all(theirs, "macs"):
+        spent = [_mean(side, "macs")[known] for side in (ours, theirs)]
+        out["compute"] = [round(weighted(macs, draw.weight)) for macs in spent]
+    return out | {"seeds": [[one.seed for one in side] for side in (ours, theirs)]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What one run said row by row."""
+
+    file: RowFile
+    system: SystemRows
+    seed: int
+
+
+def _there(side: Sequence[tuple[Run, str]]) -> list[_Said]:
+    return [
+        _Said(run.file, system, run.seed)
+        for run, key in side
+        if run.file is not None and (system := run.system(key)) is not None
+    ]
+
+
+def _all(side: Sequence[_Said], what: str) -> bool:
+    return all(getattr(one.system, what) is not None for one in side)
+
+
+def _mean(side: Sequence[_Said], what: str) -> Array:
+    """Of each row over the runs."""
+    out: Array = np.mean([getattr(one.system, what) for one in side], axis=0)
     return out
 
 

@@ -134,9 +134,9 @@ def evaluate_tradeoff(unpacked: Unpacked, data: TaskData, ask: Ask, tell: Tell =
         grids["selection"], found.configurations, lambda share: tell("comparing configurations", share)
     )
     inside = grids["selection"].part(np.flatnonzero(grids["selection"].truth.inside))
+    weight, whole = inside.truth.weight, weighted(inside.compute.full(), inside.truth.weight)
     shares = [
-        weighted(inside.compute.static(depth) / inside.compute.full(), inside.truth.weight)
-        for depth in range(1, manifest.stages + 1)
+        weighted(inside.compute.static(depth), weight) / whole for depth in range(1, manifest.stages + 1)
     ]
     own = set(shipped(manifest))
     named = named_points(grids["report"], found)

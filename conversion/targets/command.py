@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from conversion.check.on_board import other_host
 from conversion.targets.report import OTHER_RUNTIME, Built, Measured, rows, table_text
 from device_profiles.vocabulary import RECIPES
 from firmware_py.bundles.read import read_bundle
@@ -15,8 +16,6 @@ from firmware_py.contracts.errors import CiuicError
 from firmware_py.contracts.measurement import is_publishable
 
 _USUAL = "ai-edge-litert"
-# Of the processor that board profiles' factors are against; files of before 28 November 2026 do not say theirs.
-_REFERENCE_FAMILY = 26
 _ENGINE = "engine, exits as the rule chose"  # the row of engine.json that is one whole answer
 
 
@@ -77,28 +76,39 @@ def _beside(bundle: Path) -> list[Path]:
 def _measured(measurements: Path, built: Mapping[str, Built]) -> dict[str, Measured]:
     """Seconds of one answer by recipe, of these very bundles in the recipe's runtime, as the reference host wrote them when quiet.
 
-    From `ciuic bench model`, `bench engine`, or a trade-off of the bundle, published or beside it.
+    From `ciuic bench model`, `bench engine`, or a trade-off of the bundle, published or beside it. A mean goes before
+    a median, which some files have alone.
     """
     found: dict[str, Measured] = {}
     for recipe, one in built.items():
-        runtime = OTHER_RUNTIME.name if recipe == OTHER_RUNTIME.recipe else _USUAL
-        for folder, name in (
-            (measurements, f"model-{one.manifest.name}.json"),
-            (measurements, "engine.json"),
-            *((place, f"{one.path.stem}.tradeoff.json") for place in (measurements, one.path.parent)),
-        ):
-            path = folder / name
-            document = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-            seconds = _of_tradeoff(document, one, runtime) or _of_bench(document, one, runtime)
-            machine = document.get("machine", {})
-            if seconds is not None and machine.get("cpu_family") in (None, _REFERENCE_FAMILY):
-                source = f"median of {path.name} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
-                found.setdefault(recipe, Measured(seconds, source))
+        said = _said_of(measurements, one, OTHER_RUNTIME.name if recipe == OTHER_RUNTIME.recipe else _USUAL)
+        best = next((one for one in said if one.mean), next(iter(said), None))
+        if best is not None:
+            found[recipe] = best
     return found
 
 
-def _of_bench(document: Mapping[str, Any], one: Built, runtime: str) -> float | None:
-    """Median seconds of one whole answer; a bench runs in ai-edge-litert where that is installed."""
+def _said_of(measurements: Path, one: Built, runtime: str) -> list[Measured]:
+    out = []
+    for folder, name in (
+        (measurements, f"model-{one.manifest.name}.json"),
+        (measurements, "engine.json"),
+        *((place, f"{one.path.stem}.tradeoff.json") for place in (measurements, one.path.parent)),
+    ):
+        path = folder / name
+        document = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        latency = _of_tradeoff(document, one, runtime) or _of_bench(document, one, runtime)
+        machine = document.get("machine", {})
+        if latency is None or other_host(machine) is not None:
+            continue
+        which, mean = ("mean", True) if "mean" in latency else ("p50", False)
+        source = f"{'mean' if mean else 'median'} of {path.name} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
+        out.append(Measured(float(latency[which]), source, mean))
+    return out
+
+
+def _of_bench(document: Mapping[str, Any], one: Built, runtime: str) -> Mapping[str, Any] | None:
+    """Seconds of one whole answer; a bench runs in ai-edge-litert where that is installed."""
     if document.get("bundle_sha256") != one.sha256 or not is_publishable(document):
         return None
     there = document.get("versions", {})
@@ -109,11 +119,11 @@ def _of_bench(document: Mapping[str, Any], one: Built, runtime: str) -> float | 
         what = str(row.get("extra", {}).get("what", ""))
         whole = row.get("config") == one.manifest.default_rule or what.startswith(_ENGINE)
         if whole and row.get("latency_s"):
-            return float(row["latency_s"]["p50"])
+            return row["latency_s"]
     return None
 
 
-def _of_tradeoff(document: Mapping[str, Any], one: Built, runtime: str) -> float | None:
+def _of_tradeoff(document: Mapping[str, Any], one: Built, runtime: str) -> Mapping[str, Any] | None:
     """The same from a trade-off, which times every runtime that is there."""
     if document.get("bundle", {}).get("sha256") != one.sha256:
         return None
@@ -121,5 +131,5 @@ def _of_tradeoff(document: Mapping[str, Any], one: Built, runtime: str) -> float
         return None
     for row in document["points"]:
         if row["reachable"] and row["name"] == one.manifest.default_rule:
-            return float(row["latency_s"][runtime]["p50"])
+            return row["latency_s"][runtime]
     return None

@@ -1,8 +1,9 @@
 """What each board would make of a model: recipe, operators, size, accuracy, and - predicted - seconds and joules.
 
-Nothing here ran on a board. Shares come from committed operator tables, accuracy from the recipe bundles'
-own manifests, seconds from a measurement of this machine stretched by the board profile's speed factor,
-joules from those seconds and the profile's watts of a busy core. What has no source is null.
+Nothing here ran on a board. Shares come from committed operator tables, accuracy of the default rule from the
+recipe bundles' own manifests, mean seconds under that rule from a measurement of the reference host stretched by
+the board profile's speed factor, joules from those seconds as a trade-off estimates them; of an accelerator, seconds
+are its compiler's own estimate where that is in the bundle. What has no source is null.
 """
 
 from __future__ import annotations
@@ -13,6 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from conversion.check.on_board import (
+    REFERENCE_ARCH,
+    REFERENCE_FAMILY,
+    UNKNOWN,
+    Joules,
+    estimated,
+    figure,
+)
 from conversion.data.sources import NAMES
 from conversion.targets.forms import read_form
 from conversion.targets.mapping import AFTER_THE_FIRST, Division, divide, total
@@ -30,6 +39,7 @@ NOT_KNOWN = "not known for this architecture"
 OTHER_RUNTIME = Delegate(
     "tflite-runtime", None, {}, "w8", "the CPU where tflite-runtime is what is installed"
 )
+_REFERENCE = {"arch": REFERENCE_ARCH, "cpu_family": REFERENCE_FAMILY}  # `Measured` is of no other machine
 _ON_CPU = ("xnnpack", OTHER_RUNTIME.name)
 
 
@@ -46,10 +56,14 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds of one answer on the reference machine, and what says so."""
+    """Seconds of one answer under the default rule on the reference machine, and what says so.
+
+    `mean`: they are the mean, else the median, which is too little for joules: a mean answer costs what the slow ones do.
+    """
 
     seconds: float
     source: str
+    mean: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +72,9 @@ class Row:
 
     `operators` are those of the recipe's bundle, or of the recipe's form where it is not built. `delegate` is
     `tflite-runtime` for the CPU under that runtime, which has no delegate of a ladder.
-    `status`: `built` or why not. `accuracy` is the last exit's on the report split, `accuracy_change` that
-    less the reference recipe's, in points of 100. `predicted_s` and `predicted_j` are of one answer.
+    `status`: `built` or why not. `accuracy` is the default rule's on the report split, `accuracy_change` that
+    less the reference recipe's, in points of 100. `predicted_s` and `predicted_j` are of one answer under that
+    rule, `predicted_u95_j` is the half-width of the joules' 95 % interval.
     `compiler`: what the delegate's own compiler said of the bundle's graphs, where it was called.
     """
 
@@ -74,6 +89,7 @@ class Row:
     accuracy_change: float | None = None
     predicted_s: float | None = None
     predicted_j: float | None = None
+    predicted_u95_j: float | None = None
     basis: str = ""
     compiler: Mapping[str, Any] | None = None
     sources: tuple[str, ...] = ()
@@ -130,8 +146,11 @@ def _row(
     one = built.get(delegate.recipe)
     if one is None:
         return _unbuilt(board, delegate, build_command(reference.manifest, delegate.recipe))
-    accuracy, base = one.manifest.accuracy_by_exit[-1], reference.manifest.accuracy_by_exit[-1]
-    seconds, joules, basis = _predict(profile, delegate, measured.get(delegate.recipe))
+    accuracy, base = _accuracy(one.manifest), _accuracy(reference.manifest)
+    known_both = accuracy is not None and base is not None
+    seconds, joules, basis = _compiled(delegate, one.manifest) or _predict(
+        profile, delegate, measured.get(delegate.recipe)
+    )
     sources = load_table(delegate.name).sources if delegate.name in table_names() else ()
     compiler = one.manifest.provenance.get("accelerator")
     return Row(
@@ -143,13 +162,21 @@ def _row(
         size_bytes=one.size_bytes,
         operators=division(one, delegate.name),
         accuracy=accuracy,
-        accuracy_change=round(100 * (accuracy - base), 3),
+        accuracy_change=round(100 * ((accuracy or 0.0) - (base or 0.0)), 3) if known_both else None,
         predicted_s=seconds,
-        predicted_j=joules,
+        predicted_j=joules.energy_j,
+        predicted_u95_j=joules.u95_j,
         basis=basis,
         compiler=compiler if isinstance(compiler, Mapping) else None,
         sources=sources,
     )
+
+
+def _accuracy(manifest: Manifest) -> float | None:
+    """Of the default rule on the report split, which is whose seconds stand beside it; None: the bundle does not say."""
+    figures = manifest.provenance.get("figures")
+    found = figures.get("accuracy") if isinstance(figures, Mapping) else None
+    return None if found is None else float(found)
 
 
 def build_command(manifest: Manifest, recipe: str) -> str | None:
@@ -181,27 +208,42 @@ def _unbuilt(board: str, delegate: Delegate, command: str | None) -> Row:
     )
 
 
+def _compiled(delegate: Delegate, manifest: Manifest) -> tuple[float, Joules, str] | None:
+    """What an accelerator's own compiler estimated of this very bundle's graphs; None where it said no seconds."""
+    said = manifest.provenance.get("accelerator")
+    if delegate.name != delegate.recipe or not isinstance(said, Mapping) or said.get("estimated_s") is None:
+        return None
+    basis = (
+        f"estimated by {said['compiler']} for {said['accelerator']} at its default clock, nothing ran: every stage at full "
+        f"width over {said['length']} tokens, without heads, exits and host; no joules"
+    )
+    return float(said["estimated_s"]), UNKNOWN, basis
+
+
 def _predict(
     profile: BoardProfile | None, delegate: Delegate, measured: Measured | None
-) -> tuple[float | None, float | None, str]:
+) -> tuple[float | None, Joules, str]:
     """Seconds and joules of one answer, with where they come from; unknown is null."""
     if delegate.name not in _ON_CPU:
-        return None, None, "unknown: nobody has measured this delegate"
+        return None, UNKNOWN, "unknown: nobody has measured this delegate"
     if measured is None:
         return (
             None,
-            None,
+            UNKNOWN,
             "unknown: this very bundle is not measured in this runtime; `ciuic model tradeoff BUNDLE --out docs/measurements`"
             " does it, for ai-edge-litert `ciuic bench model` or `engine`, too",
         )
     if profile is None or profile.simulation.speed_factor is None:
-        return None, None, "unknown: the profile has no speed factor"
+        return None, UNKNOWN, "unknown: the profile has no speed factor"
     factor, busy_w = profile.simulation.speed_factor, profile.simulation.busy_w
     seconds = measured.seconds * factor
     basis = f"predicted, not measured there: {measured.source} x speed_factor {factor:g}"
-    if busy_w is None:
-        return seconds, None, f"{basis}; no busy_w, so no joules"
-    return seconds, seconds * busy_w, f"{basis}; joules above idle: x busy_w {busy_w:g} W"
+    if not measured.mean:
+        return seconds, UNKNOWN, f"{basis}; a median, so no joules"
+    joules = estimated(profile, measured.seconds, _REFERENCE)
+    if joules.energy_j is None:
+        return seconds, joules, f"{basis}; no busy_w, so no joules"
+    return seconds, joules, f"{basis}; joules above idle: x busy_w {busy_w:g} W"
 
 
 def table_text(rows_: Sequence[Row]) -> str:
@@ -236,10 +278,17 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.recipe,
         "-" if share is None else f"{share:.0%}",
         "-" if row.size_bytes is None else f"{row.size_bytes / 1e6:.2f} MB",
-        "-" if row.accuracy is None else f"{row.accuracy:.2%} ({row.accuracy_change:+.2f})",
+        _accuracy_cell(row),
         "-" if row.predicted_s is None else f"~{row.predicted_s * 1e6:.0f} us",
-        "-" if row.predicted_j is None else f"~{row.predicted_j * 1e6:.0f} uJ",
+        "-" if row.predicted_j is None else f"~{figure(row.predicted_j, row.predicted_u95_j, 'J')}",
     )
+
+
+def _accuracy_cell(row: Row) -> str:
+    if row.accuracy is None:
+        return "-"
+    change = "" if row.accuracy_change is None else f" ({row.accuracy_change:+.2f})"
+    return f"{row.accuracy:.2%}{change}"
 
 
 def _left(row: Row) -> str:

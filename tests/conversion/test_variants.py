@@ -36,7 +36,12 @@ def test_exits_that_no_loss_reached_are_not_listed(exits: bool, stages: int, slo
     figures, rows = measure(course, student, Settings(0, stages=stages, exits=exits, sandwich=exits))
     listed = range(stages + 1) if exits else [stages]
     assert set(figures["exits"]) == set(map(str, listed))
-    assert set(rows.systems) == {f"exit-{number}" for number in listed}
+    widths = [4, 3, 2, 1] if exits or stages == 3 else [4]  # each for pairing with another student's
+    assert set(rows.systems) == {*(f"exit-{n}" for n in listed), *(f"width-{n}" for n in widths)}
+    for width in widths:
+        assert rows.systems[f"width-{width}"].right.mean() == pytest.approx(
+            figures["widths"][str(width)]["accuracy"], abs=1e-5
+        )
     last = figures["exits"][str(stages)]
     assert figures["widths"]["4"]["accuracy"] == last["accuracy"]
     assert rows.systems[f"exit-{stages}"].right.mean() == pytest.approx(last["accuracy"], abs=1e-5)

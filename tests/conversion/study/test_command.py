@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from conversion.check.answers import LatticeAnswers
+from conversion.check.on_board import other_host
 from conversion.check.rows import load_rows
 from conversion.check.runtime import ENVIRONMENTS
 from conversion.data.sentence import Sentence
@@ -22,6 +23,7 @@ from conversion.study.command import Places, run_tradeoff
 from conversion.study.flags import METHODS, RUNTIMES, configure_tradeoff
 from conversion.study.joules import Method
 from conversion.study.own_rows import task_rows
+from device_profiles.loader import load_profile
 from firmware_py.bundles.write import write_bundle
 from firmware_py.contracts.errors import (
     BundleFormatError,
@@ -201,6 +203,61 @@ def test_a_page_is_made_again_from_its_document(tmp_path: Path, capsys: pytest.C
     assert pictures == ["banking77.compute.svg", "banking77.energy.svg", "banking77.latency.svg"]
     assert "pictures/banking77.latency.svg" in said[-1]
     assert capsys.readouterr().out.startswith("ratio")
+
+
+def joules_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = [row for group in ("rows", "equal_compute", "points") for row in document[group]]
+    return [row["energy"] for row in rows if row["reachable"]]
+
+
+@pytest.mark.parametrize("name", ["banking77", "hwu64"])
+def test_joules_are_counted_again_from_a_document_s_own_seconds(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """hwu64 was timed on a host that no board's factor is against."""
+    kept = ROOT / "docs" / "measurements" / f"{name}.tradeoff.json"
+    nowhere = Places(tmp_path, None, lambda *_: tmp_path / "none")
+    again = ("--from", str(kept), "--board", "raspberry-pi-5", "--out", str(tmp_path))
+    run_tradeoff(arguments(*again), nowhere, lambda _: None)
+    before, after = (json.loads((path / kept.name).read_text("utf-8")) for path in (kept.parent, tmp_path))
+    page = (tmp_path / f"{name}.tradeoff.html").read_text("utf-8")
+    table, listed = capsys.readouterr().out, (tmp_path / f"{name}.tradeoff.csv").read_text("utf-8")
+    assert "added-up parts" not in page
+    if name == "hwu64":
+        assert {energy["energy_j"] for energy in joules_of(after)} == {None}
+        for said in (page, table, listed):
+            assert "timed on AMD EPYC family 23" in said
+        assert "Accuracy over energy" not in page
+    else:
+        simulation = load_profile("raspberry-pi-5").simulation
+        assert simulation.busy_w is not None
+        assert simulation.speed_factor is not None
+        exits = next(row for row in after["points"] if row["name"] == "exit-0")
+        seconds = exits["latency_s"]["ai-edge-litert"]["mean"] * simulation.speed_factor
+        assert exits["energy"]["energy_j"] == pytest.approx(simulation.busy_w * seconds)
+        assert exits["energy"]["u95_j"] > 0
+    for document in (before, after):
+        for key in ("energy_from", "board"):
+            document.pop(key, None)
+        for energy in joules_of(document):
+            energy.clear()
+    assert before == after
+
+
+def test_a_document_has_too_little_for_the_simulated_board(tmp_path: Path) -> None:
+    kept = ROOT / "docs" / "measurements" / "banking77.tradeoff.json"
+    asked = arguments(
+        "--from", str(kept), "--board", "raspberry-pi-5", "--energy", "simulated", "--out", str(tmp_path)
+    )
+    with pytest.raises(ConfigError, match="mean seconds"):
+        run_tradeoff(asked, Places(tmp_path, None, lambda *_: tmp_path), lambda _: None)
+
+
+def test_the_published_trade_offs_have_no_joules_of_another_host_s_seconds() -> None:
+    for path in (ROOT / "docs" / "measurements").glob("**/*.tradeoff.json"):
+        document = command.read_document(path)
+        if other_host(document["machine"]) is not None:
+            assert {energy["energy_j"] for energy in joules_of(document)} == {None}, path
 
 
 def test_a_page_is_told_when_the_bundle_has_changed(tmp_path: Path) -> None:

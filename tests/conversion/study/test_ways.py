@@ -12,8 +12,8 @@ pytest.importorskip("torch", reason="needs torch: run `.venvs/train/bin/python -
 
 from conversion.check.cascade import Lattice
 from conversion.check.risk import DELTA, NEVER, RULES, Answered, binomial_tail, guess, shared_sequence
-from conversion.release.ways import find_ways, joins
-from conversion.study.choose import risk_rules
+from conversion.release.ways import find_ways, forms, joins
+from conversion.study.choose import risk_rules, score
 
 FULL = (4, 4, 4)
 
@@ -58,6 +58,22 @@ def test_the_form_is_the_same_however_the_test_goes(lattice: Callable[..., Latti
             assert ways.zeroth.get(name) == (form.zeroth if passed else None)
             asked.add(passed)
     assert asked == ({False, True} if good else {False})  # the tests above did differ
+
+
+@pytest.mark.parametrize(("confidence", "cheap"), [(0.9999, True), (0.0, False)])
+def test_a_rule_that_may_harm_more_is_not_dearer(
+    lattice: Callable[..., Lattice], monkeypatch: pytest.MonkeyPatch, *, confidence: float, cheap: bool
+) -> None:
+    """risk-1 asks exit 0, risk-2 by itself would not: it does where it would cost more than risk-1 otherwise."""
+    monkeypatch.setattr("conversion.release.ways.joins", lambda _, __, epsilon: epsilon < 0.015)
+    selection = with_zeroth(lattice(300, seed=1), confidence=confidence, right=1.0)
+    assert forms(selection, FULL) == {"risk-1": True, "risk-2": cheap}
+    tests = with_zeroth(lattice(900, seed=3), confidence=confidence, right=1.0)
+    ways = find_ways({"thresholds": tests, "selection": selection})
+    assert ("risk-2" in ways.zeroth) == cheap
+    by_rule = ways.by_rule()
+    first, second = score(tests, [by_rule[name] for name in ("risk-1", "risk-2")]).ratio
+    assert second <= first
 
 
 def test_a_form_that_its_test_refuses_is_not_replaced_by_the_other(lattice: Callable[..., Lattice]) -> None:

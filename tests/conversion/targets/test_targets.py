@@ -253,7 +253,9 @@ def _taken(details: list[dict[str, Any]]) -> set[int]:
 def built(recipe: str = "dyn8", accuracy: float = 0.9) -> Built:
     bundle = home()
     exits = (*bundle.manifest.accuracy_by_exit[:-1], accuracy)
-    manifest = replace(bundle.manifest, recipe=recipe, accuracy_by_exit=exits)
+    figures = {**bundle.manifest.provenance["figures"], "accuracy": accuracy}
+    provenance = {**bundle.manifest.provenance, "figures": figures}
+    manifest = replace(bundle.manifest, recipe=recipe, accuracy_by_exit=exits, provenance=provenance)
     return Built(HOME, manifest, bundle.sha256, 1000, (graphs()[0],))
 
 

@@ -1,0 +1,91 @@
+"""What one machine's seconds say of a board that is not here: joules of an answer, or the reason why not.
+
+A profile's speed factor is against one processor, the reference host's. Seconds of another host must not be
+multiplied with it: what comes of that is null, and says why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from device_profiles.profile import BoardProfile
+from firmware_py.contracts.run import RunRecord
+from firmware_py.contracts.written import si
+from firmware_py.costs import CostModel
+
+# The sources of the factors in `device_profiles/boards` name it: AMD EPYC family 26.
+REFERENCE_ARCH, REFERENCE_FAMILY = "x86_64", 26
+_Z95 = 1.959963984540054
+_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"))
+
+
+@dataclass(frozen=True, slots=True)
+class Joules:
+    """Mean joules of one answer with the half-width of the 95 % interval; both null without a source.
+
+    `source` then says why.
+    """
+
+    energy_j: float | None
+    u95_j: float | None
+    method: str
+    source: str
+    simulated: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the report."""
+        return asdict(self)
+
+
+UNKNOWN = Joules(None, None, "none", "none", simulated=False)
+
+
+def other_host(machine: Mapping[str, Any]) -> str | None:
+    """Why seconds of this machine cannot be stretched to a board's; None: they can.
+
+    `machine` is a measurement file's. A file of before 28 November 2026 does not say its processor's family and
+    is of the reference host.
+    """
+    family = machine.get("cpu_family", REFERENCE_FAMILY)
+    arch = machine.get("arch", REFERENCE_ARCH)
+    if (arch, family) == (REFERENCE_ARCH, REFERENCE_FAMILY):
+        return None
+    here = f"{machine.get('cpu') or arch}" + ("" if family is None else f" family {family}")
+    return (
+        f"timed on {here}, and the boards' speed factors are against AMD EPYC family {REFERENCE_FAMILY}: "
+        "these seconds say nothing of a board"
+    )
+
+
+def no_joules(profile: BoardProfile, machine: Mapping[str, Any]) -> str | None:
+    """Why there are no joules for seconds of this machine on the board; None: there are."""
+    if profile.simulation.speed_factor is None or profile.simulation.busy_w is None:
+        return f"profile {profile.name} has no busy_w or speed_factor"
+    return other_host(machine)
+
+
+def estimated(profile: BoardProfile, mean_s: float, machine: Mapping[str, Any]) -> Joules:
+    """Mean joules of answers that took `mean_s` on this machine: the profile's watts, and how far the node trusts them.
+
+    That is the node's own cost model before it has seen a window.
+    """
+    if (why := no_joules(profile, machine)) is not None:
+        return replace(UNKNOWN, source=why)
+    factor, busy_w = profile.simulation.speed_factor or 0.0, profile.simulation.busy_w or 0.0
+    charge = CostModel(busy_w).charge(RunRecord("", "", (), 1, 0.0, mean_s * factor, 1))
+    if charge is None:
+        return UNKNOWN
+    source = f"profile {profile.name}: busy_w {busy_w:g} W x seconds here x speed_factor {factor:g}"
+    return Joules(charge.energy_j, _Z95 * charge.parameter_sd_j, "estimated", source, simulated=True)
+
+
+def figure(value: float, u95: float | None, unit: str) -> str:
+    """A figure and its half-width in one unit, two digits of the half-width and as many of the figure: `218.0 ± 5.9 µJ`."""
+    if u95 is None or not u95 > 0.0:
+        return si(value, unit)
+    factor, prefix = next((pair for pair in _PREFIXES if abs(value) >= pair[0]), _PREFIXES[-1])
+    digits = max(0, 1 - math.floor(math.log10(u95 / factor)))
+    return f"{value / factor:.{digits}f} ± {u95 / factor:.{digits}f} {prefix}{unit}"

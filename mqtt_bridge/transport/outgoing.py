@@ -25,7 +25,7 @@ def pack_properties(message: Message) -> bytes:
         packed += _RESPONSE_TOPIC + _field(message.response_topic.encode("utf-8"))
     if message.correlation is not None:
         packed += _CORRELATION + _field(message.correlation)
-    return _variable(len(packed)) + packed if packed else b""
+    return variable(len(packed)) + packed if packed else b""
 
 
 def packet_bytes(qos: int, topic_bytes: int, property_bytes: int, payload_bytes: int) -> int:
@@ -57,7 +57,7 @@ def _field(data: bytes) -> bytes:
     return len(data).to_bytes(2, "big") + data
 
 
-def _variable(number: int) -> bytes:
+def variable(number: int) -> bytes:
     """A variable byte integer (MQTT 5, 1.5.5): seven bits a byte, the lowest first."""
     out = bytearray()
     while number > 0x7F:

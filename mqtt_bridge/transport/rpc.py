@@ -149,7 +149,7 @@ class Client:
             topic = topics.build("request", mesh, task=request.task, client=self.options.client)
         else:
             topic = topics.build("command", mesh, node=node, verb="infer")
-        asked = request if self._five else replace(request, reply_to=self._reply_topic)
+        asked = replace(request, reply_to=self._reply_topic)  # a node of 3.1.1 sees no response topic
         message = Message(
             topic,
             encode_request(asked, self.options.content_type if self._five else None),

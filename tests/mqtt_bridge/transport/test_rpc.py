@@ -205,11 +205,9 @@ def _foreign() -> bytes:
     return codec.encode_reply(Reply("unknown", "ok", Route("x")))
 
 
-def test_three_has_its_return_address_in_the_payload() -> None:
-    bench = Bench("3.1.1")
+def test_the_payload_names_the_reply_topic_whatever_the_node_speaks(bench: Bench) -> None:
     bench.start()
     request = _request()
     bench.client.ask(request)
     data: dict[str, Any] = json.loads(bench.oracle.seen[0].payload)
     assert data == replace(request, reply_to="ciuic/v1/home/reply/dev/rpc").to_dict()
-    bench.close()

@@ -31,6 +31,7 @@ from firmware_py.bundles.read import Unpacked, read_bundle, unpack
 from firmware_py.bundles.verify import Trust, trust_folder
 from firmware_py.contracts.errors import ConfigError, DataInvalidError, DataMissingError, ToolMissingError
 from firmware_py.contracts.manifest import Manifest
+from firmware_py.contracts.outputs import check_output
 
 TIMED_TEXTS = 400
 
@@ -42,7 +43,7 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
 
     Raises:
         BundleError: the bundle is refused.
-        ConfigError: neither a bundle nor a document was given, or `--trust` is no folder.
+        ConfigError: neither a bundle nor a document was given, `--trust` is no folder, or a file cannot be written.
         DataMissingError: its task's rows are not at hand.
         DataInvalidError: the rows are not those that the bundle was built with, or FILE is no trade-off.
         ToolMissingError: no runtime of the bundle has an environment here.
@@ -56,6 +57,8 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
             msg, hint="ciuic model tradeoff BUNDLE, or ciuic model tradeoff --from NAME.tradeoff.json"
         )
     profile = load_profile(args.board) if args.board else None
+    name, out = args.bundle.name.removesuffix(".bundle"), args.out or args.bundle.parent
+    _check_outputs(out, name, args.pictures, ("json", "rows.npz"))
     with tempfile.TemporaryDirectory(prefix="ciuic-tradeoff-") as store:
         unpacked = unpack(args.bundle, trust, Path(store))
         manifest = unpacked.manifest
@@ -71,7 +74,6 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
             args.bundle.name, args.bundle.stat().st_size, runtimes[0], timings, energy, args.board
         )
         document = to_document(found, unpacked, context)
-    name, out = args.bundle.name.removesuffix(".bundle"), args.out or args.bundle.parent
     written = [
         _write(out / f"{name}.tradeoff.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     ]
@@ -86,8 +88,22 @@ def _again(args: argparse.Namespace, trust: Trust, say: Say) -> int:
     document = read_document(args.source)
     now = None if args.bundle is None else (args.bundle.name, read_bundle(args.bundle, trust).sha256)
     name = args.source.name.removesuffix(".json").removesuffix(".tradeoff")
-    written = _write_again(document, (args.out or args.source.parent, args.pictures), name, now)
+    out = args.out or args.source.parent
+    _check_outputs(out, name, args.pictures)
+    written = _write_again(document, (out, args.pictures), name, now)
     return _said(document, written, args, say)
+
+
+def _check_outputs(out: Path, name: str, pictures: Path | None, first: Sequence[str] = ()) -> None:
+    """Before anything is evaluated.
+
+    Raises:
+        ConfigError: a file cannot be written.
+    """
+    for ending in (*first, "csv", "html"):
+        check_output(out / f"{name}.tradeoff.{ending}")
+    if pictures is not None:
+        check_output(pictures / f"{name}.svg", "--pictures")
 
 
 def read_document(path: Path) -> dict[str, Any]:

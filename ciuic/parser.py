@@ -14,7 +14,9 @@ class Parser(argparse.ArgumentParser):
         """As argparse's; the help of every sub-verb ends with the flag that all of them take."""
         super().__init__(**{"epilog": "`--log-level debug` logs more on standard error.", **given})
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(  # type: ignore[override]  # argparse's has an overload for each kind of namespace
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
         """As argparse's, but a word that no parser knows is told by the sub-verb's, whose help is asked for.
 
         Raises:
@@ -40,7 +42,7 @@ def _innermost(parser: argparse.ArgumentParser, found: argparse.Namespace) -> ar
     """The parser of the sub-verb that was given, or the one itself."""
     for action in parser._actions:  # noqa: SLF001 - argparse tells it no other way
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            given = action.choices.get(getattr(found, action.dest, None))
+            given = action.choices.get(getattr(found, action.dest, ""))
             if given is not None:
                 return _innermost(given, found)
     return parser

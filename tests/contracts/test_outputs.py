@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from firmware_py.contracts import outputs
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.outputs import check_output, why_unwritable
 
@@ -19,7 +18,7 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     access = os.access
 
     def lock(place: Path) -> None:
-        monkeypatch.setattr(outputs.os, "access", lambda path, mode: path != place and access(path, mode))
+        monkeypatch.setattr(os, "access", lambda path, mode: path != place and access(path, mode))
 
     return lock
 

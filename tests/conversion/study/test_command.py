@@ -19,6 +19,7 @@ from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData, save
 from conversion.study import command
 from conversion.study.command import Places, run_tradeoff
+from conversion.study.document import FORMAT
 from conversion.study.flags import METHODS, RUNTIMES, configure_tradeoff
 from conversion.study.joules import Method
 from conversion.study.own_rows import task_rows
@@ -243,7 +244,7 @@ def test_files_that_cannot_be_written_are_told_before_anything_is_read(
 def test_a_page_that_cannot_be_written_again_is_told(tmp_path: Path, places: Places) -> None:
     (tmp_path / "out").touch()
     source = tmp_path / "x.tradeoff.json"
-    source.write_text(json.dumps({"command": "ciuic model tradeoff", "format": command.FORMAT}), "utf-8")
+    source.write_text(json.dumps({"command": "ciuic model tradeoff", "format": FORMAT}), "utf-8")
     for flag, file in (("--out", "x.tradeoff.csv"), ("--pictures", "x.svg")):
         with pytest.raises(ConfigError, match=f"{file} cannot be written") as told:
             run_tradeoff(arguments("--from", str(source), flag, str(tmp_path / "out")), places, print)

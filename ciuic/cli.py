@@ -25,6 +25,7 @@ EXIT_USAGE = 2
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _OURS = ("ciuic", "conversion", "device_profiles", "firmware_py", "hil_tests", "mqtt_bridge")
 
 
@@ -63,9 +64,7 @@ VERBS: dict[str, Verb] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the process's exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] not in VERBS:
-        return _top(words)
-    name = words[0]
+    name = words[0] if words and words[0] in VERBS else ""
     if words[:2] == ["node", "run"] and argv is None:
         from firmware_py.keeper import keep_this
 
@@ -73,10 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from firmware_py.contracts.errors import BundleMissingError, CiuicError, ConfigError
 
     try:
-        return _run_and_flush(name, words[1:])
+        return _run_and_flush(lambda: _run(name, words[1:]) if name else _top(words))
     except CiuicError as error:
         usage = isinstance(error, ConfigError | BundleMissingError)
-        return _tell(error.message, error.code, error.hint, usage=usage)
+        hint = error.hint
+        if hint == ConfigError.default_hint and name not in ("", "node"):
+            hint = f"`ciuic {name} --help` lists what it takes."  # the default is a node's
+        return _tell(error.message, error.code, hint, usage=usage)
     except ModuleNotFoundError as error:
         if not error.name or error.name.partition(".")[0] in _OURS:
             raise
@@ -88,18 +90,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
-def _run_and_flush(name: str, words: list[str]) -> int:
-    """Run the verb; what goes wrong with the last of what it prints is told here, not at exit.
+def _run_and_flush(run: Callable[[], int]) -> int:
+    """Run it; what goes wrong with the last of what it prints is told here, not at exit.
 
     Raises:
         DiskFullError: a file or standard output took no more.
+        ConfigError: a file or folder that the operator named may not be used.
     """
-    from firmware_py.contracts.errors import DiskFullError
+    from firmware_py.contracts.errors import ConfigError, DiskFullError
 
     try:
-        status = _run(name, words)
+        try:
+            status = run()
+        except SystemExit:  # the help, the version
+            sys.stdout.flush()
+            raise
         sys.stdout.flush()
     except OSError as error:
+        if error.errno in _NOT_ALLOWED and error.filename is not None:
+            msg = f"{error.filename}: {error.strerror}"
+            raise ConfigError(
+                msg, hint="Name a place that you may read and write, or change who may."
+            ) from error
         if error.errno not in _NO_ROOM:
             raise
         _give_up_stdout()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,21 @@ from firmware_py.compose import assembled, profile_values
 from firmware_py.config import AGENT, AgentConfig, add_flags, from_args
 from firmware_py.contracts.configuration import parse_widths
 from firmware_py.contracts.written import spread
-from firmware_py.testing.evaluate import How, evaluate, read_rows, strange_labels
+from firmware_py.node_parts import Served
+from firmware_py.tasks.names import KINDS
+from firmware_py.testing.evaluate import (
+    How,
+    Labelled,
+    evaluate,
+    never_run,
+    read_rows,
+    strange_labels,
+    strange_slots,
+)
 from firmware_py.testing.metrics import summarise
 
 _KEYS = ("profile", "store", "trust", "allow_unsigned", "self_test", "memory_bytes", "meter", "names")
+_NAMED = 5  # of many unknown slot names
 TABLE = tuple(setting for setting in AGENT if setting.key in _KEYS)
 
 
@@ -51,12 +63,8 @@ def run_eval(args: argparse.Namespace) -> int:
         with Waiting("unpacking the bundle and trying its own rows"):
             assembly = stack.enter_context(assembled(config))
         (served,) = assembly.served.values()
-        strange = strange_labels(rows, served.manifest)
-        if strange:
-            print(
-                f"{strange} rows have an intent that the model does not know: they count as wrong",
-                file=sys.stderr,
-            )
+        for line in _remarks(rows, served, house=bool(config.names)):
+            print(line, file=sys.stderr)
         with Progress("evaluating", 2 * len(rows)) as progress:
             scored = evaluate(assembly, rows, progress, how)
     manifest = served.manifest
@@ -64,6 +72,27 @@ def run_eval(args: argparse.Namespace) -> int:
     summary = asked | summarise(scored, manifest.stages)
     print(json.dumps(summary, indent=1) if args.json else table(summary))
     return 0
+
+
+def _remarks(rows: Sequence[Labelled], served: Served, *, house: bool) -> Iterator[str]:
+    """What a reader of the figures should know of the rows; with a names file a node also finds what the house has.
+
+    Raises:
+        DataInvalidError: the file is another model's.
+    """
+    strange = strange_labels(rows, served.manifest)
+    if strange:
+        yield f"{strange} rows have an intent that the model does not know: they count as wrong"
+    slots, names = strange_slots(rows, {*served.manifest.slots, *(KINDS if house else ())})
+    if slots:
+        named = ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")
+        yield f"{slots} slots have a name that the model does not know ({named}): they count as overlooked"
+    refused = never_run(rows, served.task)
+    if refused:
+        yield (
+            f"{refused} rows are refused by a node before it runs them (no letter and no digit, or too long): "
+            "they count as rejected at exit 1"
+        )
 
 
 def table(summary: dict[str, Any]) -> str:

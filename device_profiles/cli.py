@@ -79,7 +79,7 @@ def _check(names: list[str], *, as_json: bool) -> int:
 
 def _checked(name: str) -> dict[str, Any]:
     try:
-        board = load_profile(name)
+        board = load_profile(name, strict_name=True)
     except ProfileError as error:
         return _wrong(name, error)
     return _right(name, board.tier, _todo(board))

@@ -35,13 +35,18 @@ def list_accessories() -> tuple[str, ...]:
     return _names("accessories")
 
 
-def load_profile(name_or_path: str | Path) -> BoardProfile:
+def load_profile(name_or_path: str | Path, *, strict_name: bool = False) -> BoardProfile:
     """A shipped board by name, or any file by path (it ends in `.toml`).
+
+    A file of the user's may be called as they like and be loaded all the same; with `strict_name` it must be called
+    as its `name` says, which is what a node's birth, its records and the other profiles know the board by.
 
     Raises:
         ProfileError: there is no such profile (`profile_missing`), or it breaks its form.
     """
     text, file, name = _read("boards", str(name_or_path))
+    if strict_name and name is None:
+        name = Path(file).stem
     return parse_profile(text, file=file, name=name)
 
 

@@ -225,14 +225,14 @@ def run_ask(args: argparse.Namespace) -> int:
         BrokerUnreachableError: no broker answers.
         NoReplyError: no node did.
         UnknownTaskError: nobody heard, for no node that is up serves the task.
-        SchemaError: a flag is out of range.
+        ConfigError: a flag is out of range.
     """
     from firmware_py.config import AGENT, from_args
     from firmware_py.contracts.clock import SystemClock
-    from firmware_py.contracts.errors import NoReplyError, SchemaError
+    from firmware_py.contracts.errors import ConfigError, NoReplyError, SchemaError
     from firmware_py.contracts.request import Qos, Request, parse_request
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_link, fresh_client
-    from mqtt_bridge.node.roll import look_around, why_silent
+    from mqtt_bridge.node.roll import look_around, why_absent, why_silent
     from mqtt_bridge.transport.rpc import Client, ClientOptions, new_id
 
     config = BridgeConfig.of(from_args(args, (*AGENT, *BRIDGE)))  # one file may serve both
@@ -244,7 +244,7 @@ def run_ask(args: argparse.Namespace) -> int:
         parse_request(request.to_dict())  # what no node takes is told here: it may not even fit MQTT's fields
     except SchemaError as error:
         hint = "`ciuic ask --help` lists what --task, --deadline, --energy and --accuracy take."
-        raise SchemaError(error.message, hint=hint) from None
+        raise ConfigError(error.message, hint=hint) from None
     clock = SystemClock()
     link = build_link(config, name)
     client = Client(link, ClientOptions(name, config.mesh))
@@ -254,8 +254,12 @@ def run_ask(args: argparse.Namespace) -> int:
         try:
             reply = client.ask(request, node=args.to)
         except NoReplyError as silence:
-            up = None if args.to else look_around(link, config.mesh)
-            raise (silence if up is None else why_silent(silence, args.task, config.mesh, up)) from None
+            up = look_around(link, config.mesh)
+            if up is None:
+                raise
+            if args.to is not None:
+                raise why_absent(silence, args.to, config.mesh, up) from None
+            raise why_silent(silence, args.task, config.mesh, up) from None
         round_trip_s = clock.now_s() - begin_s
     if args.json:
         print(json.dumps(reply.to_dict() | {"round_trip_s": round_trip_s}, ensure_ascii=False))

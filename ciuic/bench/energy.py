@@ -22,6 +22,7 @@ from device_profiles.loader import load_profile
 from firmware_py.contracts.clock import SystemClock, VirtualClock
 from firmware_py.contracts.errors import ConfigError, SensorBusError
 from firmware_py.contracts.measurement import Check, Measurement, Row
+from firmware_py.contracts.outputs import check_output
 from firmware_py.energy.baseline import Baseline, net_of
 from firmware_py.energy.integrate import EnergyEstimate, Span, energy_over
 from firmware_py.energy.meters.base import Pace, Sample
@@ -346,11 +347,12 @@ def run(args: argparse.Namespace) -> int:
     """Run all rows, print and write them, and return 0 when every check holds, else 1.
 
     Raises:
-        ConfigError: the number of trials is not positive.
+        ConfigError: the number of trials is not positive, or the file cannot be written.
     """
     if args.trials < 1:
         msg = f"--trials {args.trials} is not positive"
-        raise ConfigError(msg)
+        raise ConfigError(msg, hint=f"{MIN_TRIALS} trials are what the bounds are for.")
+    check_output(args.out / "energy.json")
     measurement = measure(args.trials, args.seed, _progress)
     path = measurement.write(args.out, "energy")
     if args.json:

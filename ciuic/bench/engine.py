@@ -39,6 +39,7 @@ from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.measurement import Check, Measurement, Row
+from firmware_py.contracts.outputs import check_output
 from firmware_py.contracts.request import Request
 from firmware_py.contracts.run import GraphKey, RunRecord
 from firmware_py.costs import CostModel
@@ -98,12 +99,13 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, write; status 1 if a bound does not hold.
 
     Raises:
-        ConfigError: too few sentences.
+        ConfigError: too few sentences, or the file cannot be written.
         BundleError: the bundle is refused.
     """
     if args.n < MIN_SENTENCES:
         msg = f"-n {args.n} is below {MIN_SENTENCES} sentences"
         raise ConfigError(msg, hint="Fewer say little about percentiles.")
+    check_output(args.out / "engine.json")
     texts = sentences(args.n)
     with tempfile.TemporaryDirectory(prefix="ciuic-bench-") as store:
         config = AgentConfig(

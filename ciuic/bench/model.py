@@ -23,6 +23,7 @@ from ciuic.progress import Progress
 from conversion.environment import enter_training_environment
 from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.measurement import Check, Measurement, Row
+from firmware_py.contracts.outputs import check_output
 from firmware_py.testing.metrics import quantile
 from firmware_py.testing.neighbours import Neighbours, is_quiet, told
 
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, write; status 1 if a bound does not hold.
 
     Raises:
-        ConfigError: too few texts.
+        ConfigError: too few texts, or the file cannot be written.
         ToolMissingError: there is no training environment.
         DataMissingError: the build folder has no rows or no teacher.
         BundleError: the bundle is refused.
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="ciuic-bench-") as store:
         unpacked = unpack(args.bundle, trust, Path(store))
         name = unpacked.manifest.name
+        check_output(args.out / f"model-{name}.json")
         folder = args.teacher or ROOT / ".ciuic" / "build" / f"{name}-0"
         texts = _texts(folder, args.n)
         answers = {**_teachers(folder), **_ways(unpacked)}

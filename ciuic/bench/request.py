@@ -19,6 +19,7 @@ from ciuic.bench.request_report import report, table
 from ciuic.bench.request_sentences import MIN_SENTENCES, sentences
 from firmware_py.compose import shipped
 from firmware_py.contracts.errors import ConfigError
+from firmware_py.contracts.outputs import check_output
 
 _LEAST_TURN = 2
 
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, write; status 1 if a bound does not hold.
 
     Raises:
-        ConfigError: a flag makes no measurement, or there is no bundle.
+        ConfigError: a flag makes no measurement, there is no bundle, or the file cannot be written.
     """
     _check(args)
     plan = Plan(
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Before minutes are spent."""
+    check_output(args.out / "request.json")
     least = 1 if args.quick else MIN_SENTENCES
     if args.n < least:
         msg = f"-n {args.n} is below {least} sentences"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ciuic.demo.nodes import NodeLatch
+    from ciuic.demo.nodes import NodeLatch, Nodes
     from ciuic.demo.sentences import Question
     from ciuic.demo.summary import Answered, Played
     from mqtt_bridge.broker.process import BrokerProcess
@@ -65,14 +66,14 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--interval",
-        type=float,
+        type=_seconds,
         default=0.03,
         metavar="S",
         help="seconds between requests (default: %(default)s)",
     )
     parser.add_argument(
         "--meter-wait",
-        type=float,
+        type=_seconds,
         default=_METER_S,
         metavar="S",
         help="seconds to wait at most until the meters have learned what an answer costs (default: %(default)s)",
@@ -94,12 +95,9 @@ def run_demo(args: argparse.Namespace) -> int:
     from ciuic.demo.screen import fold, summary_lines
     from ciuic.demo.sentences import load_sentences, plan_questions
     from ciuic.demo.summary import checks, summarise
-    from firmware_py.contracts.errors import BundleMissingError
     from mqtt_bridge.broker.process import start_broker
 
-    if not args.model.is_file():
-        msg = f"no bundle at {args.model}"
-        raise BundleMissingError(msg)
+    _check_bundle(args.model, args.trust)
     legacy = args.count * _LEGACY // _COUNT
     questions = plan_questions(load_sentences(args.sentences), args.count, legacy, args.seed)
     say = _mute if args.json else _print
@@ -123,7 +121,6 @@ def _play(
     from ciuic.demo.play import Asker, Pace
     from ciuic.demo.screen import answer_line, header
     from ciuic.demo.summary import Killed, Played
-    from firmware_py.contracts.errors import NoReplyError
 
     kill_at = max(1, _KILL_AT * args.count // _COUNT)
     answers: list[Answered] = []
@@ -149,11 +146,7 @@ def _play(
         nodes = stack.enter_context(Nodes(BOARDS, options, logs))
         for board in BOARDS:
             say(f"node         {board.node}: {board.title}, simulated, a process of its own")
-        if not ready.wait(_READY_TIMEOUT_S):
-            msg = (
-                f"not ready within {_READY_TIMEOUT_S:g} s: {', '.join(ready.missing)} ({nodes.last_words()})"
-            )
-            raise NoReplyError(msg)
+        _wait_ready(ready, nodes)
         for transport in transports.values():
             transport.wait_up(_READY_TIMEOUT_S)
         _calibrate(metered, args.meter_wait)
@@ -174,6 +167,44 @@ def _play(
         return Played(len(questions), answers, asker.repeats, asker.unexplained, end)
 
 
+def _check_bundle(bundle: Path, trust: Path) -> None:
+    """What every node would refuse, and what no node would answer, is told before any is started.
+
+    Raises:
+        CiuicError: the bundle or the trust folder is absent, or the bundle is refused.
+        ConfigError: it serves another task than the demo's.
+    """
+    from ciuic.demo.play import TASK
+    from firmware_py.bundles.read import read_bundle
+    from firmware_py.compose import trust_of
+    from firmware_py.config import AgentConfig
+    from firmware_py.contracts.errors import ConfigError
+
+    task = read_bundle(bundle, trust_of(AgentConfig(trust=str(trust)))).manifest.task.name
+    if task != TASK:
+        msg = f"{bundle} serves the task {task}, and the demo asks {TASK}"
+        raise ConfigError(
+            msg, hint=f"Give --model a bundle of the task {TASK}, such as models/home-en.bundle."
+        )
+
+
+def _wait_ready(ready: NodeLatch, nodes: Nodes) -> None:
+    """Until every node is, as long as none of them ends.
+
+    Raises:
+        CiuicError: a node ended by itself.
+        NoReplyError: one is not ready in time.
+    """
+    from firmware_py.contracts.errors import NoReplyError
+
+    for _ in range(round(_READY_TIMEOUT_S / _LOOK_S)):
+        if ready.wait(_LOOK_S):
+            return
+        nodes.check()
+    msg = f"not ready within {_READY_TIMEOUT_S:g} s: {', '.join(ready.missing)} ({nodes.last_words()})"
+    raise NoReplyError(msg)
+
+
 def _calibrate(metered: NodeLatch, most_s: float) -> None:
     """Give each node's meter time to learn what an answer costs; the demo goes on without it, too."""
     from ciuic.progress import Progress
@@ -192,6 +223,17 @@ def _count(text: str) -> int:
         msg = "at least 1"
         raise argparse.ArgumentTypeError(msg)
     return count
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds < math.inf:  # nor nan
+        msg = f"{text} is not seconds from 0 on"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
 
 
 def _width() -> int:

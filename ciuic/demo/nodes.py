@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from firmware_py.contracts.errors import NoReplyError, all_codes
 from mqtt_bridge.broker.process import end_with_parent
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import decode_payload
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from firmware_py.contracts.errors import CiuicError
     from mqtt_bridge.transport.base import Message, Transport
 
 _STOP_TIMEOUT_S = 5.0
+_ERROR = re.compile(r"error: (?P<message>.+) \[(?P<code>\w+)\]")
 _SAYS: dict[str, dict[str, str]] = {
     "state": {"state": "ready"},
     "heartbeat": {"energy_method": "predicted"},
@@ -90,13 +94,41 @@ class Nodes:
         status = process.wait()
         return process.pid, signal.Signals(-status).name if status < 0 else f"status {status}"
 
+    def check(self) -> None:
+        """Tell of the first node that ended by itself.
+
+        Raises:
+            CiuicError: the node's own, where it told one.
+        """
+        for board in self._boards:
+            status = self._processes[board.node].poll()
+            if status is not None:
+                raise _why_ended(board.node, status, self._lines(board))
+
     def last_words(self) -> str:
-        """The last log line of each node, for an error message."""
+        """The error of each node, or the last line of its log where it told none, for an error message."""
         out = []
         for board in self._boards:
-            lines = (self._logs / f"{board.node}.log").read_text("utf-8", "replace").strip().splitlines()
-            out.append(f"{board.node}: {lines[-1] if lines else 'wrote nothing'}")
+            lines = self._lines(board)
+            told = [line for line in lines if line.startswith("error: ")] or lines
+            out.append(f"{board.node}: {told[-1] if told else 'wrote nothing'}")
         return "; ".join(out)
+
+    def _lines(self, board: Board) -> list[str]:
+        return (self._logs / f"{board.node}.log").read_text("utf-8", "replace").strip().splitlines()
+
+
+def _why_ended(node: str, status: int, lines: Sequence[str]) -> CiuicError:
+    """The error that a node's two last lines are, else one of ours with its last line."""
+    told = [_ERROR.fullmatch(line) for line in lines]
+    found = next((match for match in reversed(told) if match), None)
+    if found is None:
+        return NoReplyError(
+            f"node {node} ended with status {status}: {lines[-1] if lines else 'it wrote nothing'}"
+        )
+    hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
+    error = all_codes().get(found["code"], NoReplyError)
+    return error(f"node {node} ended: {found['message']}", hint=hints[-1] if hints else None)
 
 
 class NodeLatch:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from firmware_py.contracts.reply import Reply
     from mqtt_bridge.transport.base import Transport
 
+TASK = "home"
 DEADLINE_S = 2.0
 LINGER_S = 0.3  # after the last answer: late repeats are still counted
 
@@ -38,7 +39,7 @@ class Asker:
     transports: dict[int, Transport]
     mesh: str
     qos: int
-    task: str = "home"
+    task: str = TASK
     _clients: dict[int, Client] = field(default_factory=dict)
     _answers: queue.SimpleQueue[Answered] = field(default_factory=queue.SimpleQueue)
 

@@ -108,18 +108,24 @@ def summary_lines(figures: dict[str, Any], verdicts: Iterable[Check]) -> list[st
         energy = "unknown"
         if node["energy_j"] is not None:
             energy = f"{spread(node['energy_j'], node['u95_j'], 'J')} an answer above idle"
-        methods = ", ".join(f"{count} {method}" for method, count in sorted(node["methods"].items()))
-        sources = " and ".join(name for name in sorted(node["sources"]) if name != "none") or "none"
-        tag = ", simulated board" if node["simulated"] else ""
-        lines.append(
-            f"joules       {name}: {node['answers']} answers, {energy} ({methods}; source {sources}{tag})"
-        )
+        whence = [_whence(method, counts) for method, counts in sorted(node["sources_by_method"].items())]
+        if node["simulated"]:
+            whence.append("simulated board")
+        lines.append(f"joules       {name}: {node['answers']} answers, {energy} ({'; '.join(whence)})")
     lines.append("")
     lines += [
         f"{'ok  ' if c.ok else 'MISS'} {c.name}: {_plain(c.value)} (bound {c.relation} {c.bound:g} {c.unit})"
         for c in verdicts
     ]
     return lines
+
+
+def _whence(method: str, counts: dict[str, int]) -> str:
+    """How many answers' joules are of a method, and which sensors stand behind these and no others."""
+    sensors = " and ".join(name for name in sorted(counts) if name != "none")
+    if method == "none":
+        return f"{sum(counts.values())} unknown"
+    return f"{sum(counts.values())} {method} {f'from {sensors}' if sensors else 'without a sensor'}"
 
 
 def _percent(value: float | None) -> str:

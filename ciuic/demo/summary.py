@@ -82,7 +82,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def energy_by_node(answers: Iterable[Answered]) -> dict[str, dict[str, Any]]:
-    """Per node: answers, those with known joules, their mean and mean U95, methods, sources, simulated."""
+    """Per node: answers, those with known joules, their mean and mean U95, methods, sources, both of them, simulated."""
     out: dict[str, dict[str, Any]] = {}
     groups: dict[str, list[Reply]] = {}
     for answer in answers:
@@ -98,6 +98,10 @@ def energy_by_node(answers: Iterable[Answered]) -> dict[str, dict[str, Any]]:
             "u95_j": fmean(e.u95_j for e in known if e.u95_j is not None) if known else None,
             "methods": dict(methods),
             "sources": dict(Counter(e.source for e in known)),
+            "sources_by_method": {
+                method: dict(Counter(r.energy.source for r in replies if r.energy.method == method))
+                for method in methods
+            },
             "simulated": any(r.route.simulated for r in replies),
         }
     return out

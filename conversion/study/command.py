@@ -41,6 +41,7 @@ from firmware_py.bundles.verify import Trust, trust_folder
 from firmware_py.contracts.errors import ConfigError, DataInvalidError, DataMissingError, ToolMissingError
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.measurement import machine
+from firmware_py.contracts.outputs import check_output
 
 TIMED_TEXTS = 400
 
@@ -52,7 +53,7 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
 
     Raises:
         BundleError: the bundle is refused.
-        ConfigError: neither a bundle nor a document was given, or `--trust` is no folder.
+        ConfigError: neither a bundle nor a document was given, `--trust` is no folder, or a file cannot be written.
         DataMissingError: its task's rows are not at hand.
         DataInvalidError: the rows are not those that the bundle was built with, or FILE is no trade-off.
         ToolMissingError: no runtime of the bundle has an environment here.
@@ -66,6 +67,8 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
             msg, hint="ciuic model tradeoff BUNDLE, or ciuic model tradeoff --from NAME.tradeoff.json"
         )
     profile = load_profile(args.board) if args.board else None
+    name, out = args.bundle.name.removesuffix(".bundle"), args.out or args.bundle.parent
+    _check_outputs(out, name, args.pictures, ("json", "rows.npz"))
     with tempfile.TemporaryDirectory(prefix="ciuic-tradeoff-") as store:
         unpacked = unpack(args.bundle, trust, Path(store))
         manifest = unpacked.manifest
@@ -82,7 +85,6 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
             args.bundle.name, args.bundle.stat().st_size, runtimes[0], timings, energy, args.board
         )
         document = to_document(found, unpacked, context)
-    name, out = args.bundle.name.removesuffix(".bundle"), args.out or args.bundle.parent
     written = [_write_document(document, out, name)]
     written += _write_again(document, (out, args.pictures), name)
     written.append(out / f"{name}.tradeoff.rows.npz")
@@ -98,6 +100,7 @@ def _again(args: argparse.Namespace, trust: Trust, say: Say) -> int:
         args.source.name.removesuffix(".json").removesuffix(".tradeoff"),
         args.out or args.source.parent,
     )
+    _check_outputs(out, name, args.pictures, ("json",) if args.board else ())
     written = []
     if args.board:
         document = _recounted(document, args)
@@ -118,6 +121,18 @@ def _recounted(document: Mapping[str, Any], args: argparse.Namespace) -> dict[st
             msg, hint="Take --energy estimated, or measure: ciuic model tradeoff BUNDLE --board P."
         )
     return count_again(document, load_profile(args.board))
+
+
+def _check_outputs(out: Path, name: str, pictures: Path | None, first: Sequence[str] = ()) -> None:
+    """Before anything is evaluated.
+
+    Raises:
+        ConfigError: a file cannot be written.
+    """
+    for ending in (*first, "csv", "html"):
+        check_output(out / f"{name}.tradeoff.{ending}")
+    if pictures is not None:
+        check_output(pictures / f"{name}.svg", "--pictures")
 
 
 def read_document(path: Path) -> dict[str, Any]:

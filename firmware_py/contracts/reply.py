@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from firmware_py.contracts.check import Fields
@@ -160,7 +160,8 @@ def error_reply(
 ) -> Reply:
     """The reply that carries an error: `refused` was not run, `failed` broke while it ran."""
     info = ErrorInfo(error.code, error.message, error.hint, error.retry_after_s)
-    return Reply(id=request_id, status=status, route=Route(node=node, simulated=simulated), error=info)
+    route, energy = Route(node=node, simulated=simulated), replace(UNKNOWN_ENERGY, simulated=simulated)
+    return Reply(id=request_id, status=status, route=route, energy=energy, error=info)
 
 
 def parse_reply(data: Any) -> Reply:

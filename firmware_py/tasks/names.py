@@ -143,6 +143,8 @@ def parse_names(data: Any, where: str, version: int = 0) -> Names:
         top.fail(f"{where}: {', '.join(sorted(map(str, odd)))} is not one of {', '.join(sorted(_KEYS))}")
     entries: list[Entry] = []
     for kind in KINDS.values():
+        if not isinstance(data.get(kind, ()), list | tuple):
+            top.fail(f"{where}: {kind} is not an array of entries, such as [[{kind}]] tables in TOML")
         items = top.array(kind, (), limit=MAX_ENTRIES)
         entries += [_parse(item, kind, f"{where}: {kind}[{number}]") for number, item in enumerate(items)]
     if len(entries) > MAX_ENTRIES:
@@ -155,7 +157,8 @@ def parse_names(data: Any, where: str, version: int = 0) -> Names:
     parents = {"area": "floor", "device": "area"}
     for entry in entries:
         if entry.within is not None and (parents[entry.kind], entry.within) not in seen:
-            top.fail(f"{where}: {entry.kind} {entry.id} lies in a {parents[entry.kind]} that is not listed")
+            parent = f"{parents[entry.kind]} {entry.within}"
+            top.fail(f"{where}: {entry.kind} {entry.id} lies in the {parent}, which is not listed")
     return Names(entries, version)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from firmware_py.inference.engine import Engine
 from firmware_py.inference.exits import Verdict
 from firmware_py.node_parts import Served
 from firmware_py.resources.governor import Ask
-from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded
+from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded, IntentTask
 from firmware_py.testing.metrics import Scored, Span
 
 MAX_ROWS = 1_000_000
@@ -111,6 +111,25 @@ def strange_labels(rows: Sequence[Labelled], manifest: Manifest) -> int:
         msg = f"none of the rows' intents is one of the {len(manifest.labels)} that {manifest.name} knows"
         raise DataInvalidError(msg, hint="`ciuic model show BUNDLE --json` lists its labels.")
     return strange
+
+
+def strange_slots(rows: Sequence[Labelled], known: Collection[str]) -> tuple[int, tuple[str, ...]]:
+    """Slots of the rows whose name is none of `known`, and these names: nobody can find such a slot."""
+    names = [name for row in rows for _, _, name in row.slots or () if name not in known]
+    return len(names), tuple(sorted(set(names)))
+
+
+def never_run(rows: Sequence[Labelled], task: IntentTask) -> int:
+    """Rows that a node refuses before it runs them: no letter and no digit, or too long."""
+
+    def refused(row: Labelled) -> bool:
+        try:
+            task.encode({"text": row.text})
+        except (EmptyInputError, InputTooLongError):
+            return True
+        return False
+
+    return sum(map(refused, rows))
 
 
 def evaluate(

@@ -96,6 +96,17 @@ def why_silent(silence: NoReplyError, task: str, mesh: str, up: Up) -> CiuicErro
     return UnknownTaskError(f"no node of mesh {mesh} serves the task {task}", hint=hint)
 
 
+def why_absent(silence: NoReplyError, node: str, mesh: str, up: Up) -> CiuicError:
+    """What to tell who asked one node by its name and got no reply."""
+    if node in up:
+        hint = f"Node {node} is up: give more time with --deadline."
+        return NoReplyError(silence.message, hint=hint)
+    if not up:
+        return why_silent(silence, "", mesh, up)
+    hint = f"Up: {', '.join(sorted(up))}. Name one of these with --to, or leave --to out."
+    return NoReplyError(f"no node {node} is up in mesh {mesh}", hint=hint)
+
+
 def told(message: Message) -> Mapping[str, Any] | None:
     """Births and states come from the network: whatever is not as it should be is null."""
     try:

@@ -162,6 +162,32 @@ def test_intents_that_the_model_does_not_know_are_said(
     assert "none of the rows' intents is one of the" in capsys.readouterr().err
 
 
+def test_slots_that_the_model_does_not_know_are_said_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file of the house's names adds the kinds of things that a node finds without the model."""
+    row = {"text": "turn on the kitchen light", "intent": "turn_on"}
+    data = write(
+        tmp_path,
+        json.dumps(row | {"slots": [[12, 19, "area"]]}),
+        json.dumps(row | {"slots": [[12, 19, "floor"], [20, 25, "lamp"]]}),
+    )
+    assert evaluate(tmp_path, data) == 0
+    assert "2 slots have a name that the model does not know ('floor', 'lamp')" in capsys.readouterr().err
+    names = tmp_path / "names.toml"
+    names.write_text("[[area]]\nid = 'k'\nname = 'Kitchen'\n", "utf-8")
+    assert evaluate(tmp_path, data, "--names", str(names)) == 0
+    assert "1 slots have a name that the model does not know ('lamp')" in capsys.readouterr().err
+
+
+def test_rows_that_a_node_refuses_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [ROWS[0], {"text": "?!", "intent": "turn_on"}, {"text": "on " * 2000, "intent": "turn_on"}]
+    assert evaluate(tmp_path, write(tmp_path, *map(json.dumps, rows))) == 0
+    assert "2 rows are refused by a node before it runs them" in capsys.readouterr().err
+    assert evaluate(tmp_path, write(tmp_path, json.dumps(ROWS[0]))) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_absent_and_empty_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(tmp_path, tmp_path / "none.jsonl") == 2
     assert "[data_missing]" in capsys.readouterr().err

@@ -29,3 +29,13 @@ def test_a_reader_that_went_away_gets_no_traceback() -> None:
     os.close(writing)
     assert done.returncode == 1
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is not there")
+def test_the_version_too() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "ciuic", "--version"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "[disk_full]" in done.stderr
+    assert "Traceback" not in done.stderr

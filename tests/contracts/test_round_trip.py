@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,6 +113,13 @@ def test_the_written_form_is_the_one_in_the_design() -> None:
 def test_a_manifest_reads_back_equal(manifest: dict[str, Any]) -> None:
     parsed = parse_manifest(manifest)
     assert parse_manifest(parsed.to_dict()) == parsed
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_an_error_reply_says_the_same_of_route_and_energy(simulated: bool) -> None:
+    reply = error_reply("7", QueueFullError("64 wait"), node="kitchen", simulated=simulated)
+    assert (reply.route.simulated, reply.energy.simulated) == (simulated, simulated)
+    assert reply.energy.energy_j is None
 
 
 def test_an_error_reply_carries_code_hint_and_when_to_ask_again() -> None:

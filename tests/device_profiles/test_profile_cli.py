@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def test_check_fails_on_a_broken_file(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["profile", "check", str(path), "--json"]) == 1
     row = json.loads(capsys.readouterr().out)["profiles"][0]
     assert "title is missing" in row["error"]
+
+
+def test_check_compares_the_name_with_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = (resources.files("device_profiles.boards") / "raspberry-pi-5.toml").read_text(encoding="utf-8")
+    path = tmp_path / "my-board.toml"
+    path.write_text(shipped, encoding="utf-8")
+    assert main(["profile", "check", str(path), "--json"]) == 1
+    (row,) = json.loads(capsys.readouterr().out)["profiles"]
+    assert row["code"] == "profile_invalid"
+    assert row["error"] == f"{path}: name is 'raspberry-pi-5'; allowed: my-board, as the file is called"
+    path.write_text(shipped.replace('name = "raspberry-pi-5"', 'name = "my-board"', 1), encoding="utf-8")
+    assert main(["profile", "check", str(path)]) == 0
 
 
 def test_check_names_code_and_hint_of_what_is_no_profile(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from firmware_py.contracts.errors import NoReplyError
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge import cli, compose
 from mqtt_bridge.broker.process import BrokerProcess, start_broker
+from mqtt_bridge.node.roll import why_absent
 from mqtt_bridge.testing.transport_contract import WAIT_S
 from mqtt_bridge.transport.base import LinkEvent, LinkOptions
 from mqtt_bridge.transport.memory import MemoryBroker, MemoryTransport
@@ -75,8 +76,16 @@ def test_one_node_that_was_asked_by_name_says_it_itself(broker: BrokerProcess, t
     with _node(broker, tmp_path):
         assert "[unknown_task]" in _ask(broker, "--task", "chess", "--to", "n1")[0]
         error, hint = _ask(broker, "--task", "chess", "--to", "n2")
-    assert "[no_reply]" in error
-    assert "ciuic doctor" in hint
+    assert error == "error: no node n2 is up in mesh home [no_reply]"
+    assert hint.startswith("hint: Up: n1. ")
+    assert _ask(broker, "--to", "n2")[1].startswith("hint: No node of mesh home is up at this broker: ")
+
+
+def test_a_node_that_is_up_and_silent_needs_more_time() -> None:
+    silence = NoReplyError("no reply in time")
+    told = why_absent(silence, "n1", "home", {"n1": ("home",)})
+    assert told.message == silence.message
+    assert told.hint == "Node n1 is up: give more time with --deadline."
 
 
 def test_a_mesh_without_a_node_is_told(broker: BrokerProcess, tmp_path: Path) -> None:

@@ -96,11 +96,12 @@ def test_nobody_there_is_told_with_a_hint() -> None:
         assert "[no_reply]" in silent.stderr
 
 
-@pytest.mark.parametrize("seconds", ["-5", "nan", "1e9"])
-def test_a_deadline_that_no_node_takes_is_told_before_it_is_sent(seconds: str) -> None:
-    found = _ciuic("ask", "hello", f"--deadline={seconds}", "--broker", "mqtt://127.0.0.1:1")
-    assert found.returncode == 1
-    assert "[schema_invalid]" in found.stderr
+@pytest.mark.parametrize("flag", ["--deadline=-5", "--deadline=nan", "--deadline=1e9", "--energy=-1"])
+def test_a_bound_that_no_node_takes_is_a_usage_error_before_it_is_sent(flag: str) -> None:
+    found = _ciuic("ask", "hello", flag, "--broker", "mqtt://127.0.0.1:1")
+    assert found.returncode == 2
+    assert "[config_invalid]" in found.stderr
+    assert "ciuic ask --help" in found.stderr
     assert "Traceback" not in found.stderr
 
 

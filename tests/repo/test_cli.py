@@ -40,6 +40,11 @@ def _raise(error: BaseException) -> object:
         (ConfigError("no such flag"), 2, "error: no such flag [config_invalid]"),
         (NoReplyError("silence"), 1, "error: silence [no_reply]"),
         (ProfileError("x.toml: cores is 0"), 2, "error: x.toml: cores is 0 [profile_invalid]"),
+        (
+            PermissionError(13, "Permission denied", "out"),
+            2,
+            "error: out: Permission denied [config_invalid]",
+        ),
         (KeyboardInterrupt(), 130, None),
     ],
 )
@@ -56,6 +61,14 @@ def test_an_error_is_two_lines_and_a_status(
     if first is not None:
         assert lines[0] == first
         assert lines[1].startswith("hint: ")
+
+
+def test_the_hint_of_a_verb_that_has_none_of_its_own_is_that_verbs_help(
+    verb: types.ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vars(verb)["run"] = _raise(ConfigError("no such thing"))
+    assert cli.main(["probe"]) == 2
+    assert capsys.readouterr().err.splitlines()[1] == "hint: `ciuic probe --help` lists what it takes."
 
 
 def test_a_foreign_exception_keeps_its_traceback(verb: types.ModuleType) -> None:
@@ -135,10 +148,8 @@ def test_a_wrong_flag_of_a_real_verb_is_told_like_every_other_error(
         first, second = printed.err.splitlines()
         assert first.startswith("error: ")
         assert first.endswith("[config_invalid]")
-        # What no parser knows is told by the verb's, a missing word before it by the sub-verb's.
-        assert second in {
-            f"hint: `ciuic {' '.join(at)} --help` lists what it takes." for at in (line, [verb])
-        }
+        # The verb that was typed: its own help lists the flag, the room's lists its sub-verbs only.
+        assert second == f"hint: `ciuic {' '.join(line)} --help` lists what it takes."
         assert printed.out == ""
 
 

@@ -115,3 +115,12 @@ def test_without_out_it_writes_where_the_others_do(
 def test_no_trials_is_a_usage_error() -> None:
     with pytest.raises(ConfigError):
         energy.run(parse("--trials", "0"))
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").touch()
+    monkeypatch.setattr(energy, "measure", lambda *_: pytest.fail("the work had begun"))
+    with pytest.raises(ConfigError, match=r"energy\.json cannot be written"):
+        energy.run(parse("--trials", "2", "--out", str(tmp_path / "out")))

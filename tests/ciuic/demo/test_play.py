@@ -110,9 +110,10 @@ def test_the_exit_status_rests_on_the_checks(
     )
     run = Played(200, answers, killed=Killed("pi5", "SIGKILL", 120))
     monkeypatch.setattr(demo, "_play", lambda *_: run)
-    bundle = Path(__file__)  # any file: nothing reads it
+    monkeypatch.setattr(demo, "_check_bundle", lambda *_: None)
     words = argparse.Namespace(
-        model=bundle,
+        model=Path("a.bundle"),
+        trust=Path("trust"),
         sentences=demo._ROOT / "examples/home_en.jsonl",
         count=200,
         seed=0,

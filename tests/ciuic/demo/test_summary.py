@@ -64,7 +64,7 @@ def test_all_right_passes_and_the_summary_says_so() -> None:
     """Right answers pass every check; the lines give joules with their method and 'simulated'."""
     assert names_of_missed(GOOD) == []
     text = said_of(GOOD)
-    assert "2.10 ± 0.30 mJ an answer above idle (100 predicted; source ina219, simulated board)" in text
+    assert "2.10 ± 0.30 mJ an answer above idle (100 predicted from ina219; simulated board)" in text
     assert "MISS" not in text
 
 
@@ -170,3 +170,16 @@ def test_the_table_fits_its_terminal(width: int) -> None:
     assert "2.10 ± 0.30 mJ pred. sim" in lines[1]
     assert "(MQTT 3.1.1)" in answer_line(long, WIDE)
     assert max(map(len, fold("joules       " + "word " * 60, width).splitlines())) <= width
+
+
+def test_each_method_is_told_with_the_sensors_that_stand_behind_it() -> None:
+    """Nine answers came before the meter had taught the node: no sensor may be named for these."""
+    guessed = [
+        replace(row, reply=replace(row.reply, energy=replace(ENERGY, method="estimated", source="none")))
+        for row in GOOD[:9]
+        if row.reply is not None
+    ]
+    text = said_of([*guessed, *GOOD[9:]])
+    assert "(9 estimated without a sensor; 91 predicted from ina219; simulated board)" in text
+    unknown = unheard(100, QueueFullError("full"))
+    assert "1 unknown; 99 predicted from ina219; simulated board)" in said_of([unknown, *GOOD[1:]])

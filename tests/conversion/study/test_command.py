@@ -20,6 +20,7 @@ from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData, save
 from conversion.study import command
 from conversion.study.command import Places, run_tradeoff
+from conversion.study.document import FORMAT
 from conversion.study.flags import METHODS, RUNTIMES, configure_tradeoff
 from conversion.study.joules import Method
 from conversion.study.own_rows import task_rows
@@ -287,3 +288,21 @@ def test_what_is_no_trade_off_is_refused(tmp_path: Path, places: Places) -> None
 def test_without_an_environment_for_its_runtime_nothing_is_measured(tmp_path: Path, places: Places) -> None:
     with pytest.raises(ToolMissingError):
         run_tradeoff(arguments(str(bundle(tmp_path))), places, lambda _: None)
+
+
+def test_files_that_cannot_be_written_are_told_before_anything_is_read(
+    tmp_path: Path, places: Places
+) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(ConfigError, match=r"tiny\.tradeoff\.json cannot be written"):
+        run_tradeoff(arguments(str(tmp_path / "tiny.bundle"), "--out", str(tmp_path / "out")), places, print)
+
+
+def test_a_page_that_cannot_be_written_again_is_told(tmp_path: Path, places: Places) -> None:
+    (tmp_path / "out").touch()
+    source = tmp_path / "x.tradeoff.json"
+    source.write_text(json.dumps({"command": "ciuic model tradeoff", "format": FORMAT}), "utf-8")
+    for flag, file in (("--out", "x.tradeoff.csv"), ("--pictures", "x.svg")):
+        with pytest.raises(ConfigError, match=f"{file} cannot be written") as told:
+            run_tradeoff(arguments("--from", str(source), flag, str(tmp_path / "out")), places, print)
+        assert flag in told.value.hint

@@ -8,20 +8,33 @@ of the file count, and one that is known as two kinds of thing leaves the slot a
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 from typing import Any
 
 from firmware_py.tasks.folding import fold
-from firmware_py.tasks.names import ARTICLES, KINDS, LANGUAGES, Kind, Languages, Names
+from firmware_py.tasks.names import ARTICLES, KINDS, LANGUAGES, Kind, Languages, Names, Places, singular
+from firmware_py.tasks.small_words import small_words
 
 _REACH = ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0))  # words more before and behind, the nearest first
 _LONGEST = 5  # words of an overlooked name
-_DEVICE = "name"  # the slot of a device
+_DEVICE, _CLASS, _PLACES = (
+    "name",
+    "device_class",
+    ("floor", "area"),
+)  # slots of a device, its kind and a place
 # What may stand in these intents is said by their own slots, not by a thing of the house.
 _THINGLESS = ("Timer", "List", "Broadcast", "Weather", "Current", "Nevermind", "Respond")
 
+# Intents that a name of one word is looked for in; elsewhere it is rather a word of its own ("temperature").
+_SWITCHED = ("Turn", "LightSet", "GetState", "SetPosition", "FanSetSpeed", "Vacuum", "LawnMower")
+
+# "nell'" of "nell'ufficio": a word with an apostrophe at a place, and at the end of a text.
+_JOINED, _LAST_JOINED = re.compile(r"([^\W\d_]+)['’](?=\w)"), re.compile(r"([^\W\d_]+)['’]$")
+
 Slot = dict[str, Any]
 Span = tuple[int, int]
+_Said = tuple[Span, list[str]]  # a name of the house with the slots that it may fill
 
 
 def correct(
@@ -48,12 +61,8 @@ def correct(
                     slot |= {"value": text, "text": text, "start": start, "end": end}
                 slot["name"] = name
                 break
-    if any(slot["name"] == _DEVICE for slot in things) or any(word in label for word in _THINGLESS):
-        return
-    missed = _overlooked(names, sentence, words, [(one["start"], one["end"]) for one in slots], languages)
-    if missed is not None and (not things or missed["name"] == _DEVICE):  # a place is said already
-        slots.append(missed)
-        slots.sort(key=lambda slot: int(slot["start"]))
+    if not any(word in label for word in _THINGLESS):
+        _Search(names, sentence, words, languages).add_to(slots, label)
 
 
 def _words(sentence: str) -> list[Span]:
@@ -86,28 +95,132 @@ def _reaches(slot: Slot, sentence: str, words: list[Span], taken: list[Span]) ->
     return out
 
 
-def _overlooked(
-    names: Names, sentence: str, words: list[Span], taken: list[Span], languages: Languages
-) -> Slot | None:
-    """The longest name of several words that lies in no slot and is of one kind; None without one."""
-    firsts = [
-        first
-        for first, (start, end) in enumerate(words)
-        if fold(sentence[start:end]).partition(" ")[0] in names.first_words
-    ]
-    for count in range(min(_LONGEST, len(words)), 1, -1):
-        for first in firsts:
-            part = words[first : first + count]
-            if len(part) < count or not _joined(sentence, part):
+class _Search:
+    """Looks for names of the house in the words of a sentence that no slot holds."""
+
+    __slots__ = ("_languages", "_names", "_sentence", "_small", "_words")
+
+    def __init__(self, names: Names, sentence: str, words: list[Span], languages: Languages) -> None:
+        self._names, self._sentence, self._languages = names, sentence, languages
+        self._small = small_words(frozenset(languages))
+        self._words = [self._without_place_word(word) for word in words]
+
+    def add_to(self, slots: list[Slot], label: str) -> None:
+        """Put what the model overlooked between the slots: a device where it saw none, places where it saw none."""
+        said = [one for one in self._said() if not self._small.take_out(self._sentence[: one[0][0]])]
+        self._free_of_numbers(said, slots)
+        self._class_as_area(slots)
+        free = [one for one in said if not any(_meet(_span(slot), one[0]) for slot in slots)]
+        missed: list[Slot] = []
+        if not any(slot["name"] in _PLACES for slot in slots):
+            missed += self._places(free)
+        if not any(slot["name"] == _DEVICE for slot in slots):
+            missed += self._device(free, [*slots, *missed], label)
+        slots += missed
+        slots.sort(key=lambda slot: int(slot["start"]))
+
+    def _said(self) -> list[_Said]:
+        """Names of the house in the sentence, the longest first; none lies in another, whatever slots hold them."""
+        firsts = [first for first, word in enumerate(self._words) if self._begins(word)]
+        found: list[_Said] = []
+        for count in range(min(_LONGEST, len(self._words)), 0, -1):
+            for first in firsts:
+                part = self._words[first : first + count]
+                span = part[0][0], part[-1][1]
+                if len(part) < count or any(_meet(other, span) for other, _ in found):
+                    continue
+                if not _joined(self._sentence, part):
+                    continue
+                text = self._text(span)
+                known = [
+                    name
+                    for name, kind in KINDS.items()
+                    if _is_called(self._names, kind, text, self._languages)
+                ]
+                if known:
+                    found.append((span, known))
+        return found
+
+    def _without_place_word(self, word: Span) -> Span:
+        """The end of a word that a place word is joined with by an apostrophe: "nell'ufficio"."""
+        match = _JOINED.match(self._sentence, *word)
+        leads = match is not None and self._small.leads_to_place(fold(match[1]))
+        return (match.end(), word[1]) if match is not None and leads else word
+
+    def _begins(self, word: Span) -> bool:
+        said = fold(self._text(word)).partition(" ")[0]
+        return said in self._names.first_words or singular(said) in self._names.first_words
+
+    def _free_of_numbers(self, said: list[_Said], slots: list[Slot]) -> None:
+        """Take the number slots out that are a word of a device's name: in "Lamp 5", 5 is no temperature."""
+        names = [span for span, known in said if known == [_DEVICE] and self._is_long(span)]
+        slots[:] = [
+            slot
+            for slot in slots
+            if slot["name"] in KINDS
+            or not slot["text"].isdecimal()
+            or not any(start < slot["start"] and slot["end"] <= end for start, end in names)
+        ]
+
+    def _class_as_area(self, slots: list[Slot]) -> None:
+        """Where no place is said, a kind of device with the name of an area and "in" before it is that area."""
+        if any(slot["name"] in _PLACES for slot in slots):
+            return
+        for slot in slots:
+            named = slot["name"] == _CLASS and self._names.find("area", slot["text"], self._languages)
+            if named and self._is_behind_place_word(_span(slot)):
+                slot |= {"name": "area", "value": slot["text"]}
+
+    def _places(self, free: list[_Said]) -> list[Slot]:
+        """Areas and floors; where some of a kind stand behind a word like "in", of that kind only those."""
+        places: list[tuple[bool, Slot]] = []
+        for span, known in free:
+            behind = self._is_behind_place_word(span)
+            kinds = [name for name in known if name in _PLACES]
+            if kinds and (behind or len(kinds) == len(known)):
+                # Of an area and a floor of one name, the smaller: less is switched by mistake.
+                places.append((behind, _slot(kinds[-1], span, self._sentence)))
+        sure = {slot["name"] for behind, slot in places if behind}
+        return [slot for behind, slot in places if behind or slot["name"] not in sure]
+
+    def _device(self, free: list[_Said], slots: list[Slot], label: str) -> list[Slot]:
+        """The longest name of a device that is a name of nothing else; one word only where it is switched or set."""
+        inside = self._names.inside(slots, self._languages)
+        one_word = any(word in label for word in _SWITCHED)
+        for span, known in free:
+            if known != [_DEVICE] or any(_meet(_span(slot), span) for slot in slots):
                 continue
-            span = part[0][0], part[-1][1]
-            if any(_meet(other, span) for other in taken):
-                continue
-            text = sentence[span[0] : span[1]]
-            known = [name for name, kind in KINDS.items() if _is_called(names, kind, text, languages)]
-            if len(known) == 1:
-                return {"name": known[0], "value": text, "text": text, "start": span[0], "end": span[1]}
-    return None
+            if self._is_long(span) or (one_word and self._is_meant(span, inside)):
+                return [_slot(_DEVICE, span, self._sentence)]
+        return []
+
+    def _is_long(self, span: Span) -> bool:
+        return sum(_meet(word, span) for word in self._words) > 1
+
+    def _is_meant(self, span: Span, inside: Places) -> bool:
+        """Whether one word is a device's name in its own number, and one of those lies where the sentence says."""
+        text = self._text(span)
+        return any(
+            not inside or inside & self._names.places(entry)
+            for entry in self._names.find(KINDS[_DEVICE], text, self._languages)
+            if fold(text) in {fold(name).rpartition(" ")[2] for name in (entry.name, *entry.aliases)}
+        )
+
+    def _is_behind_place_word(self, span: Span) -> bool:
+        """Whether a word like "in" stands before a span, perhaps with an article between."""
+        before = _LAST_JOINED.search(self._sentence[: span[0]])
+        if before is not None and self._small.leads_to_place(fold(before[1])):
+            return True
+        for word in reversed([word for word in self._words if word[1] <= span[0]]):
+            said = fold(self._text(word))
+            if self._small.leads_to_place(said):
+                return True
+            if not ARTICLES.get(said, frozenset()) & self._languages:
+                return False
+        return False
+
+    def _text(self, span: Span) -> str:
+        return self._sentence[span[0] : span[1]]
 
 
 def _is_called(names: Names, kind: Kind, text: str, languages: Languages) -> bool:
@@ -130,6 +243,15 @@ def _slot_of(names: Names, said: str, text: str, languages: Languages) -> str | 
         return said
     others = [name for name, kind in KINDS.items() if name != said and names.find(kind, text, languages)]
     return others[0] if len(others) == 1 else None
+
+
+def _slot(name: str, span: Span, sentence: str) -> Slot:
+    text = sentence[span[0] : span[1]]
+    return {"name": name, "value": text, "text": text, "start": span[0], "end": span[1]}
+
+
+def _span(slot: Slot) -> Span:
+    return slot["start"], slot["end"]
 
 
 def _meet(one: Span, other: Span) -> bool:

@@ -18,9 +18,11 @@ from firmware_py.contracts.errors import EmptyInputError, InputTooLongError, Sch
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.records import record
 from firmware_py.tasks import values
+from firmware_py.tasks.class_spans import with_whole_classes
 from firmware_py.tasks.house_words import correct
 from firmware_py.tasks.names import Names
-from firmware_py.tasks.number_spans import Found, mend
+from firmware_py.tasks.number_spans import Found, mend, with_duration
+from firmware_py.tasks.small_words import small_words
 from firmware_py.tasks.text import WordPiece
 
 MAX_TOKENS = 512
@@ -35,7 +37,8 @@ class Encoded:
     """A text ready for the engine.
 
     `ids` and `spans` are of the kept tokens, `tokens` counts them, `truncated` those cut off. `known`: the
-    vocabulary has more of the text's words than it lacks. `language` is the text's, empty where it is not known.
+    vocabulary has more of the text's words than it lacks, and the text negates no command. `language` is the
+    text's, empty where it is not known.
     """
 
     text: str
@@ -161,6 +164,7 @@ class IntentTask:
         kept = min(count, self._bucket)
         ids, spans = tuple(tokens.ids[:kept]), tuple(tokens.spans[:kept])
         known, language = self._tokenizer.mostly_knows(ids), self.language(input)
+        known = known and not self._is_negated(text, language)
         if not self._frame:
             return Encoded(text, ids, spans, kept, count - kept, known, language)
         begin, end = self._frame  # around the kept ones; their spans are empty
@@ -177,6 +181,8 @@ class IntentTask:
         read = text[: encoded.spans[-1][1]] if encoded.truncated else text
         if self._values is not None:
             found = mend(found, read, self._values, self._slots)
+            found = with_whole_classes(found, read, self._values)
+            found = with_duration(found, read, self._values, self._slots, self._labels[verdict.label_index])
         slots: list[dict[str, Any]] = [
             {
                 "name": slot.name,
@@ -190,7 +196,7 @@ class IntentTask:
         if self._names is not None:
             house = self._names.current
             if house.entries:
-                languages = {encoded.language} if encoded.language else self._languages
+                languages = self._spoken(encoded.language)
                 correct(house, slots, read, self._labels[verdict.label_index], languages)
                 house.resolve(slots, languages)
         return {
@@ -198,6 +204,14 @@ class IntentTask:
             "confidence": round(float(verdict.confidence), 4),
             "slots": slots,
         }
+
+    def _is_negated(self, text: str, language: str) -> bool:
+        """Whether a home is told not to do something: its models hear the command alone."""
+        return self._values is not None and small_words(self._spoken(language)).negate(text)
+
+    def _spoken(self, language: str) -> frozenset[str]:
+        """The languages that a text may be in: its own where that is known, else the bundle's."""
+        return frozenset((language,)) if language else self._languages
 
     def _value(self, slot: Found, encoded: Encoded) -> values.Value:
         text = encoded.text[slot.start : slot.end]

@@ -20,6 +20,7 @@ from firmware_py.tasks.folding import fold
 
 Kind = Literal["area", "floor", "device"]
 Languages = Set[str]
+Places = set[tuple[Kind, str | None]]
 KINDS: Mapping[str, Kind] = {
     "floor": "floor",
     "area": "area",
@@ -113,18 +114,28 @@ class Names:
     def resolve(self, slots: Sequence[dict[str, Any]], languages: Languages = LANGUAGES) -> None:
         """Give slots that name a thing its `value`, `id` and `kind`, or `candidates`; others stay as they are."""
         # The areas and floors that the sentence names: an area may have the id of a floor.
-        inside: set[tuple[Kind, str | None]] = set()
+        inside: Places = set()
         for slot_name, kind in KINDS.items():
             for slot in slots:
                 if slot["name"] == slot_name:
                     found = self.find(kind, slot["text"], languages)
                     if len(found) > 1 and inside:
-                        found = [entry for entry in found if inside & self._places(entry)] or found
+                        found = [entry for entry in found if inside & self.places(entry)] or found
                     _say(slot, found)
                     if len(found) == 1:
                         inside.add((kind, found[0].id))
 
-    def _places(self, entry: Entry) -> set[tuple[Kind, str | None]]:
+    def inside(self, slots: Sequence[dict[str, Any]], languages: Languages = LANGUAGES) -> Places:
+        """The areas and floors that slots surely name."""
+        found = (
+            self.find(kind, slot["text"], languages)
+            for slot_name, kind in KINDS.items()
+            for slot in slots
+            if kind != "device" and slot["name"] == slot_name
+        )
+        return {(entries[0].kind, entries[0].id) for entries in found if len(entries) == 1}
+
+    def places(self, entry: Entry) -> Places:
         """Where a thing is: an area on a floor, a device in an area and on that area's floor."""
         if entry.kind == "area":
             return {("floor", entry.within)}
@@ -239,11 +250,11 @@ def _plain(text: str) -> str:
     """Without case, accents, and the plural of the last word."""
     words = fold(text).split()
     if words:
-        words[-1] = _singular(words[-1])
+        words[-1] = singular(words[-1])
     return " ".join(words)
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
     """A comparable stem, the same for both numbers where the plural is an s; no dictionary form."""
     if len(word) < 4 or not word.endswith("s") or word.endswith("ss"):
         return word

@@ -8,8 +8,9 @@ which slot it fills. Nothing is changed that does not read as one number afterwa
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from firmware_py.contracts.records import record
@@ -21,13 +22,19 @@ from firmware_py.tasks.values import LASTING, SlotValues
 _NUMBER = re.compile(
     r"(?<!\d)[13]/[24](?![\d/])"
     r"|\d+(?:[.,'’\u00a0\u2009\u202f]\d+)*(?:\s?[½¼¾]|\s[13]/[24](?![\d/]))?"
-    r"|(?:百分之)?([零〇一二两三四五六七八九十百千点]+(?:分之[一二两三四五六七八九十]+|度半)?[半成]?)"
+    r"|(?:百分之)?([零〇一二两三四五六七八九十百千点]+(?:分之[一二两三四五六七八九十]+|[度个]半)?[半成]?)"
 )
 _SIGN = re.compile(r"(?:^|(?<!\d)\s)[\-−–]$")  # in "20 -25" it is a dash
 _LAST_WORD = re.compile(r"([^\W_]+)[ \-'’]*$")
 _NEXT_WORD = re.compile(r"[ \-'’]*([^\W_]+)")
+_PART = re.compile(r"\d+|[^\W\d_]+")
+_TIMER = re.compile(
+    r"[ \-]*[^\W\d_]+[ \-]+timers?\b", re.IGNORECASE
+)  # behind a number: its unit and what it names
 _FIGURE_WITH_UNIT = re.compile(r"\d([^\W\d_]+)$")
 _UNITS = {unit_s: name for name, unit_s in LASTING.items()} | {QUARTER_S: "minutes"}
+_STARTS = "HassStartTimer"
+_TIMED = (_STARTS, "HassIncreaseTimer", "HassDecreaseTimer")  # intents that say how long
 _WORDS, _CHARS = 4, 24  # how many words on either side may belong to a number, and how long one of them is
 _TEMPERATURE, _BRIGHTNESS = "temperature", "brightness"
 _SIGNED = (_TEMPERATURE, "volume_step")  # what may be below zero
@@ -48,7 +55,9 @@ def mend(found: Sequence[Found], sentence: str, values: SlotValues, known: Colle
     if not any(values.numeric(slot.name) for slot in found):
         return list(found)
     said = _Said(sentence, values)
-    slots = said.with_figures([slot for slot in found if said.is_something(slot, found)])
+    slots = said.with_neighbours(
+        said.with_figures([slot for slot in found if said.is_something(slot, found)])
+    )
     for slot in tuple(slots):
         if slot in slots and values.numeric(slot.name):
             wider = said.with_words(said.with_sign(slot), slots)
@@ -58,6 +67,22 @@ def mend(found: Sequence[Found], sentence: str, values: SlotValues, known: Colle
         if name in known and all(other.name != name for other in slots):
             slots[place] = replace(slot, name=name)
     return slots
+
+
+def with_duration(
+    found: Sequence[Found], sentence: str, values: SlotValues, known: Collection[str], label: str
+) -> list[Found]:
+    """The slots with how long a timer runs, or by how much it changes, read from the text where the model saw nothing of it.
+
+    `label` is the intent: a timer that starts may have hours and minutes, one that changes has its first duration.
+    """
+    if label not in _TIMED or any(slot.name in LASTING for slot in found):
+        return list(found)
+    missed = [slot for slot in _Said(sentence, values).durations(found, label) if slot.name in known]
+    if label != _STARTS:
+        missed = missed[:1]
+    slots = [*found, *{slot.name: slot for slot in reversed(missed)}.values()]
+    return mend(sorted(slots, key=lambda slot: slot.start), sentence, values, known) if missed else slots
 
 
 class _Said:
@@ -70,9 +95,10 @@ class _Said:
         self._values = values
 
     def is_something(self, slot: Found, slots: Sequence[Found]) -> bool:
-        """Whether a slot has a letter or digit at all, and is not just the unit of a number before it."""
+        """Whether a slot has a letter or digit at all, and is not just a unit: of a number before it, if no number slot's."""
         if self._values.numeric(slot.name):
-            return any(map(str.isalnum, self._text(slot)))
+            key = fold(self._text(slot))
+            return bool(key) and (self._values.numbers.units(key) is None or self._number(slot) is not None)
         numbers = (one for one in slots if one.end <= slot.start and self._number(one) is not None)
         behind = (fold(self._sentence[one.end : slot.end]) for one in numbers)
         return all(not key or self._values.numbers.units(key) is None for key in behind)
@@ -93,6 +119,70 @@ class _Said:
             if all(_holds(whole, slot) for slot in meeting) and self._number(whole) is not None:
                 slots = _put(slots, whole)
         return slots
+
+    def durations(self, slots: Sequence[Found], label: str) -> list[Found]:
+        """Numbers and articles with a unit of time behind them, in no slot, in the order of the text."""
+        out: list[Found] = []
+        for start, end, unit_s in self._timed():
+            slot = Found(_UNITS[unit_s], start, end)
+            number = self._number(slot)
+            if number is None or any(_meet(one, start, end) for one in (*slots, *out)):
+                continue
+            if unit_s == 1 and number == 1:  # "a second timer" is another one
+                continue
+            if label != _STARTS and _TIMER.match(self._sentence, end):  # "to my 1 hour timer" says which
+                continue
+            out.append(replace(slot, name=self.name(slot)))
+        return sorted(out, key=lambda slot: slot.start)
+
+    def _timed(self) -> Iterator[tuple[int, int, int]]:
+        """Spans before units of time that may be numbers, the longest of each first, and the seconds of the unit."""
+        for match in _NUMBER.finditer(self._sentence):
+            start, end = match.span(1 if match[1] else 0)
+            if unit_s := self._values.unit_after(self._sentence, end):
+                yield start, end, unit_s
+        for unit in _PART.finditer(self._sentence):
+            unit_s = self._values.numbers.time_of(fold(unit[0])) if len(unit[0]) > 1 else 0
+            starts, end = [unit.start()], 0
+            while unit_s and len(starts) <= _WORDS and (word := _LAST_WORD.search(self._before(starts[-1]))):
+                if not self._values.numbers.is_part(fold(word[1])):
+                    break
+                starts.append(starts[-1] - len(word[0]))
+                end = end or starts[-1] + len(word[1])
+            yield from ((start, end, unit_s) for start in reversed(starts[1:]))
+
+    def with_neighbours(self, slots: list[Found]) -> list[Found]:
+        """Slots of time side by side that hold one number are one slot: the last's, whose unit stands behind it.
+
+        They stay where together they say what they say apart, as hours and minutes do, and "five | and a half" minutes.
+        """
+        for before, last in itertools.pairwise(tuple(slots)):
+            first = next((slot for slot in slots if _holds(slot, before)), before)  # joined already
+            both = replace(last, start=first.start)
+            if first in slots and last in slots and self._is_one(first, last, both):
+                slots = _put(slots, both)
+        return slots
+
+    def _is_one(self, first: Found, last: Found, both: Found) -> bool:
+        if not (_lasts(first) and _lasts(last)):
+            return False
+        parts = _PART.findall(fold(self._text(both)))
+        if not all(map(self._values.numbers.is_part, parts)):
+            return False
+        together, apart = self._lasting_s(both), [self._lasting_s(slot) for slot in (first, last)]
+        if together is None:
+            return False
+        said = [seconds for seconds in apart if seconds is not None]
+        if len(said) < len(apart):  # one alone is no number
+            return True
+        between = fold(self._sentence[first.end : last.start]).split()
+        return together != sum(said) and not any(map(self._values.numbers.time_of, between))
+
+    def _lasting_s(self, slot: Found) -> Number | None:
+        """How many seconds a slot of time says in the unit that stands behind it; None where it is no number."""
+        named = replace(slot, name=self.name(slot))
+        number = self._number(named)
+        return None if number is None else number * LASTING[named.name.rpartition("_")[2]]
 
     def with_sign(self, slot: Found) -> Found:
         """A temperature with the sign before it."""
@@ -186,9 +276,13 @@ class _Said:
 
 def _is_more(slot: Found, number: Number, said: Number | None) -> bool:
     """Whether a wider span tells another number than the slot's own, which the slot may hold."""
-    if slot.name.rpartition("_")[2] in LASTING:
+    if _lasts(slot):
         return number > (said or 0)
     return number != said and (number >= 0 or slot.name in _SIGNED)
+
+
+def _lasts(slot: Found) -> bool:
+    return slot.name.rpartition("_")[2] in LASTING
 
 
 def _length(pair: tuple[Found, Number]) -> int:

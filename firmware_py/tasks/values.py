@@ -10,14 +10,12 @@ from __future__ import annotations
 import functools
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any
 
 from firmware_py.tasks.folding import fold
 from firmware_py.tasks.numbers import HOUR_S, MINUTE_S, Number, Numbers, Reading, whole
+from firmware_py.tasks.tables import load_tables
 
 TASK = "home"  # whose slots these tables are for; other tasks' slots may have the same names and mean other things
 Value = str | int | float
@@ -90,6 +88,11 @@ class SlotValues:
         table = self._slots.get(slot)
         return table is not None and table.numeric
 
+    def knows(self, slot: str, text: str) -> bool:
+        """Whether a slot's table has a text."""
+        table = self._slots.get(slot)
+        return table is not None and fold(text) in table.words
+
     def unit_after(self, sentence: str, end: int) -> int:
         """The seconds of the unit of time that stands next in a sentence, else 0."""
         match = _NEXT_WORD.match(sentence, end)
@@ -137,17 +140,9 @@ def plain(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def _load(name: str, sections: Iterable[str]) -> dict[str, Any]:
-    """Some top-level tables of a data file; the others are not even parsed, which takes most of a start's time."""
-    text = files("firmware_py.tasks").joinpath(name).read_text(encoding="utf-8")
-    wanted = set(sections)
-    parts = (part for part in text.split("\n[") if re.split(r"[\].]", part, maxsplit=1)[0] in wanted)
-    return tomllib.loads("\n".join(f"[{part}" for part in parts))
-
-
 @functools.lru_cache(maxsize=4)
 def _tables(languages: tuple[str, ...]) -> tuple[Numbers, dict[str, _Slot]]:
-    values, spoken = _load("values.toml", ("slots", *languages)), _load("numbers.toml", languages)
+    values, spoken = load_tables("values.toml", ("slots", *languages)), load_tables("numbers.toml", languages)
     kinds: dict[str, dict[str, Value]] = {}
     for language in languages:
         for kind, table in values.get(language, {}).items():

@@ -11,6 +11,7 @@ import pytest
 from conversion.data.out_of_scope import load_foreign, own_sentences
 from conversion.data.sentence import hand_written, in_scope, parse_marked
 from firmware_py.contracts.errors import DataInvalidError
+from firmware_py.tasks.small_words import small_words
 
 ROOT = Path(__file__).parents[2]
 NAMES = tomllib.loads((ROOT / "conversion" / "data" / "names_en.toml").read_text("utf-8"))
@@ -113,3 +114,13 @@ def test_the_demos_sentences_are_what_the_demo_needs() -> None:
         for start, end, name in row["slots"]:
             assert 0 <= start < end <= len(row["text"])
             assert name
+
+
+def test_no_sentence_that_models_are_judged_on_is_taken_for_a_negated_command() -> None:
+    """Such a sentence would be out of scope before any stage runs."""
+    languages = ("en", "de", "fr", "es", "nl", "it", "pl", "zh")
+    texts = [json.loads(row)["text"] for row in EXAMPLES.read_text("utf-8").splitlines()]
+    texts += [row.text for language in languages for row in hand_written(language)]
+    assert len(texts) > 300
+    words = small_words(frozenset(languages))
+    assert [text for text in texts if words.negate(text)] == []

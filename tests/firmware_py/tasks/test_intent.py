@@ -136,6 +136,36 @@ def test_the_slots_of_other_tasks_keep_their_spans(home: Manifest) -> None:
     assert (slot["name"], slot["value"]) == ("minutes", "90")
 
 
+@pytest.mark.parametrize(
+    ("text", "known"), [("turn on", True), ("don't turn on", False), ("nicht turn on", False)]
+)
+def test_a_negated_command_is_not_known_in_a_home(home: Manifest, text: str, known: bool) -> None:
+    assert IntentTask(home, VOCABULARY).encode({"text": f"{text} the light a"}).known is known
+    other = IntentTask(replace(home, task=replace(home.task, name="clinc150")), VOCABULARY)
+    assert other.encode({"text": f"{text} the light a"}).known
+
+
+def test_a_negation_is_one_in_the_texts_language(home: Manifest) -> None:
+    task = IntentTask(home, VOCABULARY)
+    assert task.encode({"text": "turn nicht on the light", "lang": "en"}).known
+    assert not task.encode({"text": "turn nicht on the light", "lang": "de"}).known
+
+
+def test_a_timer_s_overlooked_duration_is_a_slot(home: Manifest) -> None:
+    task = IntentTask(replace(home, labels=("HassStartTimer",)), VOCABULARY)
+    encoded = task.encode({"text": "timer for an hour"})
+    (slot,) = task.decode(encoded, Verdict(0, 0.9, False, 0.0), [0] * encoded.tokens)["slots"]
+    assert (slot["name"], slot["value"], slot["text"]) == ("hours", 1, "an")
+
+
+def test_a_garage_door_that_was_cut_is_one_kind(home: Manifest) -> None:
+    spanish = replace(home, task=replace(home.task, languages=("es",)), slots=("name", "device_class"))
+    task = IntentTask(spanish, VOCABULARY)
+    encoded = task.encode({"text": "puerta garaje"})
+    (slot,) = task.decode(encoded, Verdict(0, 0.9, False, 0.0), [1, 2])["slots"]
+    assert (slot["name"], slot["value"], slot["text"]) == ("device_class", "garage", "puerta garaje")
+
+
 @pytest.mark.parametrize(("tag", "found"), [("de", "Lamp"), ("en", None)])
 def test_articles_are_those_of_the_texts_language(home: Manifest, tag: str, found: str | None) -> None:
     house = parse_names({"device": [{"id": "x", "name": "Lamp"}]}, "names")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_py.tasks.number_spans import Found, mend
+from firmware_py.tasks.number_spans import Found, mend, with_duration
 from firmware_py.tasks.values import SlotValues
 
 VALUES = SlotValues(["en", "de", "fr", "es", "nl", "it", "pl", "zh"])
@@ -101,3 +101,72 @@ def test_only_slots_of_the_bundle_are_named() -> None:
 def test_no_slot_is_named_twice() -> None:
     slots = [("seconds", "90"), ("minutes", "5")]
     assert mended("90 minutes or 5 minutes", slots) == slots
+
+
+@pytest.mark.parametrize(
+    ("sentence", "slots", "wanted"),
+    [
+        # What home-multi 0.2.0 really says of these sentences, and home-en of the last two.
+        ("minuteur de quatre-vingt-dix secondes", [("hours", "quatre"), ("seconds", "-vingt-dix")], [("seconds", "quatre-vingt-dix")]),
+        ("minuteur de quatre-vingt-dix secondes", [("hours", "quatre"), ("seconds", "vingt-dix")], [("seconds", "quatre-vingt-dix")]),
+        ("minuteur d'une demi-heure", [("hours", "une"), ("minutes", "demi-")], [("minutes", "une demi-")]),
+        ("minuteur d'une demi-heure", [("hours", "une"), ("minutes", "demi")], [("minutes", "une demi")]),
+        ("de vingt et un minutes", [("hours", "vingt"), ("minutes", "un")], [("minutes", "vingt et un")]),
+        ("de treinta y cinco segundos", [("minutes", "treinta"), ("seconds", "cinco")], [("seconds", "treinta y cinco")]),
+        ("auf eine halbe Stunde", [("seconds", "eine"), ("minutes", "halbe")], [("minutes", "eine halbe")]),
+        ("timer di un'ora e mezza", [("hours", "un"), ("minutes", "e mezza")], [("minutes", "un'ora e mezza")]),
+        ("设置一个半小时的计时器", [("hours", "半")], [("minutes", "一个半")]),
+        ("设置两个半小时的计时器", [("hours", "两"), ("hours", "半")], [("minutes", "两个半")]),
+        ("to 20°C", [("temperature", "20"), ("temperature", "C")], [("temperature", "20")]),
+        ("for an hour", [("hours", "hour")], []),
+    ],
+)  # fmt: skip
+def test_neighbours_that_hold_one_number_are_one_slot(sentence: str, slots: Slots, wanted: Slots) -> None:
+    assert mended(sentence, slots) == wanted
+
+
+@pytest.mark.parametrize(
+    ("sentence", "slots"),
+    [
+        ("una hora y media", [("hours", "una"), ("minutes", "media")]),
+        ("timer di trenta minuti e venti secondi", [("minutes", "trenta"), ("seconds", "venti")]),
+        ("eine Stunde und dreißig Minuten", [("hours", "eine"), ("minutes", "dreißig")]),
+        ("brightness twenty temperature five", [("brightness", "twenty"), ("temperature", "five")]),
+        ("een kwartier", [("minutes", "een kwartier")]),
+        ("7 minutos y 1 cuarto de", [("minutes", "7"), ("seconds", "1 cuarto"), ("minutes", "de")]),
+    ],
+)
+def test_neighbours_that_say_two_numbers_stay(sentence: str, slots: Slots) -> None:
+    assert mended(sentence, slots) == slots
+
+
+@pytest.mark.parametrize(
+    ("label", "sentence", "wanted"),
+    [
+        ("HassStartTimer", "set a timer for an hour", [("hours", "an")]),
+        ("HassStartTimer", "start an hour timer", [("hours", "an")]),
+        ("HassStartTimer", "set a timer for a minute", [("minutes", "a")]),
+        ("HassStartTimer", "for an hour and a half", [("minutes", "an hour and a half")]),
+        ("HassStartTimer", "for an hour and five seconds", [("hours", "an"), ("seconds", "five")]),
+        ("HassStartTimer", "for ninety five seconds", [("seconds", "ninety five")]),
+        ("HassStartTimer", "for half an hour", [("minutes", "half an")]),
+        ("HassStartTimer", "设置一小时的计时器", [("hours", "一")]),
+        ("HassStartTimer", "5 minutes", [("minutes", "5")]),
+        ("HassIncreaseTimer", "add an hour to the timer", [("hours", "an")]),
+        ("HassIncreaseTimer", "add a minute to my one hour timer", [("minutes", "a")]),
+        ("HassDecreaseTimer", "take from my one hour timer a minute", [("minutes", "a")]),
+        ("HassStartTimer", "start a timer", []),
+        ("HassStartTimer", "set a second timer", []),
+        ("HassStartTimer", "set the hour timer", []),
+        ("HassCancelTimer", "cancel it in an hour", []),
+        ("HassTurnOn", "turn it on for an hour", []),
+    ],
+)
+def test_an_overlooked_duration_is_read(label: str, sentence: str, wanted: Slots) -> None:
+    found = with_duration([], sentence, VALUES, KNOWN, label)
+    assert [(slot.name, sentence[slot.start : slot.end]) for slot in found] == wanted
+
+
+def test_a_duration_is_not_looked_for_where_the_model_saw_one() -> None:
+    found = [Found("minutes", 4, 8)]
+    assert with_duration(found, "for five minutes or an hour", VALUES, KNOWN, "HassStartTimer") == found

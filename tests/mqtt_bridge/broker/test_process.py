@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,26 +18,15 @@ from paho.mqtt.client import MQTTMessage
 from firmware_py.contracts.errors import BrokerUnreachableError, ConfigError, ToolMissingError
 from mqtt_bridge.broker import mosquitto, process
 from mqtt_bridge.broker.kind import Ports
-from mqtt_bridge.broker.process import KINDS, BrokerProcess, choose, start_broker
+from mqtt_bridge.broker.process import BrokerProcess, choose, start_broker
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox, until
 from mqtt_bridge.transport.address import parse_broker
 from mqtt_bridge.transport.base import LinkOptions, Message
 from mqtt_bridge.transport.mqtt import MqttTransport
+from tests.brokers import link_to, mosquitto_with, needs_mosquitto
 
 ROOT = Path(__file__).parents[3]
-needs_mosquitto = pytest.mark.skipif(mosquitto.executable() is None, reason="mosquitto is not installed")
-
-
-@pytest.fixture(params=list(KINDS))
-def broker(request: pytest.FixtureRequest) -> Iterator[BrokerProcess]:
-    if not KINDS[request.param].available():
-        pytest.skip(f"{request.param} is not installed")
-    with start_broker(request.param) as found:
-        yield found
-
-
-def _link(broker: BrokerProcess, name: str) -> MqttTransport:
-    return MqttTransport(LinkOptions(name, (broker.url,)))
+FEW = mosquitto_with("max_inflight_messages 3", without="max_inflight_messages")
 
 
 def test_it_listens_on_loopback_only(broker: BrokerProcess) -> None:
@@ -52,7 +41,7 @@ def test_it_listens_on_loopback_only(broker: BrokerProcess) -> None:
 
 def test_a_payload_over_the_codecs_limit_still_arrives(broker: BrokerProcess) -> None:
     """The node must see it to say why it is too large."""
-    inbox, link = Inbox(), _link(broker, "big")
+    inbox, link = Inbox(), link_to(broker, "big")
     link.subscribe("big", inbox)
     with link:
         link.wait_up(WAIT_S)
@@ -62,7 +51,7 @@ def test_a_payload_over_the_codecs_limit_still_arrives(broker: BrokerProcess) ->
 
 def test_our_socket_waits_for_nobody(broker: BrokerProcess) -> None:
     """Without TCP_NODELAY a QoS 1 round trip costs 44 ms (Nagle and delayed acknowledgement)."""
-    with _link(broker, "tuned") as link:
+    with link_to(broker, "tuned") as link:
         link.wait_up(WAIT_S)
         found = link.socket
         assert found is not None
@@ -112,7 +101,7 @@ def test_an_unknown_or_absent_kind_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_broker_that_is_not_there_is_named_and_waited_for() -> None:
     with start_broker() as broker:
         broker.stop()
-        with _link(broker, "early") as link:
+        with link_to(broker, "early") as link:
             with pytest.raises(BrokerUnreachableError, match=str(broker.ports.v5)):
                 link.wait_up(0.2)
             broker.start()
@@ -126,7 +115,7 @@ def test_the_next_broker_of_the_list_takes_over() -> None:
         link.subscribe("t", inbox)
         events = Inbox()
         link.watch(lambda event: events(Message(event, b"")))
-        with link, _link(second, "fixed") as fixed:
+        with link, link_to(second, "fixed") as fixed:
             link.wait_up(WAIT_S)
             fixed.wait_up(WAIT_S)
             first.kill()
@@ -148,18 +137,13 @@ def test_a_broker_address_keeps_its_password_to_itself() -> None:
     assert parse_broker("h").port == 1883
 
 
+@needs_mosquitto
 def test_access_by_pattern_binds_the_client_level(tmp_path: Path) -> None:
     """With users told apart, a client can neither ask as another nor read another's replies."""
-    if mosquitto.executable() is None:
-        pytest.skip("mosquitto is not installed")
-    acl, config = tmp_path / "acl", tmp_path / "mosquitto.conf"
+    acl = tmp_path / "acl"
     acl.write_text("\n".join(mosquitto.acl_lines("home", ("node",))) + "\n")
     acl.chmod(0o600)
-    with start_broker("mosquitto") as broker:
-        broker.stop()
-        config.write_text("\n".join(mosquitto.config_lines(broker.ports.v5, acl_file=acl)) + "\n")
-        broker._command = [mosquitto.executable() or "", "-c", str(config)]
-        broker.start()
+    with start_broker(mosquitto_with(f"acl_file {acl}")) as broker:
         url = broker.url.removeprefix("mqtt://")
         node = MqttTransport(LinkOptions("n", (f"mqtt://node:x@{url}",)))
         # Who a client is, its user name says; the client id is anybody's choice.
@@ -184,19 +168,12 @@ def test_a_broker_that_binds_client_ids_may_be_given_them() -> None:
     assert "%u" not in lines
 
 
-def test_a_broker_that_takes_few_at_once_is_not_overrun(tmp_path: Path) -> None:
+@needs_mosquitto
+def test_a_broker_that_takes_few_at_once_is_not_overrun() -> None:
     """MQTT 5 brokers end a connection that goes over their receive maximum."""
-    if mosquitto.executable() is None:
-        pytest.skip("mosquitto is not installed")
-    with start_broker("mosquitto") as broker:
-        broker.stop()
-        config = tmp_path / "mosquitto.conf"
-        lines = [line for line in mosquitto.config_lines(broker.ports.v5) if "max_inflight" not in line]
-        config.write_text("\n".join([*lines, "max_inflight_messages 3"]) + "\n")
-        broker._command = [mosquitto.executable() or "", "-c", str(config)]
-        broker.start()
+    with start_broker(FEW) as broker:
         inbox, events = Inbox(), Inbox()
-        link = _link(broker, "eager")
+        link = link_to(broker, "eager")
         link.subscribe("t", inbox)
         link.watch(lambda event: events(Message(event, b"")))
         with link:
@@ -208,21 +185,10 @@ def test_a_broker_that_takes_few_at_once_is_not_overrun(tmp_path: Path) -> None:
             assert events.nothing_more()
 
 
-def _restarted(broker: BrokerProcess, folder: Path, *more: str, without: str = "\0") -> None:
-    """Start mosquitto again with other lines."""
-    broker.stop()
-    config = folder / "mosquitto.conf"
-    lines = [line for line in mosquitto.config_lines(broker.ports.v5) if without not in line]
-    config.write_text("\n".join([*lines, *more]) + "\n")
-    broker._command = [mosquitto.executable() or "", "-c", str(config)]
-    broker.start()
-
-
 @needs_mosquitto
-def test_what_waits_for_the_first_link_does_not_overrun_the_broker_either(tmp_path: Path) -> None:
-    with start_broker("mosquitto") as broker:
-        _restarted(broker, tmp_path, "max_inflight_messages 3", without="max_inflight")
-        inbox, events, link = Inbox(), Inbox(), _link(broker, "eager")
+def test_what_waits_for_the_first_link_does_not_overrun_the_broker_either() -> None:
+    with start_broker(FEW) as broker:
+        inbox, events, link = Inbox(), Inbox(), link_to(broker, "eager")
         link.subscribe("t", inbox)
         link.watch(lambda event: events(Message(event, b"")))
         for number in range(200):
@@ -236,12 +202,11 @@ def test_what_waits_for_the_first_link_does_not_overrun_the_broker_either(tmp_pa
 @needs_mosquitto
 @pytest.mark.parametrize("early", [False, True])
 def test_what_is_longer_than_the_broker_takes_costs_itself_and_not_the_link(
-    tmp_path: Path, early: bool, caplog: pytest.LogCaptureFixture
+    early: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """mosquitto ends the connection, and paho sends again what was not acknowledged: a loop without end."""
-    with start_broker("mosquitto") as broker:
-        _restarted(broker, tmp_path, "max_packet_size 60000", without="max_packet_size")
-        inbox, events, link = Inbox(), Inbox(), _link(broker, "big")
+    with start_broker(mosquitto_with("max_packet_size 60000", without="max_packet_size")) as broker:
+        inbox, events, link = Inbox(), Inbox(), link_to(broker, "big")
         link.subscribe("t", inbox)
         link.watch(lambda event: events(Message(event, b"")))
         if early:  # it waits in paho, and the limit is heard later
@@ -262,12 +227,11 @@ def test_what_is_longer_than_the_broker_takes_costs_itself_and_not_the_link(
 
 
 @needs_mosquitto
-def test_a_broker_without_retention_or_quality_one_is_asked_for_neither(tmp_path: Path) -> None:
+def test_a_broker_without_retention_or_quality_one_is_asked_for_neither() -> None:
     """It refuses such a will, and ends the connection for such a message."""
-    with start_broker("mosquitto") as broker:
-        _restarted(broker, tmp_path, "max_qos 0", "retain_available false")
+    with start_broker(mosquitto_with("max_qos 0", "retain_available false")) as broker:
         inbox, events = Inbox(), Inbox()
-        link = MqttTransport(LinkOptions("humble", (broker.url,), will=Message("will", b"x", 1, retain=True)))
+        link = link_to(broker, "humble", will=Message("will", b"x", 1, retain=True))
         link.subscribe("t", inbox)
         link.watch(lambda event: events(Message(event, b"")))
         link.publish(Message("t", b"early", 1, retain=True))
@@ -283,7 +247,7 @@ def test_a_broker_without_retention_or_quality_one_is_asked_for_neither(tmp_path
 def test_a_goodbye_waits_for_what_the_broker_sends_as_it_is_acknowledged() -> None:
     """mosquitto keeps to its 256 in flight and sends what it queued even when the filter has ended."""
     with start_broker("mosquitto") as broker:
-        a, b, marks, handled = _link(broker, "a"), _link(broker, "b"), Inbox(), Inbox()
+        a, b, marks, handled = link_to(broker, "a"), link_to(broker, "b"), Inbox(), Inbox()
         begun, go = threading.Event(), threading.Event()
 
         def slow(message: Message) -> None:
@@ -310,16 +274,11 @@ def test_a_goodbye_waits_for_what_the_broker_sends_as_it_is_acknowledged() -> No
 
 
 @needs_mosquitto
-def test_what_one_broker_did_not_acknowledge_is_fitted_to_the_next(tmp_path: Path) -> None:
-    with start_broker("mosquitto") as first, start_broker("mosquitto") as second:
-        _restarted(
-            second,
-            tmp_path,
-            "max_packet_size 60000",
-            "max_qos 0",
-            "retain_available false",
-            without="max_packet",
-        )
+def test_what_one_broker_did_not_acknowledge_is_fitted_to_the_next() -> None:
+    humble = mosquitto_with(
+        "max_packet_size 60000", "max_qos 0", "retain_available false", without="max_packet_size"
+    )
+    with start_broker("mosquitto") as first, start_broker(humble) as second:
         inbox, events = Inbox(), Inbox()
         link = MqttTransport(LinkOptions("roamer", (first.url, second.url)))
         link.subscribe("t", inbox)
@@ -341,7 +300,7 @@ def test_what_one_broker_did_not_acknowledge_is_fitted_to_the_next(tmp_path: Pat
 @pytest.mark.parametrize("topic", ["t/\x01", "t" + "/t" * 250])
 def test_a_message_that_ends_the_link_is_not_sent_for_ever(topic: str) -> None:
     with start_broker("mosquitto") as broker:
-        inbox, events, link = Inbox(), Inbox(), _link(broker, "poisoned")
+        inbox, events, link = Inbox(), Inbox(), link_to(broker, "poisoned")
         link.subscribe("fine", inbox)
         link.watch(lambda event: events(Message(event, b"")))
         with link:
@@ -359,7 +318,7 @@ def test_two_clients_with_one_id_do_not_storm_the_broker(
 ) -> None:
     """Each takes the link from the other; both back off, not hundreds of times a second, and say why."""
     ups = Inbox()
-    twins = [_link(broker, "twin") for _ in range(2)]
+    twins = [link_to(broker, "twin") for _ in range(2)]
     for twin in twins:
         twin.watch(lambda event: ups(Message(event, b"")))
         twin.start()
@@ -374,7 +333,7 @@ def test_what_cannot_be_read_costs_the_connection_and_not_the_thread(
     broker: BrokerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """paho raises on properties that it does not know, and a lax broker passes them on."""
-    inbox, events, link = Inbox(), Inbox(), _link(broker, "reader")
+    inbox, events, link = Inbox(), Inbox(), link_to(broker, "reader")
     link.subscribe("t", inbox)
     link.watch(lambda event: events(Message(event, b"")))
     with link:
@@ -401,7 +360,7 @@ def test_what_cannot_be_read_costs_the_connection_and_not_the_thread(
 
 def test_a_topic_that_is_no_text_is_acknowledged_and_dropped(broker: BrokerProcess) -> None:
     """Else it would hold a place of the receive maximum for as long as the link lives."""
-    link = _link(broker, "reader")
+    link = link_to(broker, "reader")
     with link:
         link.wait_up(WAIT_S)
         acknowledged: list[tuple[int, int]] = []
@@ -414,13 +373,13 @@ def test_a_topic_that_is_no_text_is_acknowledged_and_dropped(broker: BrokerProce
 
 def test_a_link_gives_its_wake_pipe_back_when_it_is_closed_and_not_before() -> None:
     with start_broker() as broker:
-        link = _link(broker, "ended")
+        link = link_to(broker, "ended")
         with link:
             link.wait_up(WAIT_S)
             link.call_soon(link._begin_stop)
             link._thread.join(WAIT_S)
             os.fstat(link._poller._wake.fileno())  # another thread may be in `call_soon`
-        never = _link(broker, "never")
+        never = link_to(broker, "never")
         never.close()
         never.call_soon(lambda: None)
         for gone in (link, never):
@@ -441,8 +400,8 @@ def test_a_broker_that_ended_is_not_up_because_its_port_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else may take the port between our look and the broker's bind."""
-    broker = BrokerProcess(choose(), tmp_path, Ports(1, 1))
-    broker._command = ["false"]
+    ends = replace(choose(), write=lambda _folder, _ports: ["false"])
+    broker = BrokerProcess(ends, tmp_path, Ports(1, 1))
     answers = iter([False])
 
     def accepts(_port: int) -> bool:
@@ -460,7 +419,7 @@ def test_a_broker_that_ended_is_not_up_because_its_port_answers(
 
 def test_a_job_for_a_closed_link_writes_nowhere(broker: BrokerProcess) -> None:
     """The numbers of its wake pipe belong to somebody else by then."""
-    link = _link(broker, "gone")
+    link = link_to(broker, "gone")
     with link:
         link.wait_up(WAIT_S)
     pipes = [os.pipe2(os.O_NONBLOCK) for _ in range(8)]

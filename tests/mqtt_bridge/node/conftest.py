@@ -22,11 +22,12 @@ QUIET_S = 0.3
 class Desk:
     """One node, one foreign client that publishes raw bytes and reads all of its reply topics."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, simulated: bool = False) -> None:
         self.broker = MemoryBroker()
         self.agent = ScriptedAgent("n1", bound=8)
         self.node = MemoryTransport(self.broker, LinkOptions("n1", ()))
-        self.endpoint = Endpoint(self.node, self.agent, NodeIdentity("home", "n1", ("home",)), SystemClock())
+        identity = NodeIdentity("home", "n1", ("home",), simulated)
+        self.endpoint = Endpoint(self.node, self.agent, identity, SystemClock())
         self.endpoint.start()
         self.asker = MemoryTransport(self.broker, LinkOptions("dev", ()))
         self.replies: queue.Queue[Message] = queue.Queue()
@@ -80,8 +81,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    found = Desk()
+def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """Its board is simulated where the test's parameter for the desk says so."""
+    found = Desk(simulated=getattr(request, "param", False))
     yield found
     found.close()
 

@@ -190,11 +190,10 @@ def test_a_client_level_that_mqtt_forbids_is_dropped(desk: Any, request_data: Ma
     assert desk.endpoint.counts.dropped == 1
 
 
-@pytest.mark.parametrize("simulated", [True, False])
+@pytest.mark.parametrize(("desk", "simulated"), [(True, True), (False, False)], indirect=["desk"])
 def test_what_the_endpoint_refuses_says_whether_the_board_is_simulated(
     desk: Any, request_data: Make, simulated: bool
 ) -> None:
-    desk.endpoint._identity = replace(desk.endpoint._identity, simulated=simulated)
     desk.agent.answer = lambda request: Reply("r1", "ok", Route("n1"), energy=Energy(float("nan")))
     said: dict[str, bool] = {}
     asked: list[tuple[Any, dict[str, Any]]] = [

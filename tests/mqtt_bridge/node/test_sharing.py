@@ -42,7 +42,7 @@ def test_a_request_is_answered(
         link.start()
         link.wait_up(WAIT_S)
     wanted = SHARED if shared else PLAIN
-    until(lambda: all(wanted in link._subscriptions for link in links))
+    until(lambda: all(wanted in link.filters for link in links))
     data = request_data(reply_to="ciuic/v1/home/reply/dev/a")
     asker.publish(Message("ciuic/v1/home/svc/home/infer/dev", json.dumps(data).encode(), 1))
     answers = [json.loads(inbox.take().payload)["status"] for _ in range(1 if shared else 2)]
@@ -67,7 +67,7 @@ def _serving(link: Transport, watcher: Watcher = lambda _event: None) -> Iterato
 
 def _serves(link: Transport, wanted: str) -> bool:
     """Whether the node listens that way and not the other."""
-    return set(link._subscriptions) & {PLAIN, SHARED} == {wanted}
+    return link.filters & {PLAIN, SHARED} == {wanted}
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

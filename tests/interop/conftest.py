@@ -39,8 +39,10 @@ def node(broker: BrokerProcess, tmp_path_factory: pytest.TempPathFactory) -> Ite
     command += ["--broker", broker.url]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("node n1: serves home")
-        yield process
-        process.terminate()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("node n1: serves home")
+            yield process
+        finally:
+            process.terminate()
         assert process.wait(10) == 0

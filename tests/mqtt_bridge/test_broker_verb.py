@@ -46,7 +46,7 @@ def _refused(*words: str, **variables: str) -> str:
         env=ENVIRONMENT | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 2, done.stderr

@@ -18,6 +18,7 @@ from mqtt_bridge.testing.transport_contract import WAIT_S
 from tests.brokers import mosquitto_with, needs_mosquitto
 
 ROOT = Path(__file__).parents[2]
+PATIENT = ("--deadline", "30")
 PASSWORD = "p@ss,word:1/2#3"
 WRITTEN = "p%40ss%2Cword%3A1%2F2%233"
 BARE = {name: value for name, value in os.environ.items() if not name.startswith("CIUIC_")}
@@ -49,7 +50,7 @@ def _ciuic(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         env=BARE | {"PYTHONPATH": str(ROOT)} | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -82,9 +83,11 @@ def test_a_password_comes_from_file_or_variable_and_is_printed_nowhere(
             assert node.stdout is not None
             line = node.stdout.readline()
             assert line == f"node n1: serves home in mesh home on {broker.url}\n"
-            from_variable = _ciuic("ask", "turn on the light", CIUIC_BROKER=_url(broker))
-            from_file = _ciuic("ask", "turn on the light", "--config", str(file), "--log-level", "debug")
-            seen = _ciuic("doctor", "--broker", _url(broker))
+            from_variable = _ciuic("ask", "turn on the light", *PATIENT, CIUIC_BROKER=_url(broker))
+            from_file = _ciuic(
+                "ask", "turn on the light", *PATIENT, "--config", str(file), "--log-level", "debug"
+            )
+            seen = _ciuic("doctor", "--broker", _url(broker), "--model", str(bundle))
         finally:
             node.terminate()
         assert node.wait(WAIT_S) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from firmware_py.contracts.clock import SystemClock
 from mqtt_bridge.node.endpoint import Endpoint, NodeIdentity
 from mqtt_bridge.testing.scripted_agent import ScriptedAgent
+from mqtt_bridge.testing.transport_contract import until
 from mqtt_bridge.transport.base import LinkOptions, Message
 from mqtt_bridge.transport.memory import MemoryBroker, MemoryTransport
 
@@ -65,6 +67,13 @@ class Desk:
     def take(self) -> tuple[dict[str, Any], Message]:
         message = self.replies.get(timeout=WAIT_S)
         return json.loads(message.payload), message
+
+    def handled(self, count: int) -> None:
+        """Wait until the endpoint is through with so many messages."""
+        until(lambda: self.endpoint.counts.received >= count)
+        through = threading.Event()
+        self.node.call_soon(through.set)  # behind the last of them
+        assert through.wait(WAIT_S)
 
     def silent(self) -> bool:
         try:

@@ -116,13 +116,13 @@ def test_an_answer_that_comes_late_is_heard(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_thread_that_is_busy_at_the_start_does_not_take_the_broker_for_one_that_cannot_share(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sharing, "PROBE_S", 0.1)
+    monkeypatch.setattr(sharing, "PROBE_S", 1.0)
     with start_broker("mosquitto") as broker:
         link = MqttTransport(LinkOptions("n1", (broker.url_v311,), "3.1.1"))
         done = threading.Event()
 
         def busy(_event: LinkEvent) -> None:
-            threading.Event().wait(0.5)
+            threading.Event().wait(1.0 + sharing.PROBE_S)
             link.call_later(0.5, done.set)
 
         with _serving(link, busy):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -32,9 +33,9 @@ def executable() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path=os.pathsep.join(_EXTRA_FOLDERS))
 
 
-def config_lines(port: int, *, acl_file: Path | None = None) -> list[str]:
+def config_lines(port: int) -> list[str]:
     """The configuration of a loopback listener; every line differs from a default for a reason."""
-    lines = [
+    return [
         f"listener {port} {HOST}",
         "allow_anonymous true",
         "set_tcp_nodelay true",
@@ -50,9 +51,6 @@ def config_lines(port: int, *, acl_file: Path | None = None) -> list[str]:
         # this file and the signal that ends it with its parent.
         f"user {getpass.getuser()}",
     ]
-    if acl_file is not None:
-        lines.append(f"acl_file {acl_file}")
-    return lines
 
 
 def acl_lines(mesh: str, node_users: tuple[str, ...], identity: Literal["%u", "%c"] = "%u") -> list[str]:
@@ -84,10 +82,15 @@ def acl_lines(mesh: str, node_users: tuple[str, ...], identity: Literal["%u", "%
     return lines
 
 
-def _write(folder: Path, ports: Ports) -> list[str]:
+def write_config(folder: Path, lines: Sequence[str]) -> list[str]:
+    """Put the lines into the folder's configuration file and return the command line."""
     path = folder / "mosquitto.conf"
-    path.write_text("\n".join(config_lines(ports.v5)) + "\n", encoding="utf-8")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [executable() or "mosquitto", "-c", str(path)]
+
+
+def _write(folder: Path, ports: Ports) -> list[str]:
+    return write_config(folder, config_lines(ports.v5))
 
 
 KIND = BrokerKind("mosquitto", lambda: executable() is not None, _write, one_port=True, delayed_qos1=False)

@@ -138,17 +138,18 @@ class BrokerProcess:
 
 
 @contextmanager
-def start_broker(kind: str | None = None, port: int = 0) -> Iterator[BrokerProcess]:
+def start_broker(kind: str | BrokerKind | None = None, port: int = 0) -> Iterator[BrokerProcess]:
     """A broker on loopback for the length of a block, on free ports unless one is given.
 
-    A kind with a listener per MQTT version takes 3.1.1 on the next port.
+    The kind is named, or given as it is where its configuration is another than ours. One with a listener per
+    MQTT version takes 3.1.1 on the next port.
 
     Raises:
         ToolMissingError: none is installed.
         ConfigError: the given port, or the next, cannot be had.
         BrokerUnreachableError: it does not come up.
     """
-    chosen = choose(kind)
+    chosen = kind if isinstance(kind, BrokerKind) else choose(kind)
     with tempfile.TemporaryDirectory(prefix="ciuic-broker-") as folder:
         broker = _started_at(chosen, Path(folder), port) if port else _started(chosen, Path(folder))
         try:

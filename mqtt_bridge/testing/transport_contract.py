@@ -164,7 +164,9 @@ class TransportContract:
         up(a)
         a.publish(Message("t", b"1", 1))
         inbox.take()
+        assert a.filters == {"t"}
         a.unsubscribe("t")
+        assert not a.filters
         a.publish(Message("t", b"2", 1))
         assert inbox.nothing_more()
 
@@ -200,6 +202,7 @@ class TransportContract:
         a.subscribe("t", inbox)
         up(a)
         a.leave("t")
+        assert not a.filters
         bed.outage()
         assert [events.get(timeout=WAIT_S) for _ in range(3)] == ["up", "down", "up"]
         a.publish(Message("t", b"x", 1))

@@ -100,6 +100,11 @@ class Transport(ABC):
         self._dropped = 0
 
     @property
+    def filters(self) -> frozenset[str]:
+        """Filters that are subscribed, now or as soon as the link is up."""
+        return frozenset(self._subscriptions)
+
+    @property
     def refused(self) -> frozenset[str]:
         """Filters that the broker refused on this connection: nothing comes for them."""
         return frozenset(self._refused)

@@ -11,6 +11,7 @@ from ciuic.cli import main
 from firmware_py.contracts.node_state import Birth, ServedTask, State
 from mqtt_bridge.broker.process import start_broker
 from mqtt_bridge.compose import BridgeConfig, build_link
+from mqtt_bridge.testing.transport_contract import WAIT_S
 from mqtt_bridge.transport.base import Message
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import encode_payload
@@ -81,7 +82,7 @@ def test_the_births_at_a_broker_are_listed(capsys: pytest.CaptureFixture[str]) -
     with start_broker() as broker:
         link = build_link(BridgeConfig(broker=(broker.url,)), "a-node")
         with link:
-            link.wait_up(5.0)
+            link.wait_up(WAIT_S)
             birth_topic = topics.build("birth", "home", node="kitchen")
             state_topic = topics.build("state", "home", node="kitchen")
             ready = encode_payload(State("kitchen", 1, "ready").to_dict())
@@ -90,7 +91,7 @@ def test_the_births_at_a_broker_are_listed(capsys: pytest.CaptureFixture[str]) -
         _, found = _doctor(capsys, "--broker", broker.url)
         link = build_link(BridgeConfig(broker=(broker.url,)), "its-will")
         with link:
-            link.wait_up(5.0)
+            link.wait_up(WAIT_S)
             gone = encode_payload(State("kitchen", 1, "disconnected").to_dict())
             link.publish(Message(state_topic, gone, qos=1, retain=True))
         _, later = _doctor(capsys, "--broker", broker.url)
@@ -108,7 +109,7 @@ def test_a_node_is_connected_by_the_same_rule_as_for_those_who_ask(
     birth = Birth("kitchen", 2, "\x1b[31mred", False, (task,), "2026-01-01T00:00:00+00:00")
     with start_broker() as broker:
         with build_link(BridgeConfig(broker=(broker.url,)), "a-node") as link:
-            link.wait_up(5.0)
+            link.wait_up(WAIT_S)
             for kind, said in (("birth", birth), ("state", State("kitchen", 1, "ready"))):
                 topic = f"ciuic/v1/home/node/kitchen/{kind}"
                 link.publish(Message(topic, encode_payload(said.to_dict()), qos=1, retain=True))

@@ -15,7 +15,7 @@ from firmware_py.compose import build_node
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.golden import parse_golden
-from firmware_py.contracts.request import Request
+from firmware_py.contracts.request import Qos, Request
 
 OLD = Path(__file__).parent / "bundle_v1"
 
@@ -36,7 +36,7 @@ def answer(text: str, store: Path) -> dict[str, Any]:
         meter="off",
     )
     with build_node(config) as node:  # seconds on a busy machine: the request arrives after it
-        request = Request("1", "home", {"text": text}, arrived_s=SystemClock().now_s())
+        request = Request("1", "home", {"text": text}, Qos(60.0), arrived_s=SystemClock().now_s())
         result = node.answer(request).result
     assert result is not None
     return dict(result)

@@ -26,11 +26,6 @@ from tests.conversion import checkpoints
 INDEX = "model.safetensors.index.json"
 
 
-@pytest.fixture(scope="module")
-def v3(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints.deepseek_v3(tmp_path_factory.mktemp("v3"))
-
-
 def shard_of(folder: Path, part: str) -> Path:
     table = json.loads((folder / INDEX).read_text())["weight_map"]
     return folder / next(file for name, file in table.items() if part in name)

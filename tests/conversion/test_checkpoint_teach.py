@@ -38,6 +38,7 @@ from conversion.train.teacher import Run, model_folder
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import CiuicError
 from tests.conversion import checkpoints
+from tests.conversion.small import filled
 
 SAID = {
     "light_on": (
@@ -65,20 +66,7 @@ FILLED = ("kitchen", "garden", "Berlin", "attic", "Paris", "hall", "office", "Lo
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> TaskData:
-    rows = [
-        {"text": text.format(word), "intent": intent}
-        for intent, texts in SAID.items()
-        for text in texts
-        for word in FILLED
-    ]
-    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return read_files("rooms", [path])
-
-
-@pytest.fixture(scope="module")
-def v3(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints.deepseek_v3(tmp_path_factory.mktemp("v3"))
+    return filled(tmp_path_factory.mktemp("rows"), SAID, FILLED)
 
 
 def bench_of(folder: Path) -> Workbench:

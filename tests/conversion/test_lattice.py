@@ -23,24 +23,13 @@ from conversion.export.recipes import RECIPES, bundle_name, report_name
 from conversion.export.to_onnx import folded
 from conversion.export.to_tflite import find_tool
 from conversion.nets.deepseek_lite import Dims
-from conversion.nets.student import Student
 from firmware_py.contracts.errors import ToolMissingError
 from firmware_py.contracts.run import GraphKey
 from firmware_py.tasks.text import WordPiece
+from tests.conversion.small import PIECES, student
 
 ROOT = Path(__file__).resolve().parents[2]
-PIECES = ["[PAD]", "[UNK]", *"abcdefghijklmnopqrstuvwxyz"]
 DIMS = Dims(len(PIECES), d=32, heads=4, latent=8, rope=8, ffn=16, stages=2)
-
-
-def student() -> Student:
-    torch.manual_seed(5)
-    made = Student(DIMS, labels=7, slots=3)
-    with torch.no_grad():
-        made.trunk.embedding.weight.normal_()
-        for head in made.heads:
-            head.intent_w2.mul_(3.0)
-    return made.eval()
 
 
 def texts(count: int) -> list[str]:
@@ -71,17 +60,17 @@ def test_seeds_of_one_folder_have_bundles_and_reports_of_their_own() -> None:
 def test_a_cache_key_knows_weights_width_and_length() -> None:
     from conversion.export.cache import float32_key
 
-    trunk = student().trunk
+    trunk = student(DIMS).trunk
     keys = {float32_key(folded(trunk, key), key.bucket) for key in lattice_keys(2)}
     assert len(keys) == len(lattice_keys(2))
     first = folded(trunk, GraphKey(8, 1, 4))
-    again = float32_key(folded(student().trunk, GraphKey(8, 1, 4)), 8)
+    again = float32_key(folded(student(DIMS).trunk, GraphKey(8, 1, 4)), 8)
     assert float32_key(first, 8) == again
     with torch.no_grad():
         trunk.gates[0, 3] += 1e-3
     assert float32_key(folded(trunk, GraphKey(8, 1, 4)), 8) != again
     assert float32_key(folded(trunk, GraphKey(8, 1, 3)), 8) == float32_key(
-        folded(student().trunk, GraphKey(8, 1, 3)), 8
+        folded(student(DIMS).trunk, GraphKey(8, 1, 3)), 8
     )
 
 
@@ -94,7 +83,7 @@ def test_every_prefix_says_what_torch_says_and_nothing_is_converted_twice(tmp_pa
             python_of(runtime, ROOT)
     except ToolMissingError as missing:
         pytest.skip(str(missing))
-    model = student()
+    model = student(DIMS)
     keys = lattice_keys(2, (8, 16, 32, 64), (1, 4))
     place = Place(ROOT, tmp_path / "cache")
     shares: list[float] = []

@@ -32,7 +32,7 @@ from conversion.export.stage_graph import StageGraph
 from conversion.export.to_tflite import find_tool
 from conversion.export.vela import compile_for_npu, count_operators, find_vela
 from conversion.nets.deepseek_lite import DeepSeekLite, Dims
-from conversion.nets.student import Student, attention_bias, positions
+from conversion.nets.student import attention_bias, positions
 from conversion.targets.forms import read_form
 from conversion.targets.mapping import divide
 from conversion.targets.tables import load_table
@@ -42,22 +42,12 @@ from firmware_py.contracts.errors import ConversionError, ToolMissingError
 from firmware_py.contracts.run import GraphKey
 from firmware_py.inference.tensors import bias, position_tables
 from firmware_py.tasks.text import WordPiece
+from tests.conversion.small import PIECES, student
 
 ROOT = Path(__file__).resolve().parents[2]
-PIECES = ["[PAD]", "[UNK]", *"abcdefghijklmnopqrstuvwxyz"]
 DIMS = Dims(len(PIECES), d=32, heads=4, latent=8, rope=8, ffn=16, stages=2, layers=2, norm="dyt")
 KEYS = lattice_keys(2, (16,), (4,))
 STATIC = ("ethosu", "edgetpu", "vx")
-
-
-def student() -> Student:
-    torch.manual_seed(5)
-    made = Student(DIMS, labels=7, slots=3)
-    with torch.no_grad():
-        made.trunk.embedding.weight.normal_()
-        for head in made.heads:
-            head.intent_w2.mul_(3.0)
-    return made.eval()
 
 
 def sentences(count: int, longest: int = 16) -> list[list[int]]:
@@ -75,14 +65,14 @@ def test_every_recipe_of_the_bundle_format_has_a_row() -> None:
 
 def test_a_recipe_refuses_another_norm_and_missing_sentences(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="norm"):
-        make_graphs(student().trunk, KEYS, ["dyn8"], Place(ROOT, tmp_path), lambda _: None)
+        make_graphs(student(DIMS).trunk, KEYS, ["dyn8"], Place(ROOT, tmp_path), lambda _: None)
     with pytest.raises(ConversionError, match="sentences"):
-        make_graphs(student().trunk, KEYS, ["vx"], Place(ROOT, tmp_path), lambda _: None)
+        make_graphs(student(DIMS).trunk, KEYS, ["vx"], Place(ROOT, tmp_path), lambda _: None)
 
 
 @pytest.mark.parametrize("width", [1, 4])
 def test_replaced_scores_are_the_added_ones_where_int8_can_tell(width: int) -> None:
-    trunk: DeepSeekLite = student().trunk
+    trunk: DeepSeekLite = student(DIMS).trunk
     n, bucket = 11, 16
     ids = torch.tensor(sentences(40, 16)[0][:n] * 4)[:n][None]
     with torch.no_grad():
@@ -96,7 +86,7 @@ def test_replaced_scores_are_the_added_ones_where_int8_can_tell(width: int) -> N
 
 
 def test_samples_are_what_the_device_feeds() -> None:
-    trunk: DeepSeekLite = student().trunk
+    trunk: DeepSeekLite = student(DIMS).trunk
     keys = lattice_keys(2, (8, 16), (1, 4))
     found = samples_of(trunk, keys, sentences(60), "replaced")
     assert set(found) == set(keys)
@@ -170,12 +160,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Files:
     except ToolMissingError as error:
         pytest.skip(str(error))
     place = Place(ROOT, tmp_path_factory.mktemp("cache"), sentences=tuple(map(tuple, sentences(60))))
-    return make_graphs(student().trunk, KEYS, STATIC, place, lambda _: None)
+    return make_graphs(student(DIMS).trunk, KEYS, STATIC, place, lambda _: None)
 
 
 @pytest.mark.slow
 def test_int8_throughout_answers_like_torch_in_both_runtimes(made: Files, tmp_path: Path) -> None:
-    model = student()
+    model = student(DIMS)
     parts = write_parts(model, PIECES, tmp_path / "parts")
     heads = tuple(parts / f"head-{number}.npz" for number in range(3))
     texts = [" ".join(PIECES[one] for one in ids) for ids in sentences(160)[60:]]

@@ -17,7 +17,6 @@ torch = pytest.importorskip(
 
 from conversion.check.answers import LatticeAnswers
 from conversion.check.parity import Parity
-from conversion.checkpoint.data import read_files
 from conversion.data.task import TaskData
 from conversion.export.make import Place
 from conversion.export.to_tflite import find_tool
@@ -40,6 +39,7 @@ from firmware_py.inference.engine import Engine, Weights
 from firmware_py.inference.golden import self_test
 from firmware_py.inference.tensors import Embedding, bias
 from firmware_py.tasks.intent import IntentTask
+from tests.conversion.small import filled
 
 ROOT = Path(__file__).resolve().parents[2]
 SAID = {
@@ -75,15 +75,7 @@ def tiny_bert(folder: Path, layers: int) -> Path:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> TaskData:
-    rows = [
-        {"text": text.format(word), "intent": intent}
-        for intent, texts in SAID.items()
-        for text in texts
-        for word in FILLED
-    ]
-    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return read_files("rooms", [path])
+    return filled(tmp_path_factory.mktemp("rows"), SAID, FILLED)
 
 
 @pytest.fixture(scope="module")

@@ -14,18 +14,12 @@ from pathlib import Path
 import pytest
 
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
-from mqtt_bridge.broker.process import KINDS, BrokerProcess, start_broker
+from mqtt_bridge.broker.process import KINDS, BrokerProcess
+from tests.brokers import broker, kind
+
+__all__ = ["any_broker", "broker", "kind", "node"]
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module", params=list(KINDS))
-def kind(request: pytest.FixtureRequest) -> str:
-    """A kind of broker that can be started here."""
-    name: str = request.param
-    if not KINDS[name].available():
-        pytest.skip(f"{name} is not installed")
-    return name
 
 
 @pytest.fixture
@@ -33,12 +27,6 @@ def any_broker() -> None:
     """For what chooses its broker itself."""
     if not any(kind.available() for kind in KINDS.values()):
         pytest.skip(f"no broker is installed: {' or '.join(KINDS)}")
-
-
-@pytest.fixture(scope="module")
-def broker(kind: str) -> Iterator[BrokerProcess]:
-    with start_broker(kind) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +39,10 @@ def node(broker: BrokerProcess, tmp_path_factory: pytest.TempPathFactory) -> Ite
     command += ["--broker", broker.url]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("node n1: serves home")
-        yield process
-        process.terminate()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("node n1: serves home")
+            yield process
+        finally:
+            process.terminate()
         assert process.wait(10) == 0

@@ -37,7 +37,7 @@ def _ask(broker: str, text: str) -> dict[str, object]:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     found: dict[str, object] = json.loads(done.stdout) if done.stdout else {"stderr": done.stderr}

@@ -67,7 +67,7 @@ def test_an_example_prints_an_answer(broker: BrokerProcess, example: str) -> Non
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=180,
         check=False,
     )
     assert found.returncode == 0, found.stderr

@@ -13,16 +13,17 @@ from pathlib import Path
 import pytest
 
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
-from mqtt_bridge.broker import mosquitto
 from mqtt_bridge.broker.process import BrokerProcess, start_broker
 from mqtt_bridge.testing.transport_contract import WAIT_S
+from tests.brokers import mosquitto_with, needs_mosquitto
 
 ROOT = Path(__file__).parents[2]
+PATIENT = ("--deadline", "30")
 PASSWORD = "p@ss,word:1/2#3"
 WRITTEN = "p%40ss%2Cword%3A1%2F2%233"
 BARE = {name: value for name, value in os.environ.items() if not name.startswith("CIUIC_")}
 
-pytestmark = pytest.mark.skipif(mosquitto.executable() is None, reason="mosquitto is not installed")
+pytestmark = needs_mosquitto
 
 
 def _hashed(password: str) -> str:
@@ -34,15 +35,11 @@ def _hashed(password: str) -> str:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
-    users, config = tmp_path / "users", tmp_path / "mosquitto.conf"
+    users = tmp_path / "users"
     users.write_text(f"kitchen:{_hashed(PASSWORD)}\n")
     users.chmod(0o600)
-    with start_broker("mosquitto") as found:
-        found.stop()
-        lines = [line for line in mosquitto.config_lines(found.ports.v5) if "anonymous" not in line]
-        config.write_text("\n".join([*lines, "allow_anonymous false", f"password_file {users}"]) + "\n")
-        found._command = [mosquitto.executable() or "", "-c", str(config)]
-        found.start()
+    strict = mosquitto_with("allow_anonymous false", f"password_file {users}", without="allow_anonymous")
+    with start_broker(strict) as found:
         yield found
 
 
@@ -53,7 +50,7 @@ def _ciuic(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         env=BARE | {"PYTHONPATH": str(ROOT)} | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -82,13 +79,17 @@ def test_a_password_comes_from_file_or_variable_and_is_printed_nowhere(
             text=True,
         ) as node,
     ):
-        assert node.stdout is not None
-        line = node.stdout.readline()
-        assert line == f"node n1: serves home in mesh home on {broker.url}\n"
-        from_variable = _ciuic("ask", "turn on the light", CIUIC_BROKER=_url(broker))
-        from_file = _ciuic("ask", "turn on the light", "--config", str(file), "--log-level", "debug")
-        seen = _ciuic("doctor", "--broker", _url(broker))
-        node.terminate()
+        try:
+            assert node.stdout is not None
+            line = node.stdout.readline()
+            assert line == f"node n1: serves home in mesh home on {broker.url}\n"
+            from_variable = _ciuic("ask", "turn on the light", *PATIENT, CIUIC_BROKER=_url(broker))
+            from_file = _ciuic(
+                "ask", "turn on the light", *PATIENT, "--config", str(file), "--log-level", "debug"
+            )
+            seen = _ciuic("doctor", "--broker", _url(broker), "--model", str(bundle))
+        finally:
+            node.terminate()
         assert node.wait(WAIT_S) == 0
     for done in (from_variable, from_file):
         assert (done.returncode, done.stdout[:8]) == (0, "turn_on "), done.stderr

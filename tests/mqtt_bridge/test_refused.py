@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
-from mqtt_bridge.broker import mosquitto
 from mqtt_bridge.broker.process import BrokerProcess, start_broker
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox, until
 from mqtt_bridge.transport.base import LinkOptions, Protocol
 from mqtt_bridge.transport.mqtt import MqttTransport
+from tests.brokers import mosquitto_with, needs_mosquitto
 
 ROOT = Path(__file__).parents[2]
 REQUESTS = "$share/home/ciuic/v1/home/svc/home/infer/+"
@@ -27,7 +27,7 @@ PLUGINS = [
 ]
 
 pytestmark = [
-    pytest.mark.skipif(mosquitto.executable() is None, reason="mosquitto is not installed"),
+    needs_mosquitto,
     pytest.mark.skipif(not PLUGINS, reason="mosquitto_dynamic_security.so is not installed"),
 ]
 
@@ -52,14 +52,10 @@ Allow = Callable[[], None]
 @pytest.fixture
 def strict(tmp_path: Path) -> Iterator[tuple[BrokerProcess, Allow]]:
     """A broker that refuses the subscription to requests, and what starts it anew without."""
-    rules, config = tmp_path / "access.json", tmp_path / "mosquitto.conf"
+    rules = tmp_path / "access.json"
     rules.write_text(_access(allow=False))
-    with start_broker("mosquitto") as found:
-        lines = [f"plugin {PLUGINS[0]}", f"plugin_opt_config_file {rules}"]
-        config.write_text("\n".join([*mosquitto.config_lines(found.ports.v5), *lines]) + "\n")
-        found.stop()
-        found._command = [mosquitto.executable() or "", "-c", str(config)]
-        found.start()
+    kind = mosquitto_with(f"plugin {PLUGINS[0]}", f"plugin_opt_config_file {rules}")
+    with start_broker(kind) as found:
 
         def allow() -> None:
             found.kill()

@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -67,8 +67,18 @@ def config(tiny_path: Path, tmp_path: Path) -> AgentConfig:
     )
 
 
-def ask() -> Request:
-    return Request("1", "home", {"text": "turn on the light"}, arrived_s=CLOCK.now_s())
+def ask(text: str = "turn on the light", energy_j: float | None = None) -> Request:
+    """A request whose deadline is beyond the test's patience."""
+    return Request("1", "home", {"text": text}, Qos(60.0, energy_j=energy_j), arrived_s=CLOCK.now_s())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a metered second brings; on a busy machine many are dropped for want of samples."""
+    for _ in range(1200):
+        if condition():
+            return
+        threading.Event().wait(0.05)
+    pytest.fail("the condition did not come true")
 
 
 def test_a_node_answers_and_says_that_it_is_simulated(config: AgentConfig) -> None:
@@ -84,15 +94,8 @@ def test_a_node_answers_and_says_that_it_is_simulated(config: AgentConfig) -> No
 def test_a_simulated_board_is_metered_through_its_plant(config: AgentConfig) -> None:
     """The real driver reads the simulated sensor; closing the node ends the plant's process."""
     with build_node(replace(config, meter="auto")) as node:
-        for _ in range(200):
-            node.answer(ask())
-            if node.board.power_w() is not None:
-                break
-            threading.Event().wait(0.05)
+        until(lambda: node.answer(ask()) is not None and 1.0 < (node.board.power_w() or 0.0) < 15.0)
         assert node.board.power_source() == "ina219"
-        power_w = node.board.power_w()
-        assert power_w is not None
-        assert 1.0 < power_w < 15.0
 
 
 def test_asked_joules_bind_the_first_time_that_a_stage_could_run(config: AgentConfig) -> None:
@@ -100,9 +103,7 @@ def test_asked_joules_bind_the_first_time_that_a_stage_could_run(config: AgentCo
     with build_node(replace(config, meter="auto", calibrate_s=0.0, cache_entries=0)) as node:
 
         def route(text: str, energy_j: float | None) -> Route:
-            return node.answer(
-                Request("1", "home", {"text": text}, Qos(energy_j=energy_j), arrived_s=CLOCK.now_s())
-            ).route
+            return node.answer(ask(text, energy_j)).route
 
         first = route("on", 1e-12)  # not sure at exit 1
         assert (first.exit, first.over_budget) == (1, True)
@@ -116,8 +117,7 @@ def test_asked_joules_bind_the_first_time_that_a_stage_could_run(config: AgentCo
 
 def test_a_board_whose_watts_nobody_knows_bounds_nothing(config: AgentConfig) -> None:
     with build_node(replace(config, profile="coral-dev-board")) as node:
-        request = Request("1", "home", {"text": "on"}, Qos(energy_j=1e-12), arrived_s=CLOCK.now_s())
-        reply = node.answer(request)
+        reply = node.answer(ask("on", 1e-12))
         assert (reply.route.exit, reply.route.over_budget, reply.energy.energy_j) == (2, False, None)
 
 
@@ -277,11 +277,7 @@ def test_over_the_power_limit_only_the_first_exit_runs(config: AgentConfig) -> N
     """The rail's power reaches the governor; a limit of a milliwatt is passed by any board."""
     with assembled(replace(config, meter="auto", power_limit_w=0.001)) as assembly:
         ask_ = Ask(Qos(), CLOCK.now_s() + 60.0, "balanced")
-        for _ in range(200):
-            if assembly.ground.energy.power_w() is not None:
-                break
-            threading.Event().wait(0.05)
-        assert assembly.limits(ask_, 3).max_stages == 1
+        until(lambda: assembly.limits(ask_, 3).max_stages == 1)
     with assembled(config) as assembly:
         assert assembly.limits(ask_, 3).max_stages is None
 
@@ -334,7 +330,7 @@ def test_answers_go_on_whatever_the_sensor_does(
 
     monkeypatch.setattr("firmware_py.compose.energy.late_meter", opened)
     with build_node(replace(config, meter="auto")) as node:
-        assert said.wait(10.0)
+        assert said.wait(60.0)
         reply = node.answer(ask())
         assert (reply.status, reply.energy.method, reply.energy.source) == ("ok", "estimated", "none")
         assert node.board.power_w() is None

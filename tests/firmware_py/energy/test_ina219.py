@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -14,20 +13,10 @@ from firmware_py.contracts.errors import ConfigError, SensorAbsentError, SensorB
 from firmware_py.energy import ina219_registers as reg
 from firmware_py.energy.meters.base import Pace, Sample
 from firmware_py.energy.meters.ina219 import Ina219, Wiring, accuracy_of, choose_pga, config_of
-from firmware_py.energy.simulated_bus import Chip, SimulatedBus, Span
+from firmware_py.energy.simulated_bus import Chip, SimulatedBus
+from tests.firmware_py.energy.supplies import Fixed
 
 WIRING = Wiring(0x40, 0.1, 3.0, 5.1)
-
-
-@dataclass(slots=True)
-class Fixed:
-    """A supply that changes only when told."""
-
-    volts: float
-    amperes: float
-
-    def means(self, spans: Sequence[Span]) -> list[tuple[float, float]]:
-        return [(self.volts, self.amperes)] * len(spans)
 
 
 @dataclass(slots=True)

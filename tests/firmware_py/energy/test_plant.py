@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -126,7 +125,7 @@ def test_a_plant_that_dies_is_an_absent_sensor_and_no_more() -> None:
         client.means([(now_s, now_s + 0.01)])
         assert client._process is not None
         os.kill(client._process.pid, signal.SIGKILL)
-        time.sleep(0.05)
+        client._process.wait(10.0)
         for _ in range(3):
             client.busy(clock.now_s(), "g")
             client.idle(clock.now_s())

@@ -15,6 +15,7 @@ from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import SensorAbsentError, SensorBusError
 from firmware_py.energy import ina219_registers as reg
 from firmware_py.energy.simulated_bus import Chip, SimulatedBus, Span, draw_chip
+from tests.firmware_py.energy.supplies import Fixed
 
 AT = 0x40
 QUIET = Chip(shunt_ohm=0.1, noise=0.0)
@@ -32,17 +33,6 @@ class Steps:
     def means(self, spans: Sequence[Span]) -> list[tuple[float, float]]:
         self.asked += spans
         return [(self.volts, self.factor * (begin_s + end_s) / 2.0) for begin_s, end_s in spans]
-
-
-@dataclass(slots=True)
-class Fixed:
-    """A supply that never changes."""
-
-    volts: float
-    amperes: float
-
-    def means(self, spans: Sequence[Span]) -> list[tuple[float, float]]:
-        return [(self.volts, self.amperes)] * len(spans)
 
 
 def bus_with(supply: Steps | Fixed, chip: Chip = QUIET) -> tuple[SimulatedBus, VirtualClock]:

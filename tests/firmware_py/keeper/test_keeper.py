@@ -93,7 +93,7 @@ def test_one_that_always_crashes_is_given_up() -> None:
         "sys.exit(Keeper([sys.executable, '-c', 'import os; os.abort()'], first_pause_s=0.0).run())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, timeout=WAIT_S, check=False
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, timeout=3 * WAIT_S, check=False
     )
     assert done.returncode == 1
     assert done.stderr.count("died of SIGABRT") == 9

@@ -12,21 +12,36 @@ import pytest
 from firmware_py.contracts.clock import SystemClock
 from mqtt_bridge.node.endpoint import Endpoint, NodeIdentity
 from mqtt_bridge.testing.scripted_agent import ScriptedAgent
-from mqtt_bridge.transport.base import LinkOptions, Message
+from mqtt_bridge.testing.transport_contract import until
+from mqtt_bridge.transport.base import Handler, LinkOptions, Message
 from mqtt_bridge.transport.memory import MemoryBroker, MemoryTransport
 
 WAIT_S = 10.0
 QUIET_S = 0.3
 
 
+class Counting(MemoryTransport):
+    """Counts the requests that a handler is through with."""
+
+    handled = 0
+
+    def subscribe(self, topic_filter: str, handler: Handler, *, qos: int = 1, retained: bool = True) -> None:
+        def counted(message: Message) -> None:
+            handler(message)
+            self.handled += "/infer" in message.topic
+
+        super().subscribe(topic_filter, counted, qos=qos, retained=retained)
+
+
 class Desk:
     """One node, one foreign client that publishes raw bytes and reads all of its reply topics."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, simulated: bool = False) -> None:
         self.broker = MemoryBroker()
         self.agent = ScriptedAgent("n1", bound=8)
-        self.node = MemoryTransport(self.broker, LinkOptions("n1", ()))
-        self.endpoint = Endpoint(self.node, self.agent, NodeIdentity("home", "n1", ("home",)), SystemClock())
+        self.node = Counting(self.broker, LinkOptions("n1", ()))
+        identity = NodeIdentity("home", "n1", ("home",), simulated)
+        self.endpoint = Endpoint(self.node, self.agent, identity, SystemClock())
         self.endpoint.start()
         self.asker = MemoryTransport(self.broker, LinkOptions("dev", ()))
         self.replies: queue.Queue[Message] = queue.Queue()
@@ -65,6 +80,10 @@ class Desk:
         message = self.replies.get(timeout=WAIT_S)
         return json.loads(message.payload), message
 
+    def handled(self, count: int) -> None:
+        """Wait until the endpoint is through with so many messages."""
+        until(lambda: self.node.handled >= count)
+
     def silent(self) -> bool:
         try:
             self.replies.get(timeout=QUIET_S)
@@ -80,8 +99,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    found = Desk()
+def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """Its board is simulated where the test's parameter for the desk says so."""
+    found = Desk(simulated=getattr(request, "param", False))
     yield found
     found.close()
 

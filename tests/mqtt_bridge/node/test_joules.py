@@ -13,6 +13,7 @@ import pytest
 
 from firmware_py.compose import build_node
 from firmware_py.config import AgentConfig
+from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.node_state import EnergyReport, Reconciled
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.process import start_broker
@@ -27,7 +28,10 @@ from mqtt_bridge.wire.schema import SCHEMAS
 TOPIC = "ciuic/v1/home/node/n1/energy"
 SUMS = Reconciled(2, 2.0, 3.5, 0.25, 0.125, 0.5, 1.0, 2.0)
 REPORT = EnergyReport("n1", 7, SUMS, "ina219", "predicted", True)
-MOST_MESSAGES = 40  # one a second: a board calibrates for 15 s, and its first windows tell the idle draw
+# A board calibrates for 15 s, and its first windows tell the idle draw; where the machine is busy with other
+# things, samples are too far apart, and window after window is dropped.
+PATIENT_S = 240.0
+CLOCK = SystemClock()
 
 
 class Told:
@@ -127,8 +131,10 @@ def test_a_simulated_board_tells_what_its_meter_saw_of_its_runs(tmp_path: Path) 
             observer.wait_up(WAIT_S)
             with build_mesh_node(bridge, build_node(_config(tmp_path, "auto"))):
                 told: list[dict[str, Any]] = []
-                while len(told) < MOST_MESSAGES and sum(report["windows"] for report in told) < 2:
-                    told.append(json.loads(inbox.take().payload))
+                give_up_s = CLOCK.now_s() + PATIENT_S
+                while sum(report["windows"] for report in told) < 2:
+                    left_s = max(give_up_s - CLOCK.now_s(), 0.0)
+                    told.append(json.loads(inbox.messages.get(timeout=left_s).payload))
     for report in told:
         jsonschema.Draft202012Validator(SCHEMAS["energy"]).validate(report)
         assert (report["node"], report["source"], report["simulated"]) == ("n1", "ina219", True)
@@ -136,7 +142,6 @@ def test_a_simulated_board_tells_what_its_meter_saw_of_its_runs(tmp_path: Path) 
     last = told[-1]
     assert sum(report["metered_j"] for report in told) == pytest.approx(last["total_metered_j"])
     assert sum(report["charged_j"] for report in told) == pytest.approx(last["total_charged_j"])
-    assert sum(report["windows"] for report in told) >= 2
     assert last["total_charged_j"] > 0.0
     assert sum(report["runs"] for report in told) > 1.0
 

@@ -106,7 +106,7 @@ def test_a_look_around_reads_what_the_broker_keeps_and_leaves_no_subscription() 
             node.publish(_said("n1", "state", _state()))
             until(lambda: look_around(asker, "home", 0.2) == {"n1": ("home",)})
             assert look_around(asker, "elsewhere", 0.2) == {}
-            assert not asker._subscriptions
+            assert not asker.filters
             broker.kill()
             until(lambda: not asker.connected)
             assert look_around(asker, "home", 0.0) is None

@@ -42,7 +42,7 @@ def test_a_request_is_answered(
         link.start()
         link.wait_up(WAIT_S)
     wanted = SHARED if shared else PLAIN
-    until(lambda: all(wanted in link._subscriptions for link in links))
+    until(lambda: all(wanted in link.filters for link in links))
     data = request_data(reply_to="ciuic/v1/home/reply/dev/a")
     asker.publish(Message("ciuic/v1/home/svc/home/infer/dev", json.dumps(data).encode(), 1))
     answers = [json.loads(inbox.take().payload)["status"] for _ in range(1 if shared else 2)]
@@ -67,7 +67,7 @@ def _serving(link: Transport, watcher: Watcher = lambda _event: None) -> Iterato
 
 def _serves(link: Transport, wanted: str) -> bool:
     """Whether the node listens that way and not the other."""
-    return set(link._subscriptions) & {PLAIN, SHARED} == {wanted}
+    return link.filters & {PLAIN, SHARED} == {wanted}
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -116,13 +116,13 @@ def test_an_answer_that_comes_late_is_heard(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_thread_that_is_busy_at_the_start_does_not_take_the_broker_for_one_that_cannot_share(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sharing, "PROBE_S", 0.1)
+    monkeypatch.setattr(sharing, "PROBE_S", 1.0)
     with start_broker("mosquitto") as broker:
         link = MqttTransport(LinkOptions("n1", (broker.url_v311,), "3.1.1"))
         done = threading.Event()
 
         def busy(_event: LinkEvent) -> None:
-            threading.Event().wait(0.5)
+            threading.Event().wait(1.0 + sharing.PROBE_S)
             link.call_later(0.5, done.set)
 
         with _serving(link, busy):

@@ -74,6 +74,11 @@ with StopSignals() as stop:
 )
 def test_the_first_signal_is_never_lost(code: str, number: signal.Signals) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HEAD + code], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", HEAD + code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(int(number)), "")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mqtt_bridge.broker.process import KINDS, BrokerProcess, start_broker
+from mqtt_bridge.broker.process import BrokerProcess
 from mqtt_bridge.testing.transport_contract import TransportContract
 from mqtt_bridge.transport.base import LinkOptions, Protocol, Transport
 from mqtt_bridge.transport.memory import MemoryBroker, MemoryTransport
@@ -55,14 +55,6 @@ class MqttBed:
     def outage(self) -> None:
         self._broker.kill()
         self._broker.start()
-
-
-@pytest.fixture(scope="module", params=list(KINDS))
-def broker(request: pytest.FixtureRequest) -> Iterator[BrokerProcess]:
-    if not KINDS[request.param].available():
-        pytest.skip(f"{request.param} is not installed")
-    with start_broker(request.param) as found:
-        yield found
 
 
 class TestMemoryTransport(TransportContract):

@@ -17,7 +17,7 @@ from conversion.checkpoint.listen import disk_bytes
 from conversion.checkpoint.teach import RUNS, Method, Order, Way, teach_from_checkpoint, way_of
 from conversion.checkpoint.tokenizer import encode as own_tokens
 from conversion.checkpoint.tokenizer import load_tokenizer, longest
-from conversion.data.sentence import Sentence
+from conversion.data.sentence import unlabelled
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
 from conversion.train import store
@@ -146,7 +146,7 @@ def prepare_from_checkpoint(
     )
     logs = json.loads((made / "logs.json").read_text("utf-8"))
     pieces = cut_pieces(data, plan.vocabulary)
-    rows = [*data.train, *(Sentence(text, "") for text in texts)]
+    rows = [*data.train, *unlabelled(texts)]
     side = encode(rows, WordPiece(pieces), data.labels, data.slots)
     width = store.load_lesson(made / "lesson.npz").embeddings.shape[1]
     logs[0]["unknown_pieces_of_training_rows"] = round(unknown_share(pieces, data), 5)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from conversion.data.digests import file_sha256
-from conversion.data.public import cut_splits, read_rows
+from conversion.data.public import cut_splits
+from conversion.data.rows import read_rows
 from conversion.data.sentence import Sentence, in_scope
 from conversion.data.task import TaskData
 from firmware_py.contracts.errors import ConfigError, DataInvalidError, DataMissingError
@@ -112,11 +113,7 @@ def _read(path: Path) -> list[Sentence]:
     if not path.is_file():
         msg = f"there is no data file {path}"
         raise DataMissingError(msg, hint="Give --data one or two JSON-lines files.")
-    try:
-        rows = read_rows(path)
-    except UnicodeDecodeError as error:
-        msg = f"{path.name} is not UTF-8"
-        raise DataInvalidError(msg) from error
+    rows = read_rows(path)
     blank = sum(not row.text.strip() for row in rows)
     if blank:
         msg = f"{path.name} has {blank} rows without a text"

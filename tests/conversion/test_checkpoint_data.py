@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from conversion.checkpoint.data import CHOOSING, MIN_TEXTS, REPORT, check_name, read_files, texts_of
-from conversion.data.public import cut_splits, read_rows
+from conversion.data.public import cut_splits
+from conversion.data.rows import read_rows
 from conversion.data.task import SPLITS, inside
 from firmware_py.contracts.errors import CiuicError
 

@@ -11,13 +11,13 @@ torch = pytest.importorskip("torch", reason="torch is in the training environmen
 
 import numpy as np
 
-from conversion.data.sentence import Sentence
+from conversion.data.sentence import Sentence, unlabelled
 from conversion.data.task import TaskData
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.importance import sort_groups
 from conversion.nets.student import Student
 from conversion.train import store
-from conversion.train.batches import encode, sample
+from conversion.train.batches import IGNORED, encode, sample
 from conversion.train.distil import Settings, distill_model, narrower
 from conversion.train.general import take_over
 from conversion.train.teacher import Lesson
@@ -50,10 +50,15 @@ def taught(rows: list[Sentence]) -> Lesson:
 
 def train(settings: Settings) -> Student:
     """Train on the labelled rows and two without a label."""
-    rows = [*ROWS, Sentence("sing", ""), Sentence("the fan off please", "")]
+    rows = [*ROWS, *unlabelled(["sing", "the fan off please"])]
     side, one = encode(rows, WordPiece(PIECES), LABELS, SLOTS), student()
     distill_model(one, side, taught(rows), settings, lambda _: None)
     return one
+
+
+def test_a_text_without_a_label_has_none_whatever_labels_there_are() -> None:
+    side = encode([ROWS[0], *unlabelled(["sing"])], WordPiece(PIECES), ("", *LABELS), SLOTS)
+    assert side.labels.tolist() == [1 + LABELS.index(ROWS[0].intent), IGNORED]
 
 
 def right(one: Student, widths: tuple[int, ...]) -> float:

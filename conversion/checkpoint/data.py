@@ -13,11 +13,12 @@ from typing import Any
 
 from conversion.data.digests import file_sha256
 from conversion.data.public import cut_splits
-from conversion.data.rows import read_rows
+from conversion.data.rows import numbered_rows
 from conversion.data.sentence import Sentence, in_scope
 from conversion.data.task import TaskData
 from firmware_py.contracts.errors import ConfigError, DataInvalidError, DataMissingError
 from firmware_py.tasks.intent import OUT_OF_SCOPE
+from firmware_py.tasks.text import folded_words
 
 REPORT = 0.15  # of a single file
 CHOOSING = {"selection": 0.06, "temperature": 0.05, "thresholds": 0.10}  # of the training rows
@@ -113,12 +114,12 @@ def _read(path: Path) -> list[Sentence]:
     if not path.is_file():
         msg = f"there is no data file {path}"
         raise DataMissingError(msg, hint="Give --data one or two JSON-lines files.")
-    rows = read_rows(path)
-    blank = sum(not row.text.strip() for row in rows)
+    rows = list(numbered_rows(path))
+    blank = [number for number, row in rows if not folded_words(row.text)]
     if blank:
-        msg = f"{path.name} has {blank} rows without a text"
-        raise DataInvalidError(msg)
-    return rows
+        msg = f"{path.name} has {len(blank)} rows without a text; the first is {path.name}:{blank[0]}"
+        raise DataInvalidError(msg, hint="A text has a letter, digit or sign that is seen: take such rows out.")
+    return [row for _, row in rows]
 
 
 def _check_intents(train: Sequence[Sentence], removed: int) -> None:

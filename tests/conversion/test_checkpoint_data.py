@@ -165,6 +165,9 @@ def test_slots_are_kept(tmp_path: Path) -> None:
         ("".join(json.dumps(row) + "\n" for row in [*some(90), {"text": "z", "intent": "rare"}]), "data_invalid", "rare"),
         ("", "data_invalid", "two intents"),
         ('{"text": " ", "intent": "b"}\n', "data_invalid", "a.jsonl has 1 rows without a text"),
+        ('{"text": "a", "intent": "b"}\n{"text": "\\u200b", "intent": "b"}\n', "data_invalid", "1 rows without a text; the first is a.jsonl:2"),
+        ('\n{"text": "\\u0001", "intent": "b"}\n{"text": "", "intent": "b"}\n', "data_invalid", "2 rows without a text; the first is a.jsonl:2"),
+        ('{"text": "\\u0301\\uff9e", "intent": "b"}\n', "data_invalid", "a.jsonl has 1 rows without a text"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_rows_is_named(content: str, code: str, words: str, tmp_path: Path) -> None:

@@ -61,6 +61,17 @@ def test_a_text_without_a_label_has_none_whatever_labels_there_are() -> None:
     assert side.labels.tolist() == [1 + LABELS.index(ROWS[0].intent), IGNORED]
 
 
+def test_a_row_without_a_token_harms_no_weight() -> None:
+    rows = [*ROWS, Sentence("\u200b", "on")]
+    side, one = encode(rows, WordPiece(PIECES), LABELS, SLOTS), student()
+    assert int(side.lengths[-1]) == 0
+    mask = (side.ids > 0).float()[:, :10]
+    pools = [said.pool for said in one.eval()(side.ids[:, :10], mask)]
+    assert all(not pool[-1].any() and pool[:-1].any(1).all() for pool in pools)
+    distill_model(one, side, taught(rows), replace(SETTINGS, epochs=1), lambda _: None)
+    assert all(torch.isfinite(value).all() for value in one.state_dict().values())
+
+
 def right(one: Student, widths: tuple[int, ...]) -> float:
     """Share of rows that the last exit has right."""
     side = encode(ROWS, WordPiece(PIECES), LABELS, SLOTS)

@@ -19,7 +19,7 @@ from conversion.checkpoint.course import PLAN, Source, check_room, look_over
 from conversion.checkpoint.inspect import inspect
 from conversion.checkpoint.teach import Method, tunable
 from conversion.checkpoint.tokenizer import encode, longest
-from conversion.data.workbench import Workbench
+from conversion.data.workbench import Say, Workbench
 from conversion.train import teacher
 from conversion.train.teacher import model_folder
 from firmware_py.contracts.clock import VirtualClock
@@ -50,13 +50,13 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS), "utf-8")
 
-    def run(folder: Path, method: Method = "auto", *, rows: Path = rows) -> None:
+    def run(folder: Path, method: Method = "auto", *, rows: Path = rows, say: Say = lambda _: None) -> None:
         build = tmp_path / "build"
         job = pipeline.Job(
             "mine", PLAN.settings, ("dyn8",), tmp_path, None, build, None, Source(folder, method), (rows,)
         )
         try:
-            pipeline.take_course(job, Workbench(build, VirtualClock(), lambda _: None, {}))
+            pipeline.take_course(job, Workbench(build, VirtualClock(), say, {}))
         finally:
             assert not build.exists()
 
@@ -155,6 +155,17 @@ def test_a_row_that_is_none(begin: Callable[..., None], qwen2: Path, tmp_path: P
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n')
     with pytest.raises(CiuicError, match=r"bad.jsonl:1"):
         begin(qwen2, rows=tmp_path / "bad.jsonl")
+
+
+def test_slots_that_will_be_lost_are_told_at_once(
+    begin: Callable[..., None], qwen2: Path, tmp_path: Path
+) -> None:
+    rows = [{**row, "slots": [[0, 2, "verb"]]} for row in ROWS[:3]]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said: list[str] = []
+    with pytest.raises(AssertionError):  # nothing is wrong: rows are drawn
+        begin(qwen2, rows=tmp_path / "some.jsonl", say=said.append)
+    assert "3 of 3 slots" in said[0]
 
 
 def test_what_is_kept_of_a_probe_is_about_what_was_reckoned(

@@ -140,7 +140,7 @@ def prepare_from_checkpoint(
         "teacher",
         "lesson",
         lambda path, tell: _write_lesson(path, order, data, tell),
-        checkpoint=checkpoint.shards.fingerprint(),
+        checkpoint=checkpoint.key(),
         method=method,
         runs=[asdict(run) for run in order.runs],
     )

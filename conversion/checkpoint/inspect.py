@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from conversion.checkpoint.families import Architecture, read_architecture, wanted
+from conversion.checkpoint.families import CONFIG, Architecture, read_architecture, wanted
 from conversion.checkpoint.shards import SCALE, Entry, Shards, is_scaled, open_shards
+from conversion.data.digests import found_sha256
 from firmware_py.contracts.errors import (
     CheckpointIncompleteError,
     CheckpointInvalidError,
@@ -25,6 +26,7 @@ from firmware_py.contracts.errors import (
 
 TOKENS_A_BATCH = 2048  # padded ones
 FIXED_BYTES = 300 * 2**20  # of the process beside weights and activations
+VOCABULARY, TOKENIZER_SETTINGS = "vocab.txt", "tokenizer_config.json"
 _EXACT = {"F64", "F32", "F16", "BF16"}
 _FLOATS = {*_EXACT, "F8_E4M3"}
 
@@ -50,6 +52,11 @@ class Checkpoint:
         inner = int(raw.get("intermediate_size") or 4 * self.architecture.width)
         rows = TOKENS_A_BATCH * (12 * self.architecture.width + 4 * inner) * 4
         return self.layer_parameters * size + self.largest_tensor * 8 + rows + FIXED_BYTES
+
+    def key(self) -> dict[str, Any]:
+        """What the teaching depends on: the weights, and each file that decides what they say of a text."""
+        files = {CONFIG, self.tokenizer.name, VOCABULARY, TOKENIZER_SETTINGS}
+        return {"weights": self.shards.fingerprint(), **found_sha256(self.folder, sorted(files))}
 
     def to_dict(self) -> dict[str, Any]:
         """For the report."""
@@ -154,7 +161,7 @@ def find_tokenizer(folder: Path) -> Path:
     Raises:
         CheckpointIncompleteError: neither is there.
     """
-    for name in ("tokenizer.json", "vocab.txt"):
+    for name in ("tokenizer.json", VOCABULARY):
         if (folder / name).is_file():
             return folder / name
     msg = f"there is no tokenizer in {folder}: neither tokenizer.json nor vocab.txt"

@@ -179,7 +179,7 @@ def test_slots_are_kept(tmp_path: Path) -> None:
     ],
 )
 def test_slots_that_no_tags_can_say_are_counted_and_told(slots: list[Any], lost: int, tmp_path: Path) -> None:
-    row = {"text": "turn kitchen light 20c, Ko\u0308ln", "intent": "on", "slots": slots}
+    row: dict[str, object] = {"text": "turn kitchen light 20c, Ko\u0308ln", "intent": "on", "slots": slots}
     file = write(tmp_path / "a", [*few(9), row])
     assert unsayable(read_rows(file)) == lost
     assert read_files("t", [file]).notes["slots_that_no_tags_can_say"] == lost

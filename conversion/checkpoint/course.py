@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from conversion.checkpoint.inspect import Checkpoint, arithmetic, check_disk, inspect
+from conversion.checkpoint.inspect import Checkpoint, arithmetic, check_disk, check_values, inspect
 from conversion.checkpoint.listen import disk_bytes
 from conversion.checkpoint.teach import RUNS, Method, Order, Way, teach_from_checkpoint, way_of
 from conversion.checkpoint.tokenizer import encode as own_tokens
@@ -69,8 +69,8 @@ def look_over(source: Source) -> Looked:
     """The checkpoint, if nothing is wrong with it and this machine is large enough: said in seconds.
 
     Raises:
-        CiuicError: it is not there, incomplete, of another kind, its tokenizer is not its own, or a layer of it is
-            too large for this machine.
+        CiuicError: it is not there, incomplete, of another kind, its tokenizer is not its own, a layer of it is
+            too large for this machine, or weights that were looked at are no numbers.
     """
     checkpoint = inspect(source.folder)
     load_tokenizer(checkpoint)
@@ -78,6 +78,7 @@ def look_over(source: Source) -> Looked:
     way = way_of(checkpoint, source.method)
     if way == "probed":
         arithmetic(checkpoint)  # memory: a build is not begun that cannot end
+    check_values(checkpoint, whole=way == "tuned")  # transformers loads what is tuned, and would not look
     return Looked(checkpoint, way)
 
 

@@ -168,7 +168,7 @@ def take_course(job: Job, bench: Workbench) -> Course:
     if looked is not None:
         bench.expect("teacher", looked.usual_s(plan))
         if job.files:
-            check_room(looked, plan, texts_of(job.files), bench.folder)
+            check_room(looked, plan, texts_of(job.files, bench.say), bench.folder)
     data = read(job, bench)
     if looked is not None and not job.files:
         check_room(looked, plan, [row.text for split in SPLITS for row in data.split(split)], bench.folder)

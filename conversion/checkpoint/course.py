@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from conversion.checkpoint.inspect import Checkpoint, arithmetic, check_disk, inspect
+from conversion.checkpoint.inspect import Checkpoint, arithmetic, check_disk, check_values, inspect
 from conversion.checkpoint.listen import disk_bytes
 from conversion.checkpoint.teach import RUNS, Method, Order, Way, teach_from_checkpoint, way_of
 from conversion.checkpoint.tokenizer import encode as own_tokens
 from conversion.checkpoint.tokenizer import load_tokenizer, longest
-from conversion.data.sentence import Sentence
+from conversion.data.sentence import unlabelled
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
 from conversion.train import store, teaching
@@ -70,8 +70,8 @@ def look_over(source: Source) -> Looked:
     """The checkpoint, if nothing is wrong with it and this machine is large enough: said in seconds.
 
     Raises:
-        CiuicError: it is not there, incomplete, of another kind, its tokenizer is not its own, or a layer of it is
-            too large for this machine.
+        CiuicError: it is not there, incomplete, of another kind, its tokenizer is not its own, a layer of it is
+            too large for this machine, or weights that were looked at are no numbers.
     """
     checkpoint = inspect(source.folder)
     load_tokenizer(checkpoint)
@@ -79,6 +79,7 @@ def look_over(source: Source) -> Looked:
     way = way_of(checkpoint, source.method)
     if way == "probed":
         arithmetic(checkpoint)  # memory: a build is not begun that cannot end
+    check_values(checkpoint, whole=way == "tuned")  # transformers loads what is tuned, and would not look
     return Looked(source, checkpoint, way)
 
 
@@ -139,13 +140,13 @@ def prepare_from_checkpoint(
         "teacher",
         "lesson",
         lambda path, tell: _write_lesson(path, order, data, tell),
-        checkpoint=checkpoint.shards.fingerprint(),
+        checkpoint=checkpoint.key(),
         method=looked.source.method,
         runs=[asdict(run) for run in order.runs],
     )
     logs = json.loads((made / "logs.json").read_text("utf-8"))
     pieces = cut_pieces(data, plan.vocabulary)
-    rows = [*data.train, *(Sentence(text, "") for text in texts)]
+    rows = [*data.train, *unlabelled(texts)]
     side = encode(rows, data.tokenizer(pieces), data.labels, data.slots)
     width = store.load_lesson(made / "lesson.npz").embeddings.shape[1]
     logs[0]["unknown_pieces_of_training_rows"] = round(unknown_share(pieces, data), 5)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from conversion.data.digests import file_sha256
-from conversion.data.public import cut_splits, read_rows
+from conversion.data.public import cut_splits
+from conversion.data.rows import numbered_rows
 from conversion.data.sentence import Sentence, in_scope
 from conversion.data.task import TaskData
 from firmware_py.contracts.errors import ConfigError, DataInvalidError, DataMissingError
-from firmware_py.tasks.intent import OUT_OF_SCOPE
+from firmware_py.tasks.intent import OUT_OF_SCOPE, spans_of, tags_of
+from firmware_py.tasks.text import PADDING, UNKNOWN, WordPiece, folded_words
 
 REPORT = 0.15  # of a single file
 CHOOSING = {"selection": 0.06, "temperature": 0.05, "thresholds": 0.10}  # of the training rows
@@ -38,14 +40,32 @@ def check_name(name: str, taken: Collection[str] = ()) -> None:
         raise ConfigError(msg, hint=f"Call yours something else: --name my-{name}.")
 
 
-def texts_of(files: Sequence[Path]) -> list[str]:
-    """The texts of all rows.
+def texts_of(files: Sequence[Path], say: Callable[[str], None] = lambda _: None) -> list[str]:
+    """The texts of all rows; `say` hears of slots that the model will never find.
 
     Raises:
         DataMissingError: a file is not there.
         DataInvalidError: a row is not of the form.
     """
-    return [row.text for path in files for row in _read(path)]
+    rows = [row for path in files for row in _read(path)]
+    lost = unsayable(rows)
+    if lost:
+        say(
+            f"{lost} of {sum(len(row.slots) for row in rows)} slots begin or end inside a word or at a blank, or touch "
+            "one of the same name: no tags can say them, they will count as missed\n"
+        )
+    return [row.text for row in rows]
+
+
+def unsayable(rows: Sequence[Sentence]) -> int:
+    """How many slots are not read back from tags of whole words."""
+    words, count = WordPiece([PADDING, UNKNOWN]), 0  # of a vocabulary of nothing each word is one piece
+    for row in rows:
+        names, pieces = [name for _, _, name in row.slots], words.encode(row.text)
+        tags = tags_of([(names.index(name), start, end) for start, end, name in row.slots], pieces.spans)
+        said = {(start, end, names[slot]) for slot, start, end in spans_of(tags, pieces, frozenset())}
+        count += len(set(row.slots) - said)
+    return count
 
 
 def read_files(
@@ -92,6 +112,7 @@ def read_files(
         ],
         "cut": {"report": REPORT if len(read) == 1 else "second file", **CHOOSING, "seed": seed},
         "removed_from_training_because_in_report": removed,
+        "slots_that_no_tags_can_say": sum(map(unsayable, read)),
     }
     return TaskData(
         name=name,
@@ -112,16 +133,14 @@ def _read(path: Path) -> list[Sentence]:
     if not path.is_file():
         msg = f"there is no data file {path}"
         raise DataMissingError(msg, hint="Give --data one or two JSON-lines files.")
-    try:
-        rows = read_rows(path)
-    except UnicodeDecodeError as error:
-        msg = f"{path.name} is not UTF-8"
-        raise DataInvalidError(msg) from error
-    blank = sum(not row.text.strip() for row in rows)
+    rows = list(numbered_rows(path))
+    blank = [number for number, row in rows if not folded_words(row.text)]
     if blank:
-        msg = f"{path.name} has {blank} rows without a text"
-        raise DataInvalidError(msg)
-    return rows
+        msg = f"{path.name} has {len(blank)} rows without a text; the first is {path.name}:{blank[0]}"
+        raise DataInvalidError(
+            msg, hint="A text has a letter, digit or sign that is seen: take such rows out."
+        )
+    return [row for _, row in rows]
 
 
 def _check_intents(train: Sequence[Sentence], removed: int) -> None:

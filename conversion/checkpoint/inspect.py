@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from conversion.checkpoint.families import Architecture, read_architecture, wanted
-from conversion.checkpoint.shards import SCALE, Entry, Shards, is_scaled, open_shards
+from conversion.checkpoint.families import CONFIG, Architecture, read_architecture, wanted
+from conversion.checkpoint.shards import SCALE, Entry, Shards, check_finite, is_scaled, open_shards
+from conversion.data.digests import found_sha256
 from firmware_py.contracts.errors import (
     CheckpointIncompleteError,
     CheckpointInvalidError,
@@ -25,17 +26,24 @@ from firmware_py.contracts.errors import (
 
 TOKENS_A_BATCH = 2048  # padded ones
 FIXED_BYTES = 300 * 2**20  # of the process beside weights and activations
+LOOKED_AT = 2000  # tensors of a first look, some seconds: a layer of 256 experts alone has 768
+VOCABULARY, TOKENIZER_SETTINGS = "vocab.txt", "tokenizer_config.json"
 _EXACT = {"F64", "F32", "F16", "BF16"}
 _FLOATS = {*_EXACT, "F8_E4M3"}
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder that has everything. `layer_parameters` is of the largest layer, `size_bytes` of all shards."""
+    """A folder that has everything.
+
+    `tensors` are those that are read, scales among them; `layer_parameters` is of the largest layer, `size_bytes` of
+    all shards.
+    """
 
     folder: Path
     architecture: Architecture
     shards: Shards
+    tensors: tuple[str, ...]
     prefix: str
     tokenizer: Path
     parameters: int
@@ -50,6 +58,11 @@ class Checkpoint:
         inner = int(raw.get("intermediate_size") or 4 * self.architecture.width)
         rows = TOKENS_A_BATCH * (12 * self.architecture.width + 4 * inner) * 4
         return self.layer_parameters * size + self.largest_tensor * 8 + rows + FIXED_BYTES
+
+    def key(self) -> dict[str, Any]:
+        """What the teaching depends on: the weights, and each file that decides what they say of a text."""
+        files = {CONFIG, self.tokenizer.name, VOCABULARY, TOKENIZER_SETTINGS}
+        return {"weights": self.shards.fingerprint(), **found_sha256(self.folder, sorted(files))}
 
     def to_dict(self) -> dict[str, Any]:
         """For the report."""
@@ -97,6 +110,7 @@ def inspect(folder: Path) -> Checkpoint:
         folder=folder,
         architecture=architecture,
         shards=shards,
+        tensors=tuple(found),
         prefix=prefix,
         tokenizer=tokenizer,
         parameters=sum(size for layer, size in sizes.items() if layer >= 0),
@@ -106,6 +120,17 @@ def inspect(folder: Path) -> Checkpoint:
         largest_tensor=max(_count(shape) for layer, shape in needed.values() if layer >= 0),
         size_bytes=sum(path.stat().st_size for path in shards.files),
     )
+
+
+def check_values(checkpoint: Checkpoint, *, whole: bool) -> None:
+    """Look whether weights are finite numbers: at all of them, or at a few of each of at most `LOOKED_AT` tensors.
+
+    Raises:
+        CheckpointInvalidError: one is not; the message names its tensor.
+    """
+    shards, names = checkpoint.shards, checkpoint.tensors
+    for name in names if whole else names[:: -(-len(names) // LOOKED_AT)]:
+        check_finite(name, shards.read(name) if whole else shards.sample(name))
 
 
 def arithmetic(checkpoint: Checkpoint, available_bytes: int | None = None) -> torch.dtype:
@@ -154,7 +179,7 @@ def find_tokenizer(folder: Path) -> Path:
     Raises:
         CheckpointIncompleteError: neither is there.
     """
-    for name in ("tokenizer.json", "vocab.txt"):
+    for name in ("tokenizer.json", VOCABULARY):
         if (folder / name).is_file():
             return folder / name
     msg = f"there is no tokenizer in {folder}: neither tokenizer.json nor vocab.txt"

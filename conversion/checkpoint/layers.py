@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from conversion.checkpoint.families import parts
 from conversion.checkpoint.inspect import TOKENS_A_BATCH, Checkpoint
+from conversion.checkpoint.shards import check_finite
 
 Tell = Callable[[float], None]
 Array = npt.NDArray[Any]
@@ -81,7 +82,11 @@ class Reading:
 
 
 def embed(reading: Reading) -> None:
-    """Write the rows that go into the first layer."""
+    """Write the rows that go into the first layer.
+
+    Raises:
+        CheckpointInvalidError: a weight is no finite number.
+    """
     checkpoint, texts = reading.checkpoint, reading.texts
     family = checkpoint.architecture.family
     part = reading.path(0).with_suffix(".part")
@@ -90,9 +95,9 @@ def embed(reading: Reading) -> None:
         name = f"{checkpoint.prefix}{family.embedding}.weight"
         flat = [piece for row in texts.ids for piece in row]
         for begin in range(0, len(flat), _ROWS_READ):
-            rows[begin : begin + _ROWS_READ] = checkpoint.shards.rows(
-                name, flat[begin : begin + _ROWS_READ]
-            ).numpy()
+            some = checkpoint.shards.rows(name, flat[begin : begin + _ROWS_READ])
+            check_finite(name, some)
+            rows[begin : begin + _ROWS_READ] = some.numpy()
     else:
         module = _embeddings(checkpoint)
         with torch.no_grad():
@@ -104,7 +109,11 @@ def embed(reading: Reading) -> None:
 
 
 def run_layer(reading: Reading, layer: int, tell: Tell) -> None:
-    """From the rows behind `layer` layers to those behind one more."""
+    """From the rows behind `layer` layers to those behind one more.
+
+    Raises:
+        CheckpointInvalidError: a weight is no finite number, or a row that comes out is not.
+    """
     checkpoint, texts, starts = reading.checkpoint, reading.texts, reading.texts.starts
     model = one_layer(checkpoint, layer, reading.dtype)
     before = reading.open(reading.path(layer), "r")
@@ -116,7 +125,9 @@ def run_layer(reading: Reading, layer: int, tell: Tell) -> None:
             h = torch.zeros(*mask.shape, checkpoint.architecture.width)
             h[mask.bool()] = torch.from_numpy(np.array(before[starts[begin] : starts[end]]))
             said = model(inputs_embeds=h.to(reading.dtype), attention_mask=mask, use_cache=False)
-            after[starts[begin] : starts[end]] = said.last_hidden_state.float()[mask.bool()].numpy()
+            some = said.last_hidden_state.float()[mask.bool()]
+            check_finite(f"what layer {layer} makes of a text", some)
+            after[starts[begin] : starts[end]] = some.numpy()
             tell(end / len(texts.ids))
     _commit(after, part, reading.path(layer + 1))
     reading.path(layer).unlink()
@@ -175,6 +186,7 @@ def _fill(module: nn.Module, checkpoint: Checkpoint, place: str, dtype: torch.dt
         made = torch.empty(empty.shape, dtype=torch.float32 if name.endswith("_bias") else dtype)
         for part, where in parts(name, tuple(empty.shape)):
             made[where].copy_(checkpoint.shards.read(place + part))
+            check_finite(place + part, made[where])
         state[name] = made
     module.load_state_dict(state, assign=True)
 

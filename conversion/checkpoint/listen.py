@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from conversion.checkpoint.inspect import Checkpoint, arithmetic, check_disk
+from conversion.checkpoint.inspect import TOKENIZER_SETTINGS, VOCABULARY, Checkpoint, arithmetic, check_disk
 from conversion.checkpoint.layers import (
     Reading,
     Tell,
@@ -118,5 +118,8 @@ def _key(checkpoint: Checkpoint, texts: Sequence[str], arithmetic_name: str) -> 
     digest = hashlib.sha256(checkpoint.shards.fingerprint().encode())
     digest.update(json.dumps(dict(checkpoint.architecture.raw), sort_keys=True).encode())
     digest.update(checkpoint.tokenizer.read_bytes())
+    settings = checkpoint.folder / TOKENIZER_SETTINGS
+    if checkpoint.tokenizer.name == VOCABULARY and settings.is_file():
+        digest.update(settings.read_bytes())  # says how a bare vocabulary is read
     digest.update(json.dumps([VERSION, longest(checkpoint), DEPTHS, arithmetic_name, list(texts)]).encode())
     return digest.hexdigest()[:24]

@@ -104,6 +104,18 @@ class Shards:
         factor = self.read(name + SCALE).float()[torch.tensor(numbers) // self._block[0]]
         return rows * factor.repeat_interleave(self._block[1], 1)[:, : rows.shape[1]]
 
+    def sample(self, name: str, piece_bytes: int = _SAMPLE_BYTES) -> Tensor:
+        """Some values of a tensor as they are stored, in float32: of its beginning, its middle and its end."""
+        entry = self._need(name)
+        dtype, size = _DTYPES[entry.dtype]
+        values, piece = entry.size_bytes // size, piece_bytes // size
+        starts = {max(0, (values - piece) * part // 2) for part in range(3)}
+        read = [
+            np.fromfile(entry.file, np.uint8, min(piece, values) * size, offset=entry.start + start * size)
+            for start in sorted(starts)
+        ]
+        return torch.from_numpy(np.concatenate(read)).view(dtype).float()
+
     def fingerprint(self) -> str:
         """SHA-256 over sizes, headers and samples of every shard: a whole read would take hours."""
         digest = hashlib.sha256()
@@ -124,6 +136,18 @@ class Shards:
             msg = f"the checkpoint has no tensor {name}"
             raise CheckpointIncompleteError(msg)
         return entry
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Refuse weights that are no numbers: what they say would be none either, which shows hours later.
+
+    Raises:
+        CheckpointInvalidError: one is NaN or infinite.
+    """
+    # Least and greatest: no copy is made, and NaN is both.
+    if tensor.numel() and not torch.isfinite(torch.stack(torch.aminmax(tensor))).all():
+        msg = f"{name} has a value that is no finite number"
+        raise CheckpointInvalidError(msg, hint="Get the shard again, or another checkpoint of the training.")
 
 
 def is_scaled(entry: Entry) -> bool:

@@ -7,6 +7,8 @@ classifier on their mean rows says what it knows. The report says which, with ev
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,7 +19,7 @@ import numpy as np
 import torch
 
 from conversion.checkpoint import probe
-from conversion.checkpoint.inspect import Checkpoint
+from conversion.checkpoint.inspect import VOCABULARY, Checkpoint
 from conversion.checkpoint.listen import Heard, listen_checkpoint
 from conversion.checkpoint.tokenizer import FRAME, longest, tells_capitals_apart
 from conversion.data.sentence import in_scope
@@ -76,7 +78,7 @@ def tunable(checkpoint: Checkpoint) -> str | None:
 
 def _unfit_vocabulary(checkpoint: Checkpoint) -> str | None:
     """What a tuned teacher would lack in `vocab.txt`, which may be another file than the tokenizer."""
-    path = checkpoint.folder / "vocab.txt"
+    path = checkpoint.folder / VOCABULARY
     if not path.is_file():
         return "it has no vocab.txt"
     try:
@@ -121,7 +123,8 @@ def teach_from_checkpoint(order: Order, data: TaskData, cache: Path, tell: Tell 
 def _tuned(order: Order, data: TaskData, cache: Path, tell: Tell) -> Taught:
     """Each run in a folder of its own; the one that is best on the selection split teaches."""
     checkpoint = order.checkpoint
-    key = f"{checkpoint.shards.fingerprint()[:12]}-{data.fingerprint()[:12]}"
+    source = hashlib.sha256(json.dumps(checkpoint.key(), sort_keys=True).encode()).hexdigest()
+    key = f"{source[:12]}-{data.fingerprint()[:12]}"
     folders, share = [], 1 / (len(order.runs) + 1)
 
     def hear(number: int, part: float) -> None:

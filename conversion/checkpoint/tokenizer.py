@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conversion.checkpoint.inspect import Checkpoint
+from conversion.checkpoint.inspect import TOKENIZER_SETTINGS, VOCABULARY, Checkpoint
 from conversion.checkpoint.shards import load_json
 from firmware_py.contracts.errors import CheckpointInvalidError, CheckpointUnsupportedError
 
@@ -34,7 +34,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     if path.stat().st_size > MAX_TOKENIZER_BYTES:
         msg = f"{path.name} is larger than {MAX_TOKENIZER_BYTES} bytes"
         raise CheckpointInvalidError(msg)
-    if path.name == "vocab.txt":
+    if path.name == VOCABULARY:
         made = _from_vocabulary(checkpoint)
     else:
         try:
@@ -111,7 +111,7 @@ def _from_vocabulary(checkpoint: Checkpoint) -> Tokenizer:
     if lost:
         msg = f"{path.name} has no {' and no '.join(lost)}"
         raise CheckpointInvalidError(msg)
-    settings = _settings(checkpoint.folder / "tokenizer_config.json")
+    settings = _settings(checkpoint.folder / TOKENIZER_SETTINGS)
     # A vocabulary with capital letters is of a cased model, also where nothing says so.
     cased = any(piece != piece.lower() for piece in lines if not piece.startswith("["))
     strip = settings.get("strip_accents")

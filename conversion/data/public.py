@@ -7,16 +7,16 @@ report too, in whatever case, is taken out of the others.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from conversion.data.digests import file_sha256
+from conversion.data.rows import read_rows
 from conversion.data.sentence import Sentence, in_scope
 from conversion.data.task import TaskData
-from firmware_py.contracts.errors import DataInvalidError, DataMissingError
+from firmware_py.contracts.errors import DataMissingError
 from firmware_py.tasks.intent import OUT_OF_SCOPE
 
 SHARES = {"selection": 0.03, "temperature": 0.03, "thresholds": 0.065}
@@ -113,32 +113,6 @@ def report_texts(folder: Path) -> frozenset[str]:
     """
     shares = [folder / name / "val.jsonl" for name in SETS]
     return frozenset(row.text.lower() for share in shares if share.is_file() for row in read_rows(share))
-
-
-def read_rows(path: Path) -> list[Sentence]:
-    """Rows of a JSON-lines file.
-
-    Raises:
-        DataInvalidError: a line is not `{"text", "intent", "slots"?}`.
-    """
-    out = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            marked = row.get("slots") or row.get("spans") or ()  # SNIPS calls them spans
-            slots = tuple((int(start), int(end), str(name)) for start, end, name in marked)
-            text, intent = row["text"], row["intent"]
-            fits = isinstance(text, str) and isinstance(intent, str)
-            fits = fits and all(0 <= start < end <= len(text) for start, end, _ in slots)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            fits = False
-        if not fits:
-            msg = f"{path.name}:{number} is not a row of text, intent and slots"
-            raise DataInvalidError(msg)
-        out.append(Sentence(text, intent, slots, origin="public"))
-    return out
 
 
 def _share(folder: Path | None, name: str, share: str) -> tuple[list[Sentence], str]:

@@ -13,6 +13,8 @@ from firmware_py.tasks.intent import OUT_OF_SCOPE
 
 Slot = tuple[int, int, str]  # start, end (exclusive, code points), name
 
+NO_LABEL = ""  # the intent of a text that nobody labelled; no row that is read from a file has it
+
 _MARKED = re.compile(r"\[([^\]]+)\]\(([a-z_]+)\)")
 
 
@@ -66,6 +68,11 @@ def write_rows(path: Path, sentences: Iterable[Sentence]) -> None:
     """Write JSON lines, one sentence each."""
     lines = [json.dumps(sentence.to_row(), ensure_ascii=False) for sentence in sentences]
     path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def unlabelled(texts: Iterable[str]) -> list[Sentence]:
+    """Texts that only a teacher speaks about."""
+    return [Sentence(text, NO_LABEL) for text in texts]
 
 
 def in_scope(sentence: Sentence) -> bool:

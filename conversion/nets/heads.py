@@ -47,12 +47,13 @@ class Head(nn.Module):
         self.tag_b2 = nn.Parameter(torch.zeros(tags))
 
     def forward(self, h: Tensor, mask: Tensor) -> Said:
-        """h [B,T,d], mask [B,T] (1 for a token)."""
+        """h [B,T,d], mask [B,T] (1 for a token); a row without a token is pooled to zeros."""
         rows, outside = norm(h) * mask[..., None], mask[..., None] == 0
-        count = mask.sum(1, keepdim=True)
+        count = mask.sum(1, keepdim=True).clamp(min=1)
         last = rows[torch.arange(len(rows)), count[:, 0].long() - 1]
         onward = rows.masked_fill(outside, -1e9).flip(1).cummax(1).values.flip(1)  # from each row to the end
-        pool = torch.cat([rows.sum(1) / count, onward[:, 0], last], -1)
+        highest = onward[:, 0].masked_fill(mask.sum(1, keepdim=True) == 0, 0.0)
+        pool = torch.cat([rows.sum(1) / count, highest, last], -1)
         hidden = torch.relu(self.drop(pool) @ self.intent_w1 + self.intent_b1)
         logits = self.drop(hidden) @ self.intent_w2 + self.intent_b2
         if not self.slots:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conversion.data.sentence import Sentence
+from conversion.data.sentence import NO_LABEL, Sentence
 from firmware_py.tasks.intent import tags_of
 from firmware_py.tasks.text import WordPiece
 
@@ -52,7 +52,7 @@ def encode(
     ids = np.zeros((count, MAX_TOKENS), np.int64)
     tags = np.full((count, MAX_TOKENS), IGNORED, np.int64)
     lengths = np.zeros(count, np.int64)
-    label_index = {label: number for number, label in enumerate(labels)}
+    label_index = {label: number for number, label in enumerate(labels) if label != NO_LABEL}
     slot_index = {slot: number for number, slot in enumerate(slots)}
     for row, sentence in enumerate(sentences):
         tokens = tokenizer.encode(sentence.text)

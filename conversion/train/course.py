@@ -15,7 +15,7 @@ import torch
 
 from conversion.data.digests import lines_sha256
 from conversion.data.noise import ORIGIN as NOISE
-from conversion.data.sentence import Sentence
+from conversion.data.sentence import unlabelled
 from conversion.data.task import TaskData
 from conversion.data.vocabulary import cut, multi_vocabulary
 from conversion.data.workbench import Step, Workbench
@@ -80,7 +80,7 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
     lesson = bench.step("lesson", "lesson.npz",
         lambda path, tell: store.save_lesson(path, teaching.lesson_of(data, texts, folders[: plan.speakers], tell)),
         speakers=plan.speakers)  # fmt: skip
-    rows = [*data.train, *(Sentence(text, "") for text in texts)]
+    rows = [*data.train, *unlabelled(texts)]
     side = encode(rows, data.tokenizer(pieces), data.labels, data.slots)
     return Course(
         data, pieces, side, lesson, WIDTH, tuple(store.read_log(folder) for folder in folders), general

@@ -25,7 +25,7 @@ from conversion.data.augment import augment
 from conversion.data.digests import file_sha256, lines_sha256
 from conversion.data.out_of_scope import load_foreign
 from conversion.data.public import SETS, read_task, report_texts
-from conversion.data.sentence import Sentence
+from conversion.data.sentence import unlabelled
 from conversion.data.vocabulary import cut
 from conversion.data.workbench import Workbench
 from conversion.nets.deepseek_lite import Dims
@@ -175,7 +175,7 @@ def _train(path: Path, source: Path, settings: GeneralSettings, layers: int, tel
             torch.from_numpy(file["embeddings"].astype(np.float32)),
         )
     pieces = cut(read_vocabulary(model_folder()), texts, VOCABULARY)
-    side = encode([Sentence(text, "") for text in texts], WordPiece(pieces), (), ())
+    side = encode(unlabelled(texts), WordPiece(pieces), (), ())
     dims = Dims(len(pieces), layers=layers, dropout=0.0)
     student = Student(dims, 1, 0, WIDTH)
     student.trunk.embedding.weight.data = start_embeddings(model_folder(), pieces, dims.d)

@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conversion.checkpoint.data import CHOOSING, MIN_TEXTS, REPORT, check_name, read_files, texts_of
-from conversion.data.public import cut_splits, read_rows
+from conversion.checkpoint.data import (
+    CHOOSING,
+    MIN_TEXTS,
+    REPORT,
+    check_name,
+    read_files,
+    texts_of,
+    unsayable,
+)
+from conversion.data.public import cut_splits
+from conversion.data.rows import read_rows
 from conversion.data.task import SPLITS, inside
 from firmware_py.contracts.errors import CiuicError
 
@@ -155,6 +165,30 @@ def test_slots_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("slots", "lost"),
+    [
+        ([[5, 12, "area"], [13, 18, "thing"]], 0),
+        ([[5, 12, "area"], [13, 18, "area"]], 2),  # would be read back as one
+        ([[5, 9, "area"]], 1),  # ends inside a word
+        ([[8, 12, "area"]], 1),  # begins in one
+        ([[5, 9, "a"], [9, 12, "b"]], 2),  # half a word each
+        ([[4, 12, "area"]], 1),  # begins at a blank
+        ([[4, 5, "area"]], 1),  # is a blank
+        ([[19, 21, "value"], [21, 22, "unit"]], 0),  # a number and its unit are two words
+        ([[24, 29, "place"]], 0),  # letters with marks of their own
+    ],
+)
+def test_slots_that_no_tags_can_say_are_counted_and_told(slots: list[Any], lost: int, tmp_path: Path) -> None:
+    row: dict[str, object] = {"text": "turn kitchen light 20c, Ko\u0308ln", "intent": "on", "slots": slots}
+    file = write(tmp_path / "a", [*few(9), row])
+    assert unsayable(read_rows(file)) == lost
+    assert read_files("t", [file]).notes["slots_that_no_tags_can_say"] == lost
+    said: list[str] = []
+    assert len(texts_of([file], said.append)) == 19
+    assert [line.partition(" slots ")[0] for line in said] == ([f"{lost} of {len(slots)}"] if lost else [])
+
+
+@pytest.mark.parametrize(
     ("content", "code", "words"),
     [
         ('{"text": "a"}\n', "data_invalid", "a.jsonl:1"),
@@ -164,6 +198,9 @@ def test_slots_are_kept(tmp_path: Path) -> None:
         ("".join(json.dumps(row) + "\n" for row in [*some(90), {"text": "z", "intent": "rare"}]), "data_invalid", "rare"),
         ("", "data_invalid", "two intents"),
         ('{"text": " ", "intent": "b"}\n', "data_invalid", "a.jsonl has 1 rows without a text"),
+        ('{"text": "a", "intent": "b"}\n{"text": "\\u200b", "intent": "b"}\n', "data_invalid", "1 rows without a text; the first is a.jsonl:2"),
+        ('\n{"text": "\\u0001", "intent": "b"}\n{"text": "", "intent": "b"}\n', "data_invalid", "2 rows without a text; the first is a.jsonl:2"),
+        ('{"text": "\\u0301\\uff9e", "intent": "b"}\n', "data_invalid", "a.jsonl has 1 rows without a text"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_rows_is_named(content: str, code: str, words: str, tmp_path: Path) -> None:

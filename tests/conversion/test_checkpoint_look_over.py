@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,10 @@ from conversion import pipeline
 from conversion.checkpoint import teach
 from conversion.checkpoint.course import PLAN, Source, check_room, look_over
 from conversion.checkpoint.inspect import inspect
+from conversion.checkpoint.listen import listen_checkpoint
 from conversion.checkpoint.teach import Method, tunable
 from conversion.checkpoint.tokenizer import encode, longest
-from conversion.data.workbench import Workbench
+from conversion.data.workbench import Say, Workbench
 from conversion.train import teacher
 from conversion.train.teacher import model_folder
 from firmware_py.contracts.clock import VirtualClock
@@ -50,13 +52,13 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS), "utf-8")
 
-    def run(folder: Path, method: Method = "auto", *, rows: Path = rows) -> None:
+    def run(folder: Path, method: Method = "auto", *, rows: Path = rows, say: Say = lambda _: None) -> None:
         build = tmp_path / "build"
         job = pipeline.Job(
             "mine", PLAN.settings, ("dyn8",), tmp_path, None, build, None, Source(folder, method), (rows,)
         )
         try:
-            pipeline.take_course(job, Workbench(build, VirtualClock(), lambda _: None, {}))
+            pipeline.take_course(job, Workbench(build, VirtualClock(), say, {}))
         finally:
             assert not build.exists()
 
@@ -164,6 +166,17 @@ def test_a_row_that_is_none(begin: Callable[..., None], qwen2: Path, tmp_path: P
         begin(qwen2, rows=tmp_path / "bad.jsonl")
 
 
+def test_slots_that_will_be_lost_are_told_at_once(
+    begin: Callable[..., None], qwen2: Path, tmp_path: Path
+) -> None:
+    rows = [{**row, "slots": [[0, 2, "verb"]]} for row in ROWS[:3]]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said: list[str] = []
+    with pytest.raises(AssertionError):  # nothing is wrong: rows are drawn
+        begin(qwen2, rows=tmp_path / "some.jsonl", say=said.append)
+    assert "3 of 3 slots" in said[0]
+
+
 def test_what_is_kept_of_a_probe_is_about_what_was_reckoned(
     bert: Path, qwen2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +198,65 @@ def test_what_is_kept_of_a_probe_is_about_what_was_reckoned(
     (tmp_path / "checkpoint").mkdir()
     check_room(looked, PLAN, texts, tmp_path)
     assert len(needs) == 3
+
+
+def broken_value(value: float, at: int) -> Callable[[Any], Any]:
+    """What puts a value in a tensor's place `at`."""
+
+    def change(tensor: Any) -> Any:
+        tensor.view(-1)[at] = value
+        return tensor
+
+    return change
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    "name", ["model.layers.2.mlp.down_proj.weight", "model.norm.weight", "model.embed_tokens.weight"]
+)
+def test_weights_that_are_no_numbers(
+    name: str, value: float, begin: Callable[..., None], qwen2: Path, tmp_path: Path
+) -> None:
+    folder = checkpoints.copy(qwen2, tmp_path / "damaged")
+    checkpoints.change_tensor(folder, name, broken_value(value, -1))
+    with pytest.raises(CiuicError, match=name) as caught:
+        begin(folder)
+    assert caught.value.code == "checkpoint_invalid"
+
+
+def test_a_weight_that_is_no_number_between_those_looked_at(
+    begin: Callable[..., None], qwen2: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of a few is found when its layer is read; what is tuned is never read by layers, and is looked at whole."""
+    folder, name = checkpoints.copy(qwen2, tmp_path / "probed"), "model.layers.1.mlp.down_proj.weight"
+    checkpoints.change_tensor(folder, name, broken_value(float("nan"), 1025))
+    monkeypatch.setattr("conversion.checkpoint.inspect.LOOKED_AT", 1)
+    look_over(Source(folder))
+    with pytest.raises(CiuicError, match=name) as caught:
+        listen_checkpoint(inspect(folder), ["turn the lamp on"], tmp_path / "cache")
+    assert caught.value.code == "checkpoint_invalid"
+    folder, name = checkpoints.copy(bert, tmp_path / "tuned"), "embeddings.word_embeddings.weight"
+    checkpoints.change_tensor(folder, name, broken_value(float("nan"), 4000))
+    with pytest.raises(CiuicError, match=name):
+        begin(folder)
+
+
+def test_rows_that_grow_without_bound(qwen2: Path, tmp_path: Path) -> None:
+    """Each weight is a number, what they make of a text is none."""
+    folder = checkpoints.copy(qwen2, tmp_path / "huge")
+    checkpoints.change_tensor(folder, "model.layers.1.mlp.down_proj.weight", lambda one: one * 1e30)
+    checkpoints.change_tensor(folder, "model.layers.1.mlp.up_proj.weight", lambda one: one * 1e30)
+    with pytest.raises(CiuicError, match="what layer 1 makes") as caught:
+        listen_checkpoint(inspect(folder), ["turn the lamp on"], tmp_path / "cache")
+    assert caught.value.code == "checkpoint_invalid"
+
+
+def test_a_row_of_the_table_that_is_no_number(qwen2: Path, tmp_path: Path) -> None:
+    folder, name = checkpoints.copy(qwen2, tmp_path / "table"), "model.embed_tokens.weight"
+    (ids,) = encode(inspect(folder), ["lamp"])
+    checkpoints.change_tensor(folder, name, broken_value(float("nan"), 32 * ids[-1]))
+    with pytest.raises(CiuicError, match=name):
+        listen_checkpoint(inspect(folder), ["lamp"], tmp_path / "cache")
 
 
 def cased(folder: Path) -> None:

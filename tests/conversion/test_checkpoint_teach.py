@@ -15,7 +15,7 @@ torch = pytest.importorskip(
     "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
 )
 
-from conversion.checkpoint import probe, teach
+from conversion.checkpoint import course, probe, teach
 from conversion.checkpoint.course import (
     MIN_STEPS,
     PLAN,
@@ -32,9 +32,10 @@ from conversion.checkpoint.teach import Order, teach_from_checkpoint, tunable
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
 from conversion.pipeline import Job, usual_seconds
+from conversion.train import teaching
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
-from conversion.train.teacher import Run, model_folder
+from conversion.train.teacher import Lesson, Run, model_folder
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import CiuicError
 from tests.conversion import checkpoints
@@ -168,6 +169,53 @@ def test_a_course_is_what_a_student_learns_from(data: TaskData, v3: Path, tmp_pa
     student = learn(again, plan.settings, bench_of(tmp_path), "student.pt")
     ids = course.side.ids[:3]
     assert student(ids, (ids > 0).float())[-1].logits.shape == (3, len(data.labels))
+
+
+def test_a_corrected_checkpoint_teaches_anew(
+    data: TaskData, v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights are the same: what the configuration and the tokenizer make of them is not."""
+    folder = checkpoints.copy(v3, tmp_path / "mine")
+    taught: list[str] = []
+
+    def teach_once(*_: object) -> teach.Taught:
+        taught.append(stage)
+        return teach.Taught(Lesson(torch.zeros(1, len(data.labels)), torch.zeros(1, 8)), ({},))
+
+    monkeypatch.setattr(course, "teach_from_checkpoint", teach_once)
+    monkeypatch.setattr(teaching, "pool_of", lambda *_: [])
+    for stage in ("first", "unchanged", "config.json", "unchanged", "tokenizer.json", "unchanged"):
+        if stage == "config.json":
+            checkpoints.change_config(folder, rms_norm_eps=10.0)
+        elif stage == "tokenizer.json":
+            raw = json.loads((folder / stage).read_text("utf-8"))
+            (folder / stage).write_text(json.dumps(raw | {"normalizer": {"type": "Lowercase"}}), "utf-8")
+        plan = Plan(2048, (), 1, Settings(0, epochs=1))
+        prepare_from_checkpoint(look_over(Source(folder, "probe")), plan, data, bench_of(tmp_path / "build"))
+    assert taught == ["first", "config.json", "tokenizer.json"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "vocab.txt", "tokenizer_config.json"])
+def test_a_corrected_file_is_tuned_anew(
+    name: str, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, tuned = checkpoints.bert(tmp_path / "mine"), []
+
+    def write(folder: Path, *_: object) -> None:
+        tuned.append(folder.name)
+        folder.mkdir()
+        (folder / "log.json").write_text('{"selection": 0.5}')
+
+    monkeypatch.setattr(teach, "tune_teacher", write)
+    monkeypatch.setattr(teach, "load_teacher", lambda *_: None)
+    monkeypatch.setattr(teach, "listen", lambda *_: None)
+    for changed in (False, False, True):
+        if changed:
+            with (folder / name).open("a", encoding="utf-8") as file:
+                file.write("\n")
+        order = Order(inspect(folder), "tuned", (Run(epochs=1, rate=1e-3),))
+        teach_from_checkpoint(order, data, tmp_path / "cache")
+    assert len(set(tuned)) == len(tuned) == 2
 
 
 def test_a_small_set_is_gone_through_more_often() -> None:

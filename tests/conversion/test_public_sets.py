@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from conversion.data.public import SHARES, cut_splits, read_rows, read_task, report_texts
+from conversion.data.public import SHARES, cut_splits, read_task, report_texts
+from conversion.data.rows import read_rows
 from conversion.data.task import SPLITS
 
 CHOSEN = SPLITS[:-1]

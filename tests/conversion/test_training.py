@@ -12,13 +12,13 @@ torch = pytest.importorskip("torch", reason="torch is in the training environmen
 
 import numpy as np
 
-from conversion.data.sentence import Sentence
+from conversion.data.sentence import Sentence, unlabelled
 from conversion.data.task import TaskData
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.importance import sort_groups
 from conversion.nets.student import Student
 from conversion.train import teaching
-from conversion.train.batches import encode, sample
+from conversion.train.batches import IGNORED, encode, sample
 from conversion.train.distil import Settings, distill_model, narrower
 from conversion.train.general import take_over
 from conversion.train.teacher import Lesson
@@ -51,10 +51,26 @@ def taught(rows: list[Sentence]) -> Lesson:
 
 def train(settings: Settings) -> Student:
     """Train on the labelled rows and two without a label."""
-    rows = [*ROWS, Sentence("sing", ""), Sentence("the fan off please", "")]
+    rows = [*ROWS, *unlabelled(["sing", "the fan off please"])]
     side, one = encode(rows, WordPiece(PIECES), LABELS, SLOTS), student()
     distill_model(one, side, taught(rows), settings, lambda _: None)
     return one
+
+
+def test_a_text_without_a_label_has_none_whatever_labels_there_are() -> None:
+    side = encode([ROWS[0], *unlabelled(["sing"])], WordPiece(PIECES), ("", *LABELS), SLOTS)
+    assert side.labels.tolist() == [1 + LABELS.index(ROWS[0].intent), IGNORED]
+
+
+def test_a_row_without_a_token_harms_no_weight() -> None:
+    rows = [*ROWS, Sentence("\u200b", "on")]
+    side, one = encode(rows, WordPiece(PIECES), LABELS, SLOTS), student()
+    assert int(side.lengths[-1]) == 0
+    mask = (side.ids > 0).float()[:, :10]
+    pools = [said.pool for said in one.eval()(side.ids[:, :10], mask)]
+    assert all(not pool[-1].any() and pool[:-1].any(1).all() for pool in pools)
+    distill_model(one, side, taught(rows), replace(SETTINGS, epochs=1), lambda _: None)
+    assert all(torch.isfinite(value).all() for value in one.state_dict().values())
 
 
 def right(one: Student, widths: tuple[int, ...]) -> float:

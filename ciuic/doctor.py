@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -12,8 +13,18 @@ from pathlib import Path
 
 from ciuic import findings
 from ciuic.findings import Finding, guarded
-from ciuic.mesh_findings import brokers_reachable
+from ciuic.mesh_findings import brokers_reachable, check_addresses
+from firmware_py.config import AGENT, Setting, Sources, resolve
 
+# Those of a node's settings that decide what the doctor looks at. The bridge's own table cannot be read here: it
+# needs packages whose absence is one of the findings.
+_AGENT_KEYS = ("store", "trust", "allow_unsigned")
+TABLE = (
+    *(setting for setting in AGENT if setting.key in _AGENT_KEYS),
+    Setting("broker", "list", (), "brokers to ask"),
+    Setting("mesh", "text", "home", "name of the mesh"),
+    Setting("state", "text", "~/.local/state/ciuic", "folder for the node's epoch"),
+)
 _MODELS = Path(__file__).resolve().parents[1] / "models"
 
 
@@ -21,9 +32,21 @@ def configure_doctor(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument(
-        "--broker", action="append", default=[], metavar="URL", help="also ask this broker; may be repeated"
+        "--broker",
+        action="append",
+        metavar="URL",
+        help="also ask this broker (CIUIC_BROKER); may be repeated",
     )
-    parser.add_argument("--mesh", default="home", help="whose nodes to look for (default: %(default)s)")
+    parser.add_argument("--mesh", help="whose nodes to look for (CIUIC_MESH; default: home)")
+    parser.add_argument("--store", help=f"a node's --store (CIUIC_STORE; default: {_default('store')})")
+    parser.add_argument("--state", help=f"a node's --state (CIUIC_STATE; default: {_default('state')})")
+    parser.add_argument("--trust", help="a node's --trust, for the bundles (CIUIC_TRUST)")
+    parser.add_argument(
+        "--allow-unsigned",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="also take bundles without a trusted signature (CIUIC_ALLOW_UNSIGNED)",
+    )
     parser.add_argument(
         "--model",
         action="append",
@@ -36,22 +59,30 @@ def configure_doctor(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _default(key: str) -> str:
+    return next(str(setting.default) for setting in TABLE if setting.key == key)
+
+
 def run_doctor(args: argparse.Namespace) -> int:
     """Look at everything; status 1 when something is lacking that a node cannot do without.
 
     Raises:
-        ConfigError: `--mesh` or `--broker` has a form that is not allowed.
+        ConfigError: `--mesh` or `--broker` has a form that is not allowed, or `--trust` is no folder.
         ProfileError: a shipped profile is broken.
     """
+    asked = resolve(TABLE, Sources(vars(args), os.environ, {}, {}))
+    check_addresses(asked["broker"], asked["mesh"])
+    trust = partial(findings.trust_asked, asked["trust"], allow_unsigned=asked["allow_unsigned"])
     models = args.model if args.model is not None else sorted(_MODELS.glob("*.bundle"))
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("python", findings.python),
         ("runtime", findings.runtime),
+        ("folder", partial(findings.folders, asked["store"], asked["state"])),
         ("board", partial(findings.board, args.root)),
         ("broker", findings.brokers),
-        ("bundle", partial(findings.bundles, models, all_needed=args.model is not None)),
+        ("bundle", partial(findings.bundles, models, trust, all_needed=args.model is not None)),
         ("environment", partial(findings.environments, findings.venvs())),
-        ("mesh", partial(brokers_reachable, args.broker, args.mesh)),
+        ("mesh", partial(brokers_reachable, asked["broker"], asked["mesh"])),
     ]
     found: list[Finding] = []
     for area, look in looks:

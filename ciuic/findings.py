@@ -16,9 +16,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ciuic.progress import Progress
+
+if TYPE_CHECKING:
+    from firmware_py.bundles.verify import Trust
 
 _DELEGATE_TIMEOUT_S = 20.0
 _NO_BUNDLE = "Give --model FILE, or run this where models/ lies; `ciuic model build home-en` makes one."
@@ -171,16 +174,44 @@ def brokers() -> Iterator[Finding]:
         yield Finding("broker", kind.name, here, "can be started" if here else "not installed")
 
 
-def bundles(paths: list[Path], *, all_needed: bool) -> Iterator[Finding]:
-    """Whether a node with the default trust would accept each bundle, and whether it answers rightly here.
+def folders(store: str, state: str) -> Iterator[Finding]:
+    """Where a node unpacks its models and keeps its epoch: without them it does not start."""
+    from firmware_py.contracts.outputs import why_unwritable
 
-    One that does is enough for a node, unless `all_needed`: shipped bundles are for different runtimes.
+    for name, place in (("store", store), ("state", state)):
+        if place == "-":  # keep none
+            continue
+        folder = Path(place).expanduser()
+        why = why_unwritable(folder, folder=True)
+        todo = (
+            None
+            if why is None
+            else f"Give nodes a folder that they may write to: --{name} (or CIUIC_{name.upper()})."
+        )
+        detail = str(folder) if why is None else f"{folder} cannot be written: {why}"
+        yield Finding("folder", name, why is None, detail, todo, needed=True)
+
+
+def trust_asked(folder: str, *, allow_unsigned: bool) -> Trust:
+    """Whom a node of these settings trusts.
+
+    Raises:
+        ConfigError: there is no such folder.
     """
     from firmware_py.compose import trust_of
     from firmware_py.config import AgentConfig
+
+    return trust_of(AgentConfig(trust=folder, allow_unsigned=allow_unsigned))
+
+
+def bundles(paths: list[Path], trusted: Callable[[], Trust], *, all_needed: bool) -> Iterator[Finding]:
+    """Whether a node of that trust would accept each bundle, and whether it answers rightly here.
+
+    One that does is enough for a node, unless `all_needed`: shipped bundles are for different runtimes.
+    """
     from firmware_py.contracts.errors import CiuicError
 
-    trust = trust_of(AgentConfig())
+    trust = trusted()
     if not paths:
         text = "no *.bundle given or in models/"
         yield Finding("bundle", "models", found=False, detail=text, todo=_NO_BUNDLE, needed=True)
@@ -196,7 +227,7 @@ def bundles(paths: list[Path], *, all_needed: bool) -> Iterator[Finding]:
     yield from (replace(one, needed=needed) for one in found)
 
 
-def _tried(path: Path, trust: Any) -> str:
+def _tried(path: Path, trust: Trust) -> str:
     """Unpack into a folder of its own and run the golden rows in a child process, on the processor."""
     from firmware_py.backends.opening import DelegateSpec, runtime_of
     from firmware_py.bundles.read import unpack

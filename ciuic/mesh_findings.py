@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ciuic.findings import Finding
@@ -13,19 +13,27 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT_S = 3.0
 
 
-def brokers_reachable(urls: list[str], mesh: str) -> Iterator[Finding]:
-    """One finding per broker, and one per node that it knows.
+def check_addresses(urls: Sequence[str], mesh: str) -> None:
+    """Before anything is looked at, which takes seconds.
 
     Raises:
         ConfigError: the mesh is no topic level, or a broker address has another form.
     """
-    from firmware_py.contracts.errors import BrokerUnreachableError
-    from mqtt_bridge.compose import BridgeConfig, build_link, fresh_client
-    from mqtt_bridge.node.roll import read_roll
     from mqtt_bridge.transport.address import parse_broker
     from mqtt_bridge.wire import topics
 
     topics.check_name("mesh", mesh)
+    for url in urls:
+        parse_broker(url)
+
+
+def brokers_reachable(urls: Sequence[str], mesh: str) -> Iterator[Finding]:
+    """One finding per broker, and one per node that it knows; both as `check_addresses` lets them pass."""
+    from firmware_py.contracts.errors import BrokerUnreachableError
+    from mqtt_bridge.compose import BridgeConfig, build_link, fresh_client
+    from mqtt_bridge.node.roll import read_roll
+    from mqtt_bridge.transport.address import parse_broker
+
     for url in urls:
         address = str(parse_broker(url))  # what is printed holds no password
         with build_link(BridgeConfig(broker=(url,), mesh=mesh), fresh_client("doctor")) as link:

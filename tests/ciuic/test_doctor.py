@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ciuic import doctor, findings
 from ciuic.cli import main
+from firmware_py.config import AGENT
 from firmware_py.contracts.node_state import Birth, ServedTask, State
 from mqtt_bridge.broker.process import start_broker
-from mqtt_bridge.compose import BridgeConfig, build_link
+from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_link
 from mqtt_bridge.testing.transport_contract import WAIT_S
 from mqtt_bridge.transport.base import Message
 from mqtt_bridge.wire import topics
@@ -68,6 +71,70 @@ def test_a_bundle_is_tried_with_its_own_rows(capsys: pytest.CaptureFixture[str])
     _, found = _doctor(capsys, "--model", str(bundle))
     assert found[str(bundle)]["found"]
     assert "its test rows pass on" in str(found[str(bundle)]["detail"])
+
+
+def test_a_folder_that_a_node_cannot_write_is_lacking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a home that nobody may write to; here it is a file, for root may write everywhere."""
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    status, found = _doctor(capsys)
+    assert status == 1
+    for name, place in (("store", ".cache/ciuic/models"), ("state", ".local/state/ciuic")):
+        assert not found[name]["found"]
+        assert found[name]["needed"]
+        assert str(tmp_path / "home" / place) in str(found[name]["detail"])
+        assert f"--{name}" in str(found[name]["todo"])
+    _, found = _doctor(capsys, "--store", str(tmp_path / "models"), "--state", "-")
+    assert found["store"]["found"]
+    assert "state" not in found
+    assert not (tmp_path / "models").exists(), "a look makes nothing"
+
+
+def test_an_unsigned_bundle_passes_as_for_a_node_that_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(findings, "_tried", lambda path, trust: f"unsigned: {trust.allow_unsigned}")
+    bundle = str(tmp_path / "my.bundle")
+    assert _doctor(capsys, "--model", bundle)[1][bundle]["detail"] == "unsigned: False"
+    assert _doctor(capsys, "--model", bundle, "--allow-unsigned")[1][bundle]["detail"] == "unsigned: True"
+    monkeypatch.setenv("CIUIC_ALLOW_UNSIGNED", "1")
+    assert _doctor(capsys, "--model", bundle)[1][bundle]["detail"] == "unsigned: True"
+    assert main(["doctor", "--model", bundle, "--trust", str(tmp_path / "nobody")]) == 2
+    assert "trust folder" in capsys.readouterr().err
+
+
+def test_a_wrong_address_is_told_before_anything_is_tried(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(findings, "python", lambda: pytest.fail("something was looked at"))
+    for words in (["--broker", "foo://x"], ["--mesh", "a/b"]):
+        assert main(["doctor", *words]) == 2
+        assert "[config_invalid]" in capsys.readouterr().err
+
+
+def test_broker_and_mesh_are_those_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[tuple[str, ...], str]] = []
+
+    def look(urls: tuple[str, ...], mesh: str) -> Iterator[findings.Finding]:
+        asked.append((tuple(urls), mesh))
+        return iter(())
+
+    monkeypatch.setattr(doctor, "brokers_reachable", look)
+    monkeypatch.setenv("CIUIC_BROKER", "mqtt://a:1,mqtt://b:2")
+    monkeypatch.setenv("CIUIC_MESH", "shed")
+    _doctor(capsys)
+    _doctor(capsys, "--broker", "mqtt://c:3", "--mesh", "attic")
+    assert asked == [(("mqtt://a:1", "mqtt://b:2"), "shed"), (("mqtt://c:3",), "attic")]
+
+
+def test_its_defaults_are_those_of_a_node() -> None:
+    nodes = {setting.key: setting.default for setting in (*AGENT, *BRIDGE)}
+    own = {setting.key: setting.default for setting in doctor.TABLE if setting.key != "broker"}
+    assert own == {key: nodes[key] for key in own}
 
 
 def test_a_silent_broker_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:

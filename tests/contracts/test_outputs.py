@@ -18,7 +18,9 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     access = os.access
 
     def lock(place: Path) -> None:
-        monkeypatch.setattr(os, "access", lambda path, mode: path != place and access(path, mode))
+        monkeypatch.setattr(
+            os, "access", lambda path, mode: not (path == place and mode & os.W_OK) and access(path, mode)
+        )
 
     return lock
 

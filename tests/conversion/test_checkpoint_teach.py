@@ -31,6 +31,7 @@ from conversion.checkpoint.teach import Order, teach_from_checkpoint, tunable
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
 from conversion.pipeline import Job, usual_seconds
+from conversion.train import store
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
 from conversion.train.teacher import Lesson, Run, model_folder
@@ -195,7 +196,7 @@ def test_a_corrected_checkpoint_teaches_anew(
         return teach.Taught(Lesson(torch.zeros(1, len(data.labels)), torch.zeros(1, 8)), ({},))
 
     monkeypatch.setattr(course, "teach_from_checkpoint", teach_once)
-    monkeypatch.setattr(course.store, "pool_of", lambda *_: [])
+    monkeypatch.setattr(store, "pool_of", lambda *_: [])
     for stage in ("first", "unchanged", "config.json", "unchanged", "tokenizer.json", "unchanged"):
         if stage == "config.json":
             checkpoints.change_config(folder, rms_norm_eps=10.0)

@@ -69,16 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from firmware_py.keeper import keep_this
 
         keep_this()  # before anything large is imported: the keeper stays small
-    from firmware_py.contracts.errors import BundleMissingError, CiuicError, ConfigError
-
     try:
         return _run_and_flush(lambda: _run(name, words[1:]) if name else _top(words))
-    except CiuicError as error:
-        usage = isinstance(error, ConfigError | BundleMissingError)
-        hint = error.hint
-        if hint == ConfigError.default_hint and name not in ("", "node"):
-            hint = f"`ciuic {name} --help` lists what it takes."  # the default is a node's
-        return _tell(error.message, error.code, hint, usage=usage)
     except ModuleNotFoundError as error:
         if not error.name or error.name.partition(".")[0] in _OURS:
             raise
@@ -88,6 +80,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _give_up_stdout()  # the reader went away (`ciuic … | head`)
         return EXIT_FAILED
+    except Exception as error:
+        from firmware_py.contracts.errors import (  # not for the help
+            BundleMissingError,
+            CiuicError,
+            ConfigError,
+        )
+
+        if not isinstance(error, CiuicError):
+            raise
+        hint = error.hint
+        if hint == ConfigError.default_hint and name not in ("", "node"):
+            hint = f"`ciuic {name} --help` lists what it takes."  # the default is a node's
+        return _tell(
+            error.message, error.code, hint, usage=isinstance(error, ConfigError | BundleMissingError)
+        )
 
 
 def _run_and_flush(run: Callable[[], int]) -> int:
@@ -97,8 +104,6 @@ def _run_and_flush(run: Callable[[], int]) -> int:
         DiskFullError: a file or standard output took no more.
         ConfigError: a file or folder that the operator named may not be used.
     """
-    from firmware_py.contracts.errors import ConfigError, DiskFullError
-
     try:
         try:
             status = run()
@@ -107,6 +112,8 @@ def _run_and_flush(run: Callable[[], int]) -> int:
             raise
         sys.stdout.flush()
     except OSError as error:
+        from firmware_py.contracts.errors import ConfigError, DiskFullError
+
         if error.errno in _NOT_ALLOWED and error.filename is not None:
             msg = f"{error.filename}: {error.strerror}"
             raise ConfigError(

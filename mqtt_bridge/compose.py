@@ -12,6 +12,7 @@ from typing import Any, Self
 from firmware_py.agent import CiuicNode
 from firmware_py.config import Setting
 from firmware_py.contracts.clock import Clock, SystemClock
+from firmware_py.contracts.errors import ConfigError
 from firmware_py.contracts.node_state import Birth, EnergyReport, Heartbeat, Lifecycle
 from mqtt_bridge.node.endpoint import Endpoint, NodeIdentity
 from mqtt_bridge.node.epoch import next_epoch
@@ -129,7 +130,7 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
     clock = clock or SystemClock()
     node = topics.check_name("node", agent.name)
     topics.check_name("mesh", config.mesh)
-    folder = None if config.state == "-" else Path(config.state).expanduser() / node
+    folder = _state_folder(config, node)
     epoch = next_epoch(clock, folder)
     transport = MqttTransport(
         LinkOptions(
@@ -168,6 +169,20 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
     presence = Presence(transport, config.mesh, birth, heartbeat, config.heartbeat_s)
     presence.ready_if(lambda: not endpoint.refused())
     return MeshNode(transport, agent, endpoint, presence, _joules(config, agent, transport, epoch))
+
+
+def _state_folder(config: BridgeConfig, node: str) -> Path | None:
+    """Where the node remembers its epoch; None where it is not to.
+
+    Raises:
+        ConfigError: the node's name is no name of a folder below the state folder.
+    """
+    if config.state == "-":
+        return None
+    if node in (".", ".."):
+        msg = f"a node named {node} has no state folder of its own"
+        raise ConfigError(msg, hint="Choose another name with --id, or --state - to keep no state.")
+    return Path(config.state).expanduser() / node
 
 
 def _joules(config: BridgeConfig, agent: CiuicNode, transport: Transport, epoch: int) -> JoulesTold | None:

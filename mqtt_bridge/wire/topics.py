@@ -130,8 +130,8 @@ class Address:
 
 
 def is_name(text: str) -> bool:
-    """Whether the text may stand as one level, or as a folder: 1 to 64 of letters, digits, `_ . : -`, not `.` or `..`."""
-    return _NAME.fullmatch(text) is not None and text.strip(".") != ""
+    """Whether the text may stand as one level: 1 to 64 of letters, digits, `_ . : -`."""
+    return _NAME.fullmatch(text) is not None
 
 
 def check_name(what: str, text: str) -> str:

@@ -182,3 +182,22 @@ def test_a_reply_is_spoken_with_its_joules_and_their_doubt() -> None:
 
 def test_the_settings_page_holds_the_mesh_table() -> None:
     assert reference(BRIDGE) in (ROOT / "docs/ref-config.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_node_id_is_no_way_out_of_the_state_folder(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "tiny.bundle"
+    write_tiny_bundle(bundle)
+    words = ["node", "run", "--id", name, "--simulate", "--meter", "off", "--model", str(bundle)]
+    words += [
+        "--allow-unsigned",
+        "--store",
+        str(tmp_path / "store"),
+        "--state",
+        str(tmp_path / "state" / "below"),
+    ]
+    assert main(words) == 2
+    assert "no state folder of its own" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("epoch"))

@@ -81,11 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _give_up_stdout()  # the reader went away (`ciuic … | head`)
         return EXIT_FAILED
     except Exception as error:
-        from firmware_py.contracts.errors import (  # not for the help
-            BundleMissingError,
-            CiuicError,
-            ConfigError,
-        )
+        # Not for the help, which loads nothing of ours.
+        from firmware_py.contracts.errors import BundleMissingError, CiuicError, ConfigError
 
         if not isinstance(error, CiuicError):
             raise

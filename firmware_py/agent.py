@@ -154,17 +154,15 @@ class CiuicNode:
         begin_s = self._now()
         try:
             served, rule = self._known(request, begin_s)
-        except CiuicError as error:
-            return self._answers.refuse(request, error)
-        text = request.input.get("text")
-        if self._parts.results is not None and text is not None:
-            heard = served.task.names_version, served.task.language(request.input)
-            hit = self._parts.results.get(key(request.task, text, rule, served.model.sha256, heard))
-            if hit is not None:
-                return self._answers.repeated(hit, request, begin_s)
-        try:  # here what runs on the caller's thread has its only check; the queue looks again, with its waiting
+            text = request.input.get("text")
+            if self._parts.results is not None and text is not None:
+                heard = served.task.names_version, served.task.language(request.input)
+                hit = self._parts.results.get(key(request.task, text, rule, served.model.sha256, heard))
+                if hit is not None:
+                    return self._answers.repeated(hit, request, begin_s)
+            # The only check of what runs on the caller's thread; the queue looks again, with its waiting.
             check_deadline(request.due_s - begin_s, 0.0, self._paces[request.task].first_s(begin_s))
-        except (BusyError, RequestError) as error:
+        except CiuicError as error:
             return self._answers.refuse(request, error)
         return Job(request, served, rule, on_reply)
 

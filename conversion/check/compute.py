@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_py.contracts.manifest import Manifest
+from firmware_py.contracts.run import FULL_WIDTH
 from firmware_py.inference.heads import WINDOW
 
-GROUPS = 4  # width groups of a stage: width w runs the first w
+GROUPS = FULL_WIDTH
 
 Array = npt.NDArray[Any]
 

@@ -16,9 +16,8 @@ ROWS = 48
 MIXED_ROWS = 4  # of each width combination that has rows of its own
 VAIN = 1000  # draws without a text of a length that is still wanted, before one is made to measure
 MIN_TOLERANCE = 0.5  # logits; another CPU's int8 kernels round differently, a wrong graph is off by several
-STATIC_TOLERANCE = (
-    1.0  # where an accelerator rounds its activations, too; a stage left out of hwu64 is off by 1.4
-)
+# Where an accelerator rounds its activations, too; a stage left out of hwu64 is off by 1.4.
+STATIC_TOLERANCE = 1.0
 
 
 def choose(rows: Sequence[Sentence], tokenizer: WordPiece, buckets: Sequence[int], seed: int) -> list[str]:

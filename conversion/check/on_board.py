@@ -13,13 +13,12 @@ from typing import Any
 
 from device_profiles.profile import BoardProfile
 from firmware_py.contracts.run import RunRecord
-from firmware_py.contracts.written import si
+from firmware_py.contracts.written import prefix, si
 from firmware_py.costs import CostModel
+from firmware_py.energy.uncertainty import Z95
 
 # The sources of the factors in `device_profiles/boards` name it: AMD EPYC family 26.
 REFERENCE_ARCH, REFERENCE_FAMILY = "x86_64", 26
-_Z95 = 1.959963984540054
-_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +78,13 @@ def estimated(profile: BoardProfile, mean_s: float, machine: Mapping[str, Any]) 
     if charge is None:
         return UNKNOWN
     source = f"profile {profile.name}: busy_w {busy_w:g} W x seconds here x speed_factor {factor:g}"
-    return Joules(charge.energy_j, _Z95 * charge.parameter_sd_j, "estimated", source, simulated=True)
+    return Joules(charge.energy_j, Z95 * charge.parameter_sd_j, "estimated", source, simulated=True)
 
 
 def figure(value: float, u95: float | None, unit: str) -> str:
     """A figure and its half-width in one unit, two digits of the half-width and as many of the figure: `218.0 ± 5.9 µJ`."""
     if u95 is None or not u95 > 0.0:
         return si(value, unit)
-    factor, prefix = next((pair for pair in _PREFIXES if abs(value) >= pair[0]), _PREFIXES[-1])
+    factor, letter = prefix(value)
     digits = max(0, 1 - math.floor(math.log10(u95 / factor)))
-    return f"{value / factor:.{digits}f} ± {u95 / factor:.{digits}f} {prefix}{unit}"
+    return f"{value / factor:.{digits}f} ± {u95 / factor:.{digits}f} {letter}{unit}"

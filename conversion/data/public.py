@@ -72,7 +72,7 @@ def read_task(name: str, folder: Path | None) -> TaskData:
     for other in known.unlabelled:
         rows, sha256 = _share(folder, other, "train")
         texts = sorted({row.text for row in rows if row.text.lower() not in seen})
-        unlabelled += Random(f"unlabelled {CUT_SEED}").sample(texts, min(UNLABELLED_EACH, len(texts)))  # noqa: S311
+        unlabelled += Random(f"unlabelled {CUT_SEED}").sample(texts, min(UNLABELLED_EACH, len(texts)))  # noqa: S311 - as below
         sources.append({"name": other, "licence": SETS[other].licence, "sha256": sha256, "use": "no labels"})
     labels = sorted({row.intent for row in train if in_scope(row)})
     foreign = [OUT_OF_SCOPE] if any(not in_scope(row) for row in train) else []

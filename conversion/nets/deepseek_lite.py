@@ -25,8 +25,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from firmware_py.contracts.run import FULL_WIDTH
+
 EPSILON = 1e-5
-GROUPS = 4
+GROUPS = FULL_WIDTH
 MAX_LEVEL = 7  # of four bits: -8 is left out, so that rows are symmetric
 
 

@@ -79,8 +79,7 @@ def run_tradeoff(args: argparse.Namespace, places: Places, say: Say) -> int:
         timings = {} if args.no_timing else _time(unpacked, found, runtimes, (places.root, say))
         energy: Energy | None = None
         if profile is not None:
-            here = machine()
-            energy = lambda seconds: joules(profile, seconds, args.energy, here)  # noqa: E731 - one call's worth
+            energy = partial(joules, profile, method=args.energy, machine=machine())
         context = Context(
             args.bundle.name, args.bundle.stat().st_size, runtimes[0], timings, energy, args.board
         )

@@ -10,13 +10,13 @@ import numpy as np
 
 from conversion.check.cascade import Lattice
 from conversion.study.axes import Axis, Box, frame, line, scales, svg, text, whisker
+from firmware_py.energy.uncertainty import Z95
 from firmware_py.testing.calibration import BINS, calibration_of
 
 _PANEL, _GAP, _LEFT, _TOP = 230, 72, 66, 40
 _PER_ROW = 2
 _STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _FEW = 10  # rows below which a bin is drawn faint
-_Z95 = 1.959963984540054
 
 
 def reliability(lattice: Lattice) -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ def _panel(box: Box, one: Mapping[str, Any]) -> list[str]:
 
 def wilson(share: float, rows: int) -> tuple[float, float]:
     """95 % interval of a share of so many rows (Wilson 1927)."""
-    square = _Z95**2 / rows
+    square = Z95**2 / rows
     middle = (share + square / 2) / (1 + square)
-    half = _Z95 * math.sqrt(share * (1 - share) / rows + square / (4 * rows)) / (1 + square)
+    half = Z95 * math.sqrt(share * (1 - share) / rows + square / (4 * rows)) / (1 + square)
     return max(0.0, middle - half), min(1.0, middle + half)

@@ -12,20 +12,20 @@ def plain(value: float) -> str:
 
 def si(value: float, unit: str) -> str:
     """Three significant digits with an SI prefix: `1.23 mJ`."""
-    factor, prefix = _prefix(value)
-    return f"{value / factor:.3g} {prefix}{unit}"
+    factor, letter = prefix(value)
+    return f"{value / factor:.3g} {letter}{unit}"
 
 
 def spread(value: float, u95: float | None, unit: str) -> str:
     """A figure and its bound in one unit and with the same digits: `1.23 ± 0.31 mJ`."""
     if u95 is None:
         return si(value, unit)
-    factor, prefix = _prefix(value)
+    factor, letter = prefix(value)
     shown = abs(value) / factor
     digits = 2 if shown < 10 else 1 if shown < 100 else 0
-    return f"{value / factor:.{digits}f} ± {u95 / factor:.{digits}f} {prefix}{unit}"
+    return f"{value / factor:.{digits}f} ± {u95 / factor:.{digits}f} {letter}{unit}"
 
 
-def _prefix(value: float) -> tuple[float, str]:
+def prefix(value: float) -> tuple[float, str]:
     """The largest prefix that leaves at least one digit before the point; micro for anything smaller."""
     return next((pair for pair in _PREFIXES if abs(value) >= pair[0]), _PREFIXES[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from firmware_py.contracts.errors import SensorAbsentError, SensorBusError
 
@@ -12,6 +12,8 @@ from firmware_py.contracts.errors import SensorAbsentError, SensorBusError
 # (Documentation/i2c/fault-codes.rst of the kernel).
 _ABSENT = {errno.ENXIO, errno.EREMOTEIO, errno.ENODEV, errno.ENOENT}
 _STUCK = {errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN}
+
+T = TypeVar("T")
 
 
 class Bus(Protocol):
@@ -46,34 +48,28 @@ class LateBus:
 
     def read(self, address: int, registers: Sequence[int]) -> tuple[int, ...]:
         """See `Bus.read`."""
-        bus = self._opened()
-        try:
-            return bus.read(address, registers)
-        except SensorAbsentError:
-            self._leave()
-            raise
+        return self._transfer(lambda bus: bus.read(address, registers))
 
     def write(self, address: int, register: int, value: int) -> None:
         """See `Bus.write`."""
-        bus = self._opened()
-        try:
-            bus.write(address, register, value)
-        except SensorAbsentError:
-            self._leave()
-            raise
+        self._transfer(lambda bus: bus.write(address, register, value))
 
     def close(self) -> None:
         """See `Bus.close`."""
         self._closed = True
         self._leave()
 
-    def _opened(self) -> Bus:
+    def _transfer(self, transfer: Callable[[Bus], T]) -> T:
         if self._closed:
             msg = "the I2C bus is closed"
             raise SensorBusError(msg)
         if self._bus is None:
             self._bus = self._open()
-        return self._bus
+        try:
+            return transfer(self._bus)
+        except SensorAbsentError:
+            self._leave()
+            raise
 
     def _leave(self) -> None:
         bus, self._bus = self._bus, None

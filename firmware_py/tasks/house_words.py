@@ -18,11 +18,8 @@ from firmware_py.tasks.small_words import small_words
 
 _REACH = ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0))  # words more before and behind, the nearest first
 _LONGEST = 5  # words of an overlooked name
-_DEVICE, _CLASS, _PLACES = (
-    "name",
-    "device_class",
-    ("floor", "area"),
-)  # slots of a device, its kind and a place
+_DEVICE, _CLASS = "name", "device_class"  # slots of a device and of its kind
+_PLACES = ("floor", "area")
 # What may stand in these intents is said by their own slots, not by a thing of the house.
 _THINGLESS = ("Timer", "List", "Broadcast", "Weather", "Current", "Nevermind", "Respond")
 
@@ -30,7 +27,7 @@ _THINGLESS = ("Timer", "List", "Broadcast", "Weather", "Current", "Nevermind", "
 _SWITCHED = ("Turn", "LightSet", "GetState", "SetPosition", "FanSetSpeed", "Vacuum", "LawnMower")
 
 # "nell'" of "nell'ufficio": a word with an apostrophe at a place, and at the end of a text.
-_JOINED, _LAST_JOINED = re.compile(r"([^\W\d_]+)['’](?=\w)"), re.compile(r"([^\W\d_]+)['’]$")
+_ELIDED, _LAST_ELIDED = re.compile(r"([^\W\d_]+)['’](?=\w)"), re.compile(r"([^\W\d_]+)['’]$")
 
 Slot = dict[str, Any]
 Span = tuple[int, int]
@@ -143,7 +140,7 @@ class _Search:
 
     def _without_place_word(self, word: Span) -> Span:
         """The end of a word that a place word is joined with by an apostrophe: "nell'ufficio"."""
-        match = _JOINED.match(self._sentence, *word)
+        match = _ELIDED.match(self._sentence, *word)
         leads = match is not None and self._small.leads_to_place(fold(match[1]))
         return (match.end(), word[1]) if match is not None and leads else word
 
@@ -208,7 +205,7 @@ class _Search:
 
     def _is_behind_place_word(self, span: Span) -> bool:
         """Whether a word like "in" stands before a span, perhaps with an article between."""
-        before = _LAST_JOINED.search(self._sentence[: span[0]])
+        before = _LAST_ELIDED.search(self._sentence[: span[0]])
         if before is not None and self._small.leads_to_place(fold(before[1])):
             return True
         for word in reversed([word for word in self._words if word[1] <= span[0]]):

@@ -127,6 +127,8 @@ class IntentTask:
         home = manifest.task.name == values.TASK and bool(manifest.slots)
         self._values = values.SlotValues(manifest.task.primaries()) if home else None
         self._names = names if home else None
+        if home:
+            small_words(self._spoken(self._unsaid))  # read from the disk now, and not while somebody waits
 
     @property
     def names_version(self) -> int:

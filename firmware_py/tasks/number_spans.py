@@ -28,9 +28,8 @@ _SIGN = re.compile(r"(?:^|(?<!\d)\s)[\-−–]$")  # in "20 -25" it is a dash
 _LAST_WORD = re.compile(r"([^\W_]+)[ \-'’]*$")
 _NEXT_WORD = re.compile(r"[ \-'’]*([^\W_]+)")
 _PART = re.compile(r"\d+|[^\W\d_]+")
-_TIMER = re.compile(
-    r"[ \-]*[^\W\d_]+[ \-]+timers?\b", re.IGNORECASE
-)  # behind a number: its unit and what it names
+# Behind a number: its unit and what it names.
+_TIMER = re.compile(r"[ \-]*[^\W\d_]+[ \-]+timers?\b", re.IGNORECASE)
 _FIGURE_WITH_UNIT = re.compile(r"\d([^\W\d_]+)$")
 _UNITS = {unit_s: name for name, unit_s in LASTING.items()} | {QUARTER_S: "minutes"}
 _STARTS = "HassStartTimer"

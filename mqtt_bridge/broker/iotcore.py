@@ -14,7 +14,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from mqtt_bridge.broker.kind import HOST, MAX_PACKET_BYTES, BrokerKind, Ports
+from mqtt_bridge.broker.kind import HOST, BrokerKind, Ports
+from mqtt_bridge.transport.incoming import MAX_PACKET_BYTES
 
 # `-c` puts the working folder first on the path; drop it, so that a folder there named iotcore
 # cannot take the package's place. Its own logging marks every packet as an error: silence it.

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
-# Larger than the codec's 64 KiB, so that an oversized request still reaches a node and hears why.
-MAX_PACKET_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from firmware_py.contracts.errors import ConfigError
-from mqtt_bridge.broker.kind import HOST, MAX_PACKET_BYTES, BrokerKind, Ports
+from mqtt_bridge.broker.kind import HOST, BrokerKind, Ports
+from mqtt_bridge.transport.incoming import MAX_PACKET_BYTES
 from mqtt_bridge.wire import topics
 
 _EXTRA_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")

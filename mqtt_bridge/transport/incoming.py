@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from mqtt_bridge.transport.outgoing import variable
 
-MOST_PACKET_BYTES = 256 * 1024  # behind the fixed header; requests and replies are far shorter
+# Of a packet. Larger than the codec's 64 KiB, so that an oversized request still reaches a node and hears why.
+MAX_PACKET_BYTES = 256 * 1024
 HEAD_BYTES = 2 + 0xFFFF + 2  # what may stand before the properties: topic and packet id
 
 _NO_TOPIC = b"\x00\x01\xff"  # one byte that is no UTF-8: the message is dropped, counted and acknowledged
 _TEXTS = frozenset({0x03, 0x08})  # content type, response topic
 _USED = frozenset({0x02, 0x09}) | _TEXTS  # and message expiry interval, correlation data
-_USER, _VARIABLE = (
-    0x26,
-    0x0B,
-)  # a user property has two fields; a subscription identifier ends by its own bits
+_USER = 0x26  # two fields
+_VARIABLE = 0x0B  # a subscription identifier, which ends by its own bits
+# Of the properties of fixed length (MQTT 5, 2.2.2.2).
 _BYTES = (
     dict.fromkeys((0x01, 0x17, 0x19, 0x24, 0x25, 0x28, 0x29, 0x2A), 1)
     | dict.fromkeys((0x13, 0x21, 0x22, 0x23), 2)
     | dict.fromkeys((0x02, 0x11, 0x18, 0x27), 4)
-)  # of the properties of fixed length (MQTT 5, 2.2.2.2)
-_FIELDS = frozenset(
-    {0x03, 0x08, 0x09, 0x12, 0x15, 0x16, 0x1A, 0x1C, 0x1F}
-)  # a length of two bytes, then as many
+)
+# Those with a length of two bytes, then as many.
+_FIELDS = frozenset({0x03, 0x08, 0x09, 0x12, 0x15, 0x16, 0x1A, 0x1C, 0x1F})
 
 
 def cut_down(first: int, packet: bytearray) -> bytearray:

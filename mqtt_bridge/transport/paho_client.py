@@ -20,7 +20,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt_bridge.transport.address import BrokerAddress
 from mqtt_bridge.transport.base import LinkOptions, Message, Subscription
-from mqtt_bridge.transport.incoming import HEAD_BYTES, MOST_PACKET_BYTES, cut_down, unreadable
+from mqtt_bridge.transport.incoming import HEAD_BYTES, MAX_PACKET_BYTES, cut_down, unreadable
 from mqtt_bridge.transport.outgoing import BrokerLimits
 from mqtt_bridge.transport.sockets import tune
 
@@ -66,7 +66,7 @@ class GuardedClient(Client):
     def _too_long(self) -> bool:
         """Whether the packet under way has announced too many bytes."""
         found = self._in_packet
-        return bool(found["have_remaining"]) and found["remaining_length"] > MOST_PACKET_BYTES
+        return bool(found["have_remaining"]) and found["remaining_length"] > MAX_PACKET_BYTES
 
 
 def make_client(options: LinkOptions) -> Client:
@@ -102,7 +102,7 @@ def connect(client: Client, broker: BrokerAddress, options: LinkOptions, will: M
         properties = _new_properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = options.session_expiry_s
         properties.ReceiveMaximum = options.receive_maximum
-        properties.MaximumPacketSize = MOST_PACKET_BYTES
+        properties.MaximumPacketSize = MAX_PACKET_BYTES
         client.connect_async(
             broker.host,
             broker.port,

@@ -13,7 +13,7 @@ import pytest
 from mqtt_bridge.broker.process import BrokerProcess, start_broker
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox, until
 from mqtt_bridge.transport.base import LinkOptions, Protocol
-from mqtt_bridge.transport.incoming import MOST_PACKET_BYTES, cut_down, unreadable
+from mqtt_bridge.transport.incoming import MAX_PACKET_BYTES, cut_down, unreadable
 from mqtt_bridge.transport.mqtt import MqttTransport
 from mqtt_bridge.transport.outgoing import variable
 
@@ -220,7 +220,7 @@ def test_a_message_that_is_too_long_is_forgotten_while_it_is_read(protocol: Prot
     with MqttTransport(LinkOptions("victim", (broker.url,), protocol)) as link:
         link.subscribe(TOPIC, inbox)
         connect = broker.welcome()
-        assert ((b"\x27" + MOST_PACKET_BYTES.to_bytes(4, "big")) in connect) == broker.five
+        assert ((b"\x27" + MAX_PACKET_BYTES.to_bytes(4, "big")) in connect) == broker.five
         link.wait_up(WAIT_S)
         client = link._client
         read = client._sock_recv
@@ -230,10 +230,10 @@ def test_a_message_that_is_too_long_is_forgotten_while_it_is_read(protocol: Prot
             return read(size)
 
         client._sock_recv = spy  # type: ignore[method-assign,assignment]
-        broker.send(QUALITY_1, head + b"\x00\x07" + rest + bytes(40 * MOST_PACKET_BYTES))
+        broker.send(QUALITY_1, head + b"\x00\x07" + rest + bytes(40 * MAX_PACKET_BYTES))
         assert broker.read()[:2] == b"\x00\x07"  # acknowledged
-        broker.send(QUALITY_0, head + rest + bytes(MOST_PACKET_BYTES - len(head + rest)))
-        assert len(inbox.take().payload) == MOST_PACKET_BYTES - len(head + rest)
+        broker.send(QUALITY_0, head + rest + bytes(MAX_PACKET_BYTES - len(head + rest)))
+        assert len(inbox.take().payload) == MAX_PACKET_BYTES - len(head + rest)
         assert link.dropped == 1
-        assert 0 < max(held[:-1]) <= MOST_PACKET_BYTES
+        assert 0 < max(held[:-1]) <= MAX_PACKET_BYTES
         broker.close()

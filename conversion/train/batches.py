@@ -8,23 +8,29 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from conversion.data.sentence import NO_LABEL, Sentence
 from firmware_py.tasks.intent import tags_of
 from firmware_py.tasks.text import WordPiece
 
 MAX_TOKENS = 64
+END_MARKS = ".?!"
 IGNORED = -100  # torch's own mark for "no target"
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """All sentences of a side, padded: ids and tags [N,T], lengths and labels [N]."""
+    """All sentences of a side, padded: ids and tags [N,T], lengths and labels [N].
+
+    `ends`: the ids of marks that end a sentence; none where the tokenizer skips them or does not know them.
+    """
 
     ids: Tensor
     tags: Tensor
     lengths: Tensor
     labels: Tensor
+    ends: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,7 +74,10 @@ def encode(
             for inner, tag in zip([*goes_on, False], tags_of(marked, tokens.spans)[:length], strict=False)
         ]
     known = np.array([label_index.get(sentence.intent, IGNORED) for sentence in sentences], np.int64)
-    return Encoded(*(torch.from_numpy(array) for array in (ids, tags, lengths, known)))
+    marks = np.array(
+        [mark for mark in tokenizer.encode(" ".join(END_MARKS)).ids if mark != tokenizer.unknown], np.int64
+    )
+    return Encoded(*(torch.from_numpy(array) for array in (ids, tags, lengths, known, marks)))
 
 
 def sample(side: Encoded, unlabelled: float, generator: torch.Generator) -> Tensor:
@@ -94,6 +103,35 @@ def batches(
         longest = int(side.lengths[index].max())
         mask = (torch.arange(longest)[None] < side.lengths[index][:, None]).float()
         yield Batch(side.ids[index, :longest], side.tags[index, :longest], mask, side.labels[index], index)
+
+
+def punctuate(batch: Batch, ends: Tensor, share: float, generator: torch.Generator) -> Batch:
+    """Sometimes lose the mark at the end, or put one where there is none: what is typed or transcribed has any.
+
+    Args:
+        batch: left as it is.
+        ends: ids of the marks, each as likely as the other; none: nothing changes.
+        share: of rows that this happens to; a row of `MAX_TOKENS`, or of a lone mark, stays as it is.
+        generator: of the choice.
+    """
+    if not len(ends):
+        return batch
+    room = int(batch.ids.shape[1] < MAX_TOKENS)
+    ids, mask = (functional.pad(rows, (0, room)) for rows in (batch.ids, batch.mask))
+    tags = functional.pad(batch.tags, (0, room), value=IGNORED)
+    lengths = mask.sum(1).long()
+    marks = ends[torch.randint(len(ends), (len(ids),), generator=generator)]
+    chosen = torch.rand(len(ids), generator=generator) < share
+    every = torch.arange(len(ids))
+    marked = torch.isin(ids[every, (lengths - 1).clamp(min=0)], ends)
+    loses = torch.nonzero(chosen & marked & (lengths > 1))[:, 0]
+    gets = torch.nonzero(chosen & ~marked & (lengths > 0) & (lengths < ids.shape[1]))[:, 0]
+    at = lengths[loses] - 1
+    ids[loses, at], tags[loses, at], mask[loses, at] = 0, IGNORED, 0.0
+    at = lengths[gets]
+    ids[gets, at], mask[gets, at] = marks[gets], 1.0
+    tags[gets, at] = torch.where(batch.labels[gets] >= 0, 0, IGNORED)
+    return Batch(ids, tags, mask, batch.labels, batch.index)
 
 
 def perturb(batch: Batch, share: float, generator: torch.Generator) -> Batch:

@@ -24,7 +24,7 @@ from conversion.nets.deepseek_lite import GROUPS
 from conversion.nets.heads import Said
 from conversion.nets.importance import Order, sort_groups
 from conversion.nets.student import Student
-from conversion.train.batches import IGNORED, Batch, Encoded, batches, perturb, sample
+from conversion.train.batches import IGNORED, Batch, Encoded, batches, perturb, punctuate, sample
 from conversion.train.precision import fast
 from conversion.train.teacher import Lesson
 
@@ -53,6 +53,7 @@ class Settings:
     cosine: float = 0.5
     zeroth: float = 0.3  # weight of the zeroth exit; the others have 1
     perturbed: float = 0.08  # share of rows that lose a word
+    punctuated: float = 0.15  # share of rows whose end gets a mark, or loses it
     order: Order = "importance"
     sandwich: bool = True
     exits: bool = True  # False: the last exit alone learns
@@ -83,7 +84,8 @@ def distill_model(
         rate = settings.rate * min(1.0, (step + 1) / settings.warm_up_steps) * _cosine(step / steps)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["scale"]
-        shown = perturb(batch, settings.perturbed, generator)
+        ended = punctuate(batch, side.ends, settings.punctuated, generator)
+        shown = perturb(ended, settings.perturbed, generator)
         ids = _drop_words(shown.ids, settings.word_drop)
         widths: list[tuple[int, ...] | None] = [None]
         if step >= full_steps:

@@ -22,6 +22,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no-teacher": {"kl": 0.0, "cosine": 0.0, "unlabelled": 0.0},
     "no-unlabelled": {"unlabelled": 0.0},
     "no-perturbation": {"perturbed": 0.0},
+    "no-marks": {"punctuated": 0.0},
     "gates-fixed": {"learned_gates": False},
     "groups-random": {"learned_gates": False, "order": "random"},
     "groups-magnitude": {"learned_gates": False, "order": "magnitude"},

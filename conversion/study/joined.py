@@ -16,6 +16,7 @@ from conversion.catalogue import model_of
 from conversion.check.rows import RowFile, load_rows
 from conversion.export.recipes import NORM_OF
 from conversion.study.bounds import Build, Timed, bounds_of
+from conversion.study.former import SHIPPED, against, name_of
 from conversion.study.pairs import WITHIN, Run, accuracy, compare, row_of
 from conversion.study.told import told_rows
 from firmware_py.contracts.measurement import is_publishable
@@ -24,16 +25,12 @@ RULES = ("balanced", "thrifty", "careful", "risk-1", "risk-2", "full")
 STATIC = ("static-1", "static-2", "static-3")
 ABLATION = (
     "as-shipped", "no-kl", "no-cosine", "no-labels", "no-teacher", "no-unlabelled", "no-perturbation", "gates-fixed",
-    "groups-random", "groups-magnitude", "no-sandwich",
+    "no-marks", "groups-random", "groups-magnitude", "no-sandwich",
 )  # fmt: skip
 BASELINES = ("teacher fp32", "teacher int8", "linear svm")
 AGAINST = (
     ("balanced", "linear svm"), ("balanced", "teacher fp32"), ("full", "teacher fp32"), ("risk-1", "linear svm"),
 )  # fmt: skip
-# What was measured under a name that says something else today: told by the settings in its file.
-FORMER: dict[str, tuple[str, dict[str, Any]]] = {
-    "groups-magnitude": ("groups-magnitude, no sandwich", {"sandwich": False}),
-}
 NARROWER = (3, 2, 1)  # width groups of every stage; 4 is the full width
 
 
@@ -99,13 +96,15 @@ class _Found:
 
     def _tell_former(self, folder: Path) -> None:
         """A file whose settings are not what its name says today stands under the name of what it is."""
-        for name, (former, settings) in FORMER.items():
-            facts = _json(folder / f"{name}-0.json") if name in self.variants else None
-            told = {} if facts is None else facts.get("settings", {})
-            if told and all(told.get(key) == value for key, value in settings.items()):
-                measured = self.variants[name]
+        report = self.reports[self._sources.seeds[0]] or {}
+        for name, measured in list(self.variants.items()):
+            facts = _json(folder / f"{name}-0.json") or {}
+            former = name_of(name, facts.get("settings", {}), report.get("settings", {}))
+            if former == name:
+                continue
+            self.variants[name] = replace(measured, file=None)
+            if former is not None:
                 self.variants[former] = measured
-                self.variants[name] = replace(measured, file=None)
                 self.former[former] = name
 
     @property
@@ -219,14 +218,16 @@ class _Found:
         for rule, baseline in () if self._home else AGAINST:
             out.append(compare(rule, self._seeds(rule), baseline, [(self.baselines, baseline)]))
         out.append(compare("risk-1", self._seeds("risk-1"), "full", self._seeds("full")))
-        shipped = (self.variants["as-shipped"], "exit-3")
-        out.append(compare("full (int8)", [(student, "full")], "full (float32)", [shipped]))
+        shipped = self.variants[SHIPPED]
+        out.append(compare("full (int8)", [(student, "full")], "full (float32)", [(shipped, "exit-3")]))
         for name, run in self.variants.items():
-            if name not in (*STATIC, "as-shipped"):
-                pair = compare("as-shipped", [shipped], name, [(run, "exit-3")])
-                # What no variant trains any more cannot be measured again by width.
-                narrow = {} if name in self.former else self._narrower(shipped[0], name, run)
-                out.append(pair | {"widths": narrow})
+            if name in (*STATIC, SHIPPED) or against(name) not in self.variants:
+                continue
+            whole = self.variants[against(name)]
+            pair = compare(against(name), [(whole, "exit-3")], name, [(run, "exit-3")])
+            # What no variant trains any more cannot be measured again by width.
+            narrow = {} if name in self.former else self._narrower(shipped, name, run)
+            out.append(pair | {"widths": narrow})
         return out
 
     def _seeds(self, rule: str) -> list[tuple[Run, str]]:

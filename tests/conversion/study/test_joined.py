@@ -348,6 +348,28 @@ def test_what_was_measured_under_a_name_that_says_something_else_today_goes_by_w
     assert "groups-magnitude, no sandwich" not in {one["system"] for one in document["ablation"]}
 
 
+def test_students_of_the_lesson_before_are_compared_with_one_of_theirs(sources: Sources) -> None:
+    """What ships is shown marks at ends; of a file without that setting the student was not."""
+    report = sources.builds(0) / "report-dyn8-0.json"
+    report.write_text(json.dumps(json.loads(report.read_text()) | {"settings": {"punctuated": 0.15}}))
+    variant_of(sources, "as-shipped", {"exit-3": 0.93}, punctuated=0.15)
+    variant_of(sources, "no-marks", {"exit-3": 0.90}, seed=0)
+    variant_of(sources, "no-kl", {"exit-3": 0.88}, seed=0)
+    variant_of(sources, "no-cosine", {"exit-3": 0.92}, punctuated=0.15)
+    variant_of(sources, "static-1", {"exit-1": 0.99}, seed=0)
+    document = join(sources)
+    pairs = {(one["first"], one["second"]): one for one in document["comparisons"]}
+    assert pairs["no-marks", "no-kl, no marks"]["accuracy"]["value"] == pytest.approx(0.02, abs=1e-3)
+    assert pairs["as-shipped", "no-cosine"]["accuracy"]["value"] == pytest.approx(0.01, abs=1e-3)
+    assert pairs["as-shipped", "no-marks"]["accuracy"]["value"] == pytest.approx(0.03, abs=1e-3)
+    assert "accuracy" not in pairs["as-shipped", "no-kl"]
+    ablation = {one["system"]: one for one in document["ablation"]}
+    assert ablation["no-kl"]["not_run"] == ["ciuic model variant hwu64 no-kl"]
+    assert ablation["no-kl, no marks"]["runs"] == 1
+    # A static student of another lesson shows nothing of exits.
+    assert {one["system"]: one for one in document["rows"]}["static-1 (float32)"]["runs"] == 0
+
+
 def test_every_width_is_paired_where_its_rows_were_kept(sources: Sources) -> None:
     variant_of(sources, "as-shipped", {"exit-3": 0.93, "width-3": 0.92, "width-2": 0.92, "width-1": 0.90})
     variant_of(sources, "no-kl", {"exit-3": 0.93, "width-3": 0.92, "width-2": 0.90, "width-1": 0.70})

@@ -1,0 +1,35 @@
+"""What stands in files of variants from before the lesson changed: told by the settings in them, named by what it is.
+
+A variant is compared with the student that learned as it did but for one thing. What ships has been shown rows with
+and without marks at their ends since that was a setting; students from before were not, and are compared with `no-marks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from conversion.variant_table import STATIC
+
+SHIPPED, NO_MARKS = "as-shipped", "no-marks"
+_UNSORTED, _UNMARKED = ", no sandwich", ", no marks"
+
+
+def name_of(name: str, settings: Mapping[str, Any], shipped: Mapping[str, Any]) -> str | None:
+    """What a variant's file measured, by the settings in it and those of the student that ships; None: nothing of use now.
+
+    A static student of another lesson than the cascade's says nothing of exits.
+    """
+    if not settings:
+        return name
+    marks = settings.get("punctuated", 0.0) == shipped.get("punctuated", 0.0)
+    if name in STATIC:
+        return name if marks else None
+    unsorted = name == "groups-magnitude" and settings.get("sandwich") is False
+    unmarked = name != NO_MARKS and not marks
+    return name + _UNSORTED * unsorted + _UNMARKED * unmarked
+
+
+def against(name: str) -> str:
+    """The student that a variant differs from in one thing."""
+    return NO_MARKS if name.endswith(_UNMARKED) else SHIPPED

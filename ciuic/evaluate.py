@@ -21,7 +21,6 @@ from firmware_py.testing.evaluate import (
     How,
     Labelled,
     evaluate,
-    never_run,
     read_rows,
     strange_labels,
     strange_slots,
@@ -30,6 +29,10 @@ from firmware_py.testing.metrics import summarise
 
 _KEYS = ("profile", "store", "trust", "allow_unsigned", "self_test", "memory_bytes", "meter", "names")
 _NAMED = 5  # of many unknown slot names
+_REFUSED = (
+    "{} rows are refused by a node before it runs them (no letter and no digit, or too long): "
+    "they count as rejected at exit 1"
+)
 TABLE = tuple(setting for setting in AGENT if setting.key in _KEYS)
 
 
@@ -67,6 +70,8 @@ def run_eval(args: argparse.Namespace) -> int:
             print(line, file=sys.stderr)
         with Progress("evaluating", 2 * len(rows)) as progress:
             scored = evaluate(assembly, rows, progress, how)
+    if refused := sum(row.refused for row in scored):
+        print(_REFUSED.format(refused), file=sys.stderr)
     manifest = served.manifest
     asked = {"rule": how.rule or manifest.default_rule, "widths": list(how.widths or manifest.full_widths)}
     summary = asked | summarise(scored, manifest.stages)
@@ -87,12 +92,6 @@ def _remarks(rows: Sequence[Labelled], served: Served, *, house: bool) -> Iterat
     if slots:
         named = ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")
         yield f"{slots} slots have a name that the model does not know ({named}): they count as overlooked"
-    refused = never_run(rows, served.task)
-    if refused:
-        yield (
-            f"{refused} rows are refused by a node before it runs them (no letter and no digit, or too long): "
-            "they count as rejected at exit 1"
-        )
 
 
 def table(summary: dict[str, Any]) -> str:

@@ -356,7 +356,7 @@ def _enter_training_environment() -> None:
     Raises:
         ToolMissingError: there is no such environment.
     """
-    enter_training_environment(ROOT, "torch", "building a model needs torch")
+    enter_training_environment(ROOT, "torch", "training and baselines need torch")
 
 
 def _publisher_key() -> Path:

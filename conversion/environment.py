@@ -22,7 +22,7 @@ def enter_training_environment(
     Args:
         root: the checkout.
         package: that is needed.
-        why: the beginning of the error, as "building a model needs torch".
+        why: the beginning of the error, as "training and baselines need torch".
         variables: of the environment that must be set before anything is imported; where they are not, the command
             begins anew in any case.
 

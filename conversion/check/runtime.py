@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from firmware_py.contracts.errors import ConversionError, ToolMissingError
 from firmware_py.contracts.run import GraphKey
 
 ENVIRONMENTS = {"ai-edge-litert": "train", "tflite-runtime": "tflr"}
+_SET_UP = {"ai-edge-litert": "`scripts/setup run`", "tflite-runtime": "`scripts/setup tflr` (Python 3.11)"}
 TIMEOUT_S = 3600.0  # every prefix of ten thousand texts takes minutes
 _SMALL = 64  # texts below which one process is enough
 
@@ -48,16 +51,20 @@ class Where:
 
 
 def python_of(runtime: str, root: Path) -> Path:
-    """The interpreter of the environment that has the runtime: `.venvs/<name>/bin/python`.
+    """An interpreter that has the runtime: that of `.venvs/<name>`, else this one, such as that of a mere node.
+
+    The environment of its own goes first: what ships was judged in it, with its pinned version.
 
     Raises:
-        ToolMissingError: there is none.
+        ToolMissingError: neither has it.
     """
     path = root / ".venvs" / ENVIRONMENTS[runtime] / "bin" / "python"
-    if not path.exists():
-        msg = f"there is no environment with {runtime} at {path.parent.parent}"
-        raise ToolMissingError(msg)
-    return path
+    if path.exists():
+        return path
+    if find_spec(runtime.replace("-", "_")) is not None:
+        return Path(sys.executable)
+    msg = f"there is no environment with {runtime}"
+    raise ToolMissingError(msg, hint=f"Make it with {_SET_UP[runtime]}, then run this again.")
 
 
 def run_lattice(

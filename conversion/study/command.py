@@ -193,7 +193,10 @@ def _runtimes(manifest: Manifest, asked: Sequence[str] | None, root: Path) -> li
             found.append(name)
     if not found:
         msg = f"none of {', '.join(manifest.runtimes)} has an environment here"
-        raise ToolMissingError(msg, hint="Make them with `make setup-train` and `scripts/setup tflr`.")
+        raise ToolMissingError(
+            msg,
+            hint="Make one with `scripts/setup run` or `scripts/setup tflr` (Python 3.11), then run this again.",
+        )
     return found
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from conversion.check.on_board import other_host
-from conversion.targets.report import OTHER_RUNTIME, Built, Measured, rows, table_text
+from conversion.targets.report import OTHER_RUNTIME, Built, Measured, rows
+from conversion.targets.text import table_text
 from device_profiles.vocabulary import RECIPES
 from firmware_py.bundles.read import read_bundle
 from firmware_py.bundles.verify import Trust

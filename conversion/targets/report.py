@@ -8,9 +8,8 @@ are its compiler's own estimate where that is in the bundle. What has no source 
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,20 @@ from conversion.check.on_board import (
     UNKNOWN,
     Joules,
     estimated,
-    figure,
 )
 from conversion.data.sources import NAMES
 from conversion.targets.forms import read_form
-from conversion.targets.mapping import AFTER_THE_FIRST, Division, divide, total
+from conversion.targets.mapping import Division, divide, total
 from conversion.targets.tables import load_table, table_names
 from conversion.targets.tflite import read_operators
 from device_profiles.loader import list_accessories, list_profiles, load_accessory, load_profile
 from device_profiles.profile import BoardProfile, Delegate
 from firmware_py.contracts.manifest import Manifest
 
-_HEAD = ("board", "delegate", "recipe", "on it", "size", "accuracy", "seconds", "joules", "falls back")
-_NOTE_COLUMNS = 110
+FIGURES = ("operators", "size_bytes", "accuracy", "accuracy_change", "predicted_s", "predicted_j")
 NOT_BUILT = "not built"
 NOT_KNOWN = "not known for this architecture"
+OF_THE_FORM = "operators of a two-layer stage as the build writes it; nothing of this model"
 # No board's ladder names it: what runs there is decided by which runtime is installed.
 OTHER_RUNTIME = Delegate(
     "tflite-runtime", None, {}, "w8", "the CPU where tflite-runtime is what is installed"
@@ -76,6 +74,7 @@ class Row:
     less the reference recipe's, in points of 100. `predicted_s` and `predicted_j` are of one answer under that
     rule, `predicted_u95_j` is the half-width of the joules' 95 % interval.
     `compiler`: what the delegate's own compiler said of the bundle's graphs, where it was called.
+    `unknown`: why each field above that is null is null, by the field's name; only of `FIGURES`.
     """
 
     board: str
@@ -93,6 +92,7 @@ class Row:
     basis: str = ""
     compiler: Mapping[str, Any] | None = None
     sources: tuple[str, ...] = ()
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -147,9 +147,21 @@ def _row(
     if one is None:
         return _unbuilt(board, delegate, build_command(reference.manifest, delegate.recipe))
     accuracy, base = _accuracy(one.manifest), _accuracy(reference.manifest)
-    known_both = accuracy is not None and base is not None
-    seconds, joules, basis = _compiled(delegate, one.manifest) or _predict(
+    change = None if accuracy is None or base is None else round(100 * (accuracy - base), 3)
+    predicted = _compiled(delegate, one.manifest) or _predict(
         profile, delegate, measured.get(delegate.recipe)
+    )
+    operators = division(one, delegate.name)
+    unknown = _unknown(
+        {
+            "operators": None if operators else f"there is no operator table for {delegate.name}",
+            "accuracy": _no_accuracy(one) if accuracy is None else None,
+            "accuracy_change": _no_accuracy(one if accuracy is None else reference)
+            if change is None
+            else None,
+            "predicted_s": predicted.no_seconds,
+            "predicted_j": predicted.no_joules,
+        }
     )
     sources = load_table(delegate.name).sources if delegate.name in table_names() else ()
     compiler = one.manifest.provenance.get("accelerator")
@@ -160,16 +172,26 @@ def _row(
         status="built",
         bundle=one.path.name,
         size_bytes=one.size_bytes,
-        operators=division(one, delegate.name),
+        operators=operators,
         accuracy=accuracy,
-        accuracy_change=round(100 * ((accuracy or 0.0) - (base or 0.0)), 3) if known_both else None,
-        predicted_s=seconds,
-        predicted_j=joules.energy_j,
-        predicted_u95_j=joules.u95_j,
-        basis=basis,
+        accuracy_change=change,
+        predicted_s=predicted.seconds,
+        predicted_j=predicted.joules.energy_j,
+        predicted_u95_j=predicted.joules.u95_j,
+        basis=predicted.basis,
         compiler=compiler if isinstance(compiler, Mapping) else None,
         sources=sources,
+        unknown=unknown,
     )
+
+
+def _unknown(reasons: Mapping[str, str | None]) -> dict[str, str]:
+    """Those that there is a reason for."""
+    return {name: why for name, why in reasons.items() if why is not None}
+
+
+def _no_accuracy(one: Built) -> str:
+    return f"{one.path.name} does not say its accuracy on the report split"
 
 
 def _accuracy(manifest: Manifest) -> float | None:
@@ -191,24 +213,38 @@ def build_command(manifest: Manifest, recipe: str) -> str | None:
 def _unbuilt(board: str, delegate: Delegate, command: str | None) -> Row:
     """What can be said without a bundle: the operators of the recipe's form, which is DeepSeekLite's."""
     if command is None:
-        return Row(board, delegate.name, delegate.recipe, NOT_KNOWN, basis=NOT_KNOWN)
+        nothing = dict.fromkeys(FIGURES, NOT_KNOWN)
+        return Row(board, delegate.name, delegate.recipe, NOT_KNOWN, basis=NOT_KNOWN, unknown=nothing)
     hint, form = f"{NOT_BUILT}: {command}", read_form(delegate.recipe)
+    nothing = dict.fromkeys(FIGURES, hint)
     if not form or delegate.name not in table_names():
-        return Row(board, delegate.name, delegate.recipe, hint)
+        return Row(board, delegate.name, delegate.recipe, hint, unknown=nothing)
     table = load_table(delegate.name)
-    basis = "operators of a two-layer stage as the build writes it; nothing of this model"
+    del nothing["operators"]
     return Row(
         board,
         delegate.name,
         delegate.recipe,
         hint,
         operators=divide(form, table),
-        basis=basis,
+        basis=OF_THE_FORM,
         sources=table.sources,
+        unknown=nothing,
     )
 
 
-def _compiled(delegate: Delegate, manifest: Manifest) -> tuple[float, Joules, str] | None:
+@dataclass(frozen=True, slots=True)
+class _Predicted:
+    """Seconds and joules of one answer, what they rest on, and why either is null; None: it is not."""
+
+    seconds: float | None
+    joules: Joules
+    basis: str
+    no_seconds: str | None = None
+    no_joules: str | None = None
+
+
+def _compiled(delegate: Delegate, manifest: Manifest) -> _Predicted | None:
     """What an accelerator's own compiler estimated of this very bundle's graphs; None where it said no seconds."""
     said = manifest.provenance.get("accelerator")
     if delegate.name != delegate.recipe or not isinstance(said, Mapping) or said.get("estimated_s") is None:
@@ -217,87 +253,38 @@ def _compiled(delegate: Delegate, manifest: Manifest) -> tuple[float, Joules, st
         f"estimated by {said['compiler']} for {said['accelerator']} at its default clock, nothing ran: every stage at full "
         f"width over {said['length']} tokens, without heads, exits and host; no joules"
     )
-    return float(said["estimated_s"]), UNKNOWN, basis
+    return _Predicted(
+        float(said["estimated_s"]), UNKNOWN, basis, no_joules=f"{said['compiler']} estimates no joules"
+    )
 
 
-def _predict(
-    profile: BoardProfile | None, delegate: Delegate, measured: Measured | None
-) -> tuple[float | None, Joules, str]:
-    """Seconds and joules of one answer, with where they come from; unknown is null."""
-    if delegate.name not in _ON_CPU:
-        return None, UNKNOWN, "unknown: nobody has measured this delegate"
-    if measured is None:
-        return (
-            None,
-            UNKNOWN,
-            "unknown: this very bundle is not measured in this runtime; `ciuic model tradeoff BUNDLE --out docs/measurements`"
-            " does it, for ai-edge-litert `ciuic bench model` or `engine`, too",
-        )
-    if profile is None or profile.simulation.speed_factor is None:
-        return None, UNKNOWN, "unknown: the profile has no speed factor"
+def _predict(profile: BoardProfile | None, delegate: Delegate, measured: Measured | None) -> _Predicted:
+    """Of one answer on a board's CPU, from the reference host's seconds."""
+    why = _no_seconds(profile, delegate, measured)
+    if why is not None or profile is None or measured is None or profile.simulation.speed_factor is None:
+        return _Predicted(None, UNKNOWN, f"unknown: {why}", why, why)
     factor, busy_w = profile.simulation.speed_factor, profile.simulation.busy_w
     seconds = measured.seconds * factor
     basis = f"predicted, not measured there: {measured.source} x speed_factor {factor:g}"
     if not measured.mean:
-        return seconds, UNKNOWN, f"{basis}; a median, so no joules"
+        why = f"{measured.source} is a median; joules go by a mean"
+        return _Predicted(seconds, UNKNOWN, f"{basis}; a median, so no joules", no_joules=why)
     joules = estimated(profile, measured.seconds, _REFERENCE)
     if joules.energy_j is None:
-        return seconds, joules, f"{basis}; no busy_w, so no joules"
-    return seconds, joules, f"{basis}; joules above idle: x busy_w {busy_w:g} W"
+        why = "the board's profile has no busy_w: watts while it works"
+        return _Predicted(seconds, joules, f"{basis}; no busy_w, so no joules", no_joules=why)
+    return _Predicted(seconds, joules, f"{basis}; joules above idle: x busy_w {busy_w:g} W")
 
 
-def table_text(rows_: Sequence[Row]) -> str:
-    """Rows for people; what takes more than a word stands below them, said once."""
-    notes: dict[str, int] = {}
-    lines = [_HEAD, *((*_cells(row), _note(row, notes)) for row in rows_)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(_HEAD))]
-    table = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
-    below = [
-        textwrap.fill(note, _NOTE_COLUMNS, initial_indent=f"[{number}] ", subsequent_indent="    ")
-        for note, number in notes.items()
-    ]
-    return "\n".join([*table, *([""] if below else []), *below])
-
-
-def _note(row: Row, notes: dict[str, int]) -> str:
-    """`nothing`, or the number of a note."""
-    said = _left(row) if row.status == "built" else row.status
-    if row.status != "built" and row.operators is not None:
-        said += f"; falls back: {_left(row)}"
-    return said if said == "nothing" else f"[{notes.setdefault(said, len(notes) + 1)}]"
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    share = None if row.operators is None else row.operators.share
-    return (
-        row.board,
-        row.delegate,
-        row.recipe,
-        "-" if share is None else f"{share:.0%}",
-        "-" if row.size_bytes is None else f"{row.size_bytes / 1e6:.2f} MB",
-        _accuracy_cell(row),
-        "-" if row.predicted_s is None else f"~{row.predicted_s * 1e6:.0f} us",
-        "-" if row.predicted_j is None else f"~{figure(row.predicted_j, row.predicted_u95_j, 'J')}",
-    )
-
-
-def _accuracy_cell(row: Row) -> str:
-    if row.accuracy is None:
-        return "-"
-    change = "" if row.accuracy_change is None else f" ({row.accuracy_change:+.2f})"
-    return f"{row.accuracy:.2%}{change}"
-
-
-def _left(row: Row) -> str:
-    if row.operators is None:
-        return "operators unknown"
-    if not row.operators.left:
-        return "nothing"
-    # What stands behind a gap is the gap's doing: the gap itself comes first.
-    most = sorted(row.operators.left.items(), key=lambda item: (item[0][1] == AFTER_THE_FIRST, -item[1]))[:2]
-    said = "; ".join(f"{count} {name}: {why}" for (name, why), count in most)
-    rest = len(row.operators.left) - len(most)
-    return f"{said}; {rest} more in --json" if rest else said
+def _no_seconds(profile: BoardProfile | None, delegate: Delegate, measured: Measured | None) -> str | None:
+    """Why nothing can be predicted; None: it can."""
+    if delegate.name not in _ON_CPU:
+        return "nobody has measured this delegate"
+    if measured is None:
+        return (
+            "this very bundle is not measured in this runtime; `ciuic model tradeoff BUNDLE --out docs/measurements`"
+            " does it, for ai-edge-litert `ciuic bench model` or `engine`, too"
+        )
+    if profile is None or profile.simulation.speed_factor is None:
+        return "the board's profile has no speed_factor against the machine that was measured"
+    return None

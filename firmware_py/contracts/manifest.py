@@ -20,8 +20,12 @@ FORMAT = 1
 SCORES = ("label", "confidence")
 ATTENTION = ("causal", "bidirectional")
 PUNCTUATION = ("tokens", "skipped")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_MEMBER = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+MAX_STAGES = 16
+MAX_TOKENS = 4096  # of a length bucket
+MAX_MEMBER_BYTES = 256 * 2**20
+SHA256 = "[0-9a-f]{64}"
+MEMBER_NAME = "[a-z0-9][a-z0-9._-]{0,99}"
+_SHA256, _MEMBER = re.compile(SHA256), re.compile(MEMBER_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +268,7 @@ def parse_manifest(data: Any) -> Manifest:
     if top.integer("format") != FORMAT:
         top.fail(f"manifest.format is not {FORMAT}")
     task = Fields(top.object("task"), "manifest.task", BundleFormatError)
-    stages = top.integer("stages", low=1, high=16)
+    stages = top.integer("stages", low=1, high=MAX_STAGES)
     rules = {str(name): _floats(top, row, stages) for name, row in top.object("exit_rules").items()}
     default_rule = top.text("default_rule")
     if default_rule not in rules:
@@ -279,7 +283,7 @@ def parse_manifest(data: Any) -> Manifest:
         labels=_strings(top, top.array("labels")),
         slots=_strings(top, top.array("slots")),
         stages=stages,
-        buckets=top.integers("buckets", high=4096),
+        buckets=top.integers("buckets", high=MAX_TOKENS),
         dims={str(k): v for k, v in top.object("dims").items() if isinstance(v, int | float)},
         runtimes={str(k): str(v) for k, v in top.object("runtimes").items()},
         graphs=tuple(_parse_graph(item) for item in top.array("graphs")),
@@ -350,8 +354,8 @@ def _zeroth_rules(top: Fields) -> dict[str, float]:
 
 def _parse_variant(data: Any, stages: int) -> Variant:
     variant = Fields(data, "manifest.variant", BundleFormatError)
-    widths = variant.integers("widths", high=FULL_WIDTH, limit=16)
-    temperatures = _floats(variant, variant.array("temperatures", limit=16), stages)
+    widths = variant.integers("widths", high=FULL_WIDTH, limit=MAX_STAGES)
+    temperatures = _floats(variant, variant.array("temperatures", limit=MAX_STAGES), stages)
     if len(widths) != stages or 0 in widths or not all(1e-3 <= value <= 1e3 for value in temperatures):
         variant.fail(f"manifest.variant has not {stages} widths, or a temperature is out of range")
     rules = {str(name): _floats(variant, row, stages) for name, row in variant.object("exit_rules").items()}
@@ -365,8 +369,8 @@ def _parse_graph(data: Any) -> Graph:
     graph = Fields(data, "manifest.graph", BundleFormatError)
     return Graph(
         key=GraphKey(
-            graph.integer("length", low=1, high=4096),
-            graph.integer("stage", low=1, high=16),
+            graph.integer("length", low=1, high=MAX_TOKENS),
+            graph.integer("stage", low=1, high=MAX_STAGES),
             graph.integer("width", low=1, high=FULL_WIDTH),
         ),
         role=graph.choice("role", ("stage",)),
@@ -391,7 +395,7 @@ def _parse_head(data: Any) -> Head:
     head = Fields(data, "manifest.head", BundleFormatError)
     return Head(
         task=head.text("task", limit=64),
-        exit=head.integer("exit", low=0, high=16),
+        exit=head.integer("exit", low=0, high=MAX_STAGES),
         temperature=head.number("temperature", low=1e-3, high=1e3),
         file=_parse_member(head),
     )
@@ -401,7 +405,7 @@ def _parse_member(fields: Fields) -> Member:
     name, sha256 = fields.text("file", limit=100), fields.text("sha256", limit=64)
     if not _MEMBER.fullmatch(name) or not _SHA256.fullmatch(sha256):
         fields.fail("a file name or sha256 in the manifest has a forbidden form")
-    return Member(name, fields.integer("bytes", high=256 * 2**20), sha256)
+    return Member(name, fields.integer("bytes", high=MAX_MEMBER_BYTES), sha256)
 
 
 def _strings(fields: Fields, items: Any) -> tuple[str, ...]:

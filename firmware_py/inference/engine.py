@@ -203,8 +203,8 @@ class Engine:
         path = self.graph.path(tokens, limits.widths)
         if start_s is None:
             start_s = now_s
-        if not encoded.known:
-            return self._unknown(path, encoded, limits, start_s)
+        if not encoded.answerable:
+            return self._unanswerable(path, encoded, limits, start_s)
         walk = Walk(self, path, encoded, limits, start_s)
         runs = walk.runs
         depth = stages if limits.max_stages is None else min(limits.max_stages, stages)
@@ -240,7 +240,7 @@ class Engine:
             over_budget=walk.over_budget(),
         )
 
-    def _unknown(self, path: Way, encoded: Encoded, limits: Limits, start_s: float) -> Outcome:
+    def _unanswerable(self, path: Way, encoded: Encoded, limits: Limits, start_s: float) -> Outcome:
         """A text of mostly unknown words is out of scope before any stage: a guess could switch a device on."""
         written = self._configuration(path, path.rungs[0], limits.rule)
         record = RunRecord(

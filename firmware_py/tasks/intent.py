@@ -36,9 +36,9 @@ OUT_OF_SCOPE = "oos"  # the label of "none of mine", last in a manifest that has
 class Encoded:
     """A text ready for the engine.
 
-    `ids` and `spans` are of the kept tokens, `tokens` counts them, `truncated` those cut off. `known`: the
-    vocabulary has more of the text's words than it lacks, and the text negates no command. `language` is the
-    text's, empty where it is not known.
+    `ids` and `spans` are of the kept tokens, `tokens` counts them, `truncated` those cut off. `answerable`:
+    the vocabulary has more of the text's words than it lacks, and the text negates no command; else it is out of
+    scope without a run. `language` is the text's, empty where it is not known.
     """
 
     text: str
@@ -46,7 +46,7 @@ class Encoded:
     spans: tuple[tuple[int, int], ...]
     tokens: int
     truncated: int
-    known: bool = True
+    answerable: bool = True
     language: str = ""
 
 
@@ -165,13 +165,13 @@ class IntentTask:
             raise EmptyInputError(msg)
         kept = min(count, self._bucket)
         ids, spans = tuple(tokens.ids[:kept]), tuple(tokens.spans[:kept])
-        known, language = self._tokenizer.mostly_knows(ids), self.language(input)
-        known = known and not self._is_negated(text, language)
+        language = self.language(input)
+        answerable = self._tokenizer.mostly_knows(ids) and not self._is_negated(text, language)
         if not self._frame:
-            return Encoded(text, ids, spans, kept, count - kept, known, language)
+            return Encoded(text, ids, spans, kept, count - kept, answerable, language)
         begin, end = self._frame  # around the kept ones; their spans are empty
         spans = ((0, 0), *spans, (len(text), len(text)))
-        return Encoded(text, (begin, *ids, end), spans, kept + 2, count - kept, known, language)
+        return Encoded(text, (begin, *ids, end), spans, kept + 2, count - kept, answerable, language)
 
     def decode(self, encoded: Encoded, verdict: LabelVerdict, tags: Sequence[int]) -> dict[str, Any]:
         """The reply's `result`; `tags` has at least one tag per kept token."""

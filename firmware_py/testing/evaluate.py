@@ -20,9 +20,8 @@ from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.request import Qos
 from firmware_py.inference.engine import Engine
 from firmware_py.inference.exits import Verdict
-from firmware_py.node_parts import Served
 from firmware_py.resources.governor import Ask
-from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded, IntentTask
+from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded
 from firmware_py.testing.metrics import Scored, Span
 
 MAX_ROWS = 1_000_000
@@ -119,19 +118,6 @@ def strange_slots(rows: Sequence[Labelled], known: Collection[str]) -> tuple[int
     return len(names), tuple(sorted(set(names)))
 
 
-def never_run(rows: Sequence[Labelled], task: IntentTask) -> int:
-    """Rows that a node refuses before it runs them: no letter and no digit, or too long."""
-
-    def refused(row: Labelled) -> bool:
-        try:
-            task.encode({"text": row.text})
-        except (EmptyInputError, InputTooLongError):
-            return True
-        return False
-
-    return sum(map(refused, rows))
-
-
 def evaluate(
     assembly: Assembly, rows: Sequence[Labelled], progress: Callable[[int], None], how: How = How()
 ) -> list[Scored]:
@@ -146,7 +132,7 @@ def evaluate(
     """
     (name, served), *_ = assembly.served.items()
     engine = assembly.slots[0].engines[name]
-    _warm(served, engine, rows, how)
+    _warm(served.manifest, engine, how)
     answered = []
     for row in rows:
         answered.append(_answer(assembly, how, row))
@@ -158,18 +144,14 @@ def evaluate(
     return scored
 
 
-def _warm(served: Served, engine: Engine, rows: Sequence[Labelled], how: How) -> None:
-    """Run one row of each length, so that loading graphs counts as nobody's latency."""
-    seen = set()
-    for row in rows:
-        try:
-            encoded = served.task.encode({"text": row.text})
-        except (EmptyInputError, InputTooLongError):
-            continue
-        bucket = engine.graph.path(encoded.tokens).bucket
-        if bucket not in seen:
-            seen.add(bucket)
-            engine.every_exit(encoded, how.widths)
+def _warm(manifest: Manifest, engine: Engine, how: How) -> None:
+    """Run something of each length, so that loading graphs counts as nobody's latency.
+
+    No row: each is cut into pieces once, by its answer, whose seconds count that, too.
+    """
+    for bucket in manifest.buckets:
+        nothing = Encoded("", (0,) * bucket, ((0, 0),) * bucket, bucket, truncated=0)
+        engine.every_exit(nothing, how.widths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +170,8 @@ def _answer(assembly: Assembly, how: How, row: Labelled) -> _Answered:
     except (EmptyInputError, InputTooLongError):
         # A text that is not run at all counts as rejected at the first exit.
         run_s = ground.clock.now_s() - begin_s
-        return _Answered(None, Scored(row.intent, OUT_OF_SCOPE, row.slots, frozenset(), 1, (), 1.0, run_s))
+        none = Scored(row.intent, OUT_OF_SCOPE, row.slots, frozenset(), 1, (), 1.0, run_s, refused=True)
+        return _Answered(None, none)
     ask = Ask(Qos(), begin_s + PATIENT_S, how.rule or manifest.default_rule)
     limits = replace(assembly.limits(ask, manifest.stages), widths=how.widths)
     outcome = engine.run(encoded, limits, begin_s)
@@ -219,7 +202,7 @@ def _answer(assembly: Assembly, how: How, row: Labelled) -> _Answered:
 
 def _asked_alone(manifest: Manifest, engine: Engine, how: How, done: _Answered) -> Scored:
     """The row with what every exit says of it; a text that is not run is rejected by all."""
-    if done.encoded is None or not done.encoded.known:
+    if done.encoded is None or not done.encoded.answerable:
         return replace(
             done.scored,
             exit_labels=(OUT_OF_SCOPE,) * manifest.stages,

@@ -25,7 +25,8 @@ class Scored:
     `slots` is None when the row does not say its slots. `exit_labels` is what each exit, asked alone,
     would have answered and `exit_confidences` how sure it was, both empty for a text that was not run; `zeroth_label` and
     `zeroth_confidence` are exit 0's, None where the bundle has none. `score` grows with strangeness. Seconds and joules are of this answer; joules
-    and their half-width are None when unknown; `method` and `source` say what they rest on, as in a reply.
+    and their half-width are None when unknown; `method` and `source` say what they rest on, as in a reply. `refused`: a node
+    refuses the text before it runs it.
     """
 
     intent: str
@@ -44,6 +45,7 @@ class Scored:
     zeroth_label: str | None = None
     exit_confidences: tuple[float, ...] = ()
     zeroth_confidence: float | None = None
+    refused: bool = False
 
 
 def summarise(rows: Sequence[Scored], exits: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ciuic.progress import Progress
 from firmware_py.bundles.read import read_bundle
 from firmware_py.bundles.verify import Trust
 from firmware_py.contracts.clock import VirtualClock
+from firmware_py.tasks.intent import Encoded, IntentTask
 from firmware_py.testing.metrics import summarise
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 
@@ -186,6 +188,19 @@ def test_rows_that_a_node_refuses_are_said(tmp_path: Path, capsys: pytest.Captur
     assert "2 rows are refused by a node before it runs them" in capsys.readouterr().err
     assert evaluate(tmp_path, write(tmp_path, json.dumps(ROWS[0]))) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_row_is_cut_into_pieces_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    encode = IntentTask.encode
+
+    def counting(task: IntentTask, asked: Mapping[str, str]) -> Encoded:
+        seen.append(asked["text"])
+        return encode(task, asked)
+
+    monkeypatch.setattr(IntentTask, "encode", counting)
+    assert evaluate(tmp_path, write(tmp_path, *map(json.dumps, ROWS)), "--self-test", "never") == 0
+    assert seen == [row["text"] for row in ROWS]
 
 
 def test_absent_and_empty_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

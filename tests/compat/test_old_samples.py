@@ -10,10 +10,21 @@ import jsonschema
 
 from firmware_py.contracts.manifest import parse_manifest
 from firmware_py.contracts.measurement import parse_measurement
-from firmware_py.contracts.node_state import CostLine, EnergyReport, Heartbeat, Reconciled
+from firmware_py.contracts.node_state import (
+    Birth,
+    CostLine,
+    EnergyReport,
+    Heartbeat,
+    Reconciled,
+    ServedTask,
+    State,
+)
 from firmware_py.contracts.reply import parse_reply
 from firmware_py.contracts.request import parse_request
 from firmware_py.contracts.run import GraphKey
+from mqtt_bridge.node.roll import Roll, Seen
+from mqtt_bridge.transport.base import Message
+from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.schema import SCHEMAS
 
 HERE = Path(__file__).parent
@@ -72,6 +83,26 @@ def test_the_first_heartbeat() -> None:
         assert line.pop("bundle_sha256") == "0" * 64
     assert told.pop("dropped") == 0
     assert told | {"costs": list(told["costs"])} == sample
+
+
+def test_the_first_birth_and_state() -> None:
+    """Nodes still write them so, and who asks still reads them: the tasks that are served, and who is up."""
+    birth, state = _sample("birth"), _sample("state")
+    tasks = (ServedTask("home", "intent", ("en",), "home-en", "0.1.0", "0" * 64),)
+    epoch, began = 1795392000000, "2026-11-23T00:00:00+00:00"
+    written = {
+        "birth": Birth("pi5", epoch, "raspberry-pi-5", True, tasks, began).to_dict(),
+        "state": State("pi5", epoch, "ready").to_dict(),
+    }
+    roll = Roll()
+    said: tuple[tuple[topics.Kind, Any], ...] = (("birth", birth), ("state", state))
+    for name, sample in said:
+        jsonschema.Draft202012Validator(SCHEMAS[name]).validate(sample)
+        told = json.loads(json.dumps(written[name]))
+        assert {key: told.get(key) for key in sample} == sample
+        roll.hear(Message(topics.build(name, "home", node="pi5"), json.dumps(sample).encode()))
+    assert roll.seen() == (Seen("pi5", "ready", ("home",), "raspberry-pi-5", simulated=True),)
+    assert roll.up() == {"pi5": ("home",)}
 
 
 def test_the_first_measurement() -> None:

@@ -84,6 +84,7 @@ SURFACE = {
         "parse_measurement",
         "is_publishable",
     },
+    "file_schemas": {"rendered"},
     "configuration": {"Configuration", "parse_configuration", "parse_widths"},
     "seams": {"Answerer", "Runner"},
     "clock": {"Clock", "SystemClock", "VirtualClock"},

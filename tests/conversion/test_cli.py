@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ciuic.cli import main
-from conversion import build_flags, cli
+from conversion import build_flags, cli, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 CUSTOM = ("custom", "--checkpoint", "c", "--data", "rows.jsonl")
@@ -89,6 +89,26 @@ def test_variants_are_listed_where_there_is_no_torch(
     assert {"static-1", "as-shipped", "no-kl"} <= set(json.loads(capsys.readouterr().out))
     assert main(["model", "variant", "hwu64", "no-such"]) == 2
     assert "static-1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("build", "hwu64"), ("build", "minilm"), ("variant", "hwu64", "static-1"), ("baselines", "hwu64")],
+)
+def test_what_needs_torch_says_in_one_line_what_makes_its_environment(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As in the environment of `make demo`."""
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "find_spec", lambda name: None)
+    assert main(["model", *words]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.endswith("need torch, and there is no training environment [tool_missing]")
+    assert "`make setup-train`" in hint
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("words", [("show",), ("targets",), ("tradeoff",), ("tradeoff", "--allow-unsigned")])

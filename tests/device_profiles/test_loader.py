@@ -52,12 +52,10 @@ def test_every_board_of_the_issue_is_shipped() -> None:
 
 
 @pytest.mark.parametrize("name", list_profiles())
-def test_a_shipped_board_loads_and_every_figure_has_a_source(name: str) -> None:
+def test_a_shipped_board_loads(name: str) -> None:
     board = load_profile(name)
     assert board.name == name
     assert set(board.quality) == set(vocabulary.QUALITY_RULES)
-    for text in [*board.sources.values(), board.simulation.source, *[rail.source for rail in board.rails]]:
-        assert len(text) > 12, "a source says what it is"
 
 
 @pytest.mark.parametrize("name", ["raspberry-pi-5", "raspberry-pi-zero-2w", "jetson-orin-nano", "simulated"])

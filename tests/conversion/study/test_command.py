@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conversion.check import runtime
 from conversion.check.answers import LatticeAnswers
 from conversion.check.on_board import other_host
 from conversion.check.rows import load_rows
@@ -285,8 +286,11 @@ def test_what_is_no_trade_off_is_refused(tmp_path: Path, places: Places) -> None
             run_tradeoff(arguments("--from", str(tmp_path / "x.json")), places, lambda _: None)
 
 
-def test_without_an_environment_for_its_runtime_nothing_is_measured(tmp_path: Path, places: Places) -> None:
-    with pytest.raises(ToolMissingError):
+def test_without_an_environment_for_its_runtime_nothing_is_measured(
+    tmp_path: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
+    with pytest.raises(ToolMissingError, match="environment here"):
         run_tradeoff(arguments(str(bundle(tmp_path))), places, lambda _: None)
 
 

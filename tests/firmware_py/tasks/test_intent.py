@@ -140,15 +140,15 @@ def test_the_slots_of_other_tasks_keep_their_spans(home: Manifest) -> None:
     ("text", "known"), [("turn on", True), ("don't turn on", False), ("nicht turn on", False)]
 )
 def test_a_negated_command_is_not_known_in_a_home(home: Manifest, text: str, known: bool) -> None:
-    assert IntentTask(home, VOCABULARY).encode({"text": f"{text} the light a"}).known is known
+    assert IntentTask(home, VOCABULARY).encode({"text": f"{text} the light a"}).answerable is known
     other = IntentTask(replace(home, task=replace(home.task, name="clinc150")), VOCABULARY)
-    assert other.encode({"text": f"{text} the light a"}).known
+    assert other.encode({"text": f"{text} the light a"}).answerable
 
 
 def test_a_negation_is_one_in_the_texts_language(home: Manifest) -> None:
     task = IntentTask(home, VOCABULARY)
-    assert task.encode({"text": "turn nicht on the light", "lang": "en"}).known
-    assert not task.encode({"text": "turn nicht on the light", "lang": "de"}).known
+    assert task.encode({"text": "turn nicht on the light", "lang": "en"}).answerable
+    assert not task.encode({"text": "turn nicht on the light", "lang": "de"}).answerable
 
 
 def test_a_timer_s_overlooked_duration_is_a_slot(home: Manifest) -> None:

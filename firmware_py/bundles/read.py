@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -52,11 +52,15 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """A verified bundle on the disk; graphs are mapped from `folder` by path."""
+    """A verified bundle on the disk; graphs are mapped from `folder` by path.
+
+    `fresh`: put there just now, so whatever ran before ran other files: none, or damaged ones.
+    """
 
     folder: Path
     manifest: Manifest
     sha256: str
+    fresh: bool = field(default=False, compare=False)
 
     def path(self, name: str) -> Path:
         """Where a member lies."""
@@ -143,9 +147,10 @@ def unpack(bundle: Bundle | Path, trust: Trust, store: Path) -> Unpacked:
     try:
         store.mkdir(parents=True, exist_ok=True)
         with _locked(store):
-            if not _is_there(wanted, head):
-                _unpack_into(store, wanted, head, source)
-            return wanted
+            if _is_there(wanted, head):
+                return wanted
+            _unpack_into(store, wanted, head, source)
+            return replace(wanted, fresh=True)
     except OSError as error:
         msg = f"the model store {store} cannot be written: {error.strerror}"
         raise ConfigError(

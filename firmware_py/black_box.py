@@ -81,7 +81,7 @@ class BlackBox:
         Raises:
             GraphError: it was being answered when a process of this node died.
         """
-        digest = _digest(f"{task}\0{text}")
+        digest = _of(task, text)
         if digest in self.suspects:
             msg = "the node's process died when it answered this text before"
             raise GraphError(
@@ -92,6 +92,10 @@ class BlackBox:
             yield
         finally:
             self._write(slot % SLOTS, 0)
+
+    def suspected(self, task: str, text: str) -> bool:
+        """Whether `running` would refuse it."""
+        return _of(task, text) in self.suspects
 
     def enter(self, slot: int, delegate: str) -> None:
         """A slot's thread goes into a delegate's library; not into two at once."""
@@ -126,6 +130,10 @@ class BlackBox:
 
     def _write(self, place: int, value: int) -> None:
         _ENTRY.pack_into(self._memory, place * _ENTRY.size, value)
+
+
+def _of(task: str, text: str) -> int:
+    return _digest(f"{task}\0{text}")
 
 
 def _digest(text: str) -> int:

@@ -13,7 +13,7 @@ from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from conversion.children import tie_worker
+from firmware_py.children import tie_worker
 from firmware_py.contracts.errors import ConversionError
 
 Work = Callable[[Callable[[float], None]], None]  # takes what hears the share done

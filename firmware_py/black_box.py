@@ -8,7 +8,8 @@ suspect 0 … 77   digests of texts that were being answered when a process cras
 the last two     how many of these there were so far
 
 A process that dies while a slot is in a delegate's library dies by the library's fault, not by a text's: then each delegate
-whose library was in use is blamed once, and no text.
+whose library was in use is blamed once, and no text. Nor is a text where the files that its graphs were mapped from
+turn out to be damaged: then `acquit` takes its blame back.
 """
 
 from __future__ import annotations
@@ -45,11 +46,13 @@ class BlackBox:
         texts, libraries = ({*map(self._read, places)} - {0} for places in (_TEXTS, _LIBRARIES))
         for library in sorted(libraries):
             self._append(library, _BLAMED, _BLAMED_COUNT)
-        for text in sorted(texts) if not libraries else ():
+        new = sorted(texts) if not libraries else []
+        for text in new:
             self._append(text, _SUSPECTS, _SUSPECT_COUNT)
+        self._new = len(new)
         for place in (*_TEXTS, *_LIBRARIES):
             self._write(place, 0)
-        self.suspects = frozenset(map(self._read, _SUSPECTS)) - {0}
+        self.suspects = self._all_suspects()
         self._blamed = [self._read(place) for place in _BLAMED]
 
     @classmethod
@@ -58,6 +61,19 @@ class BlackBox:
         _, _, descriptor = os.environ.get(KEPT, "").partition(":")
         return cls(mmap(int(descriptor), MEMORY_BYTES)) if descriptor.isdecimal() else None
 
+    def acquit(self) -> None:
+        """What ran at the last crash is no suspect: the process ran other files than this one does.
+
+        A file that is cut short under who has mapped it ends that process (SIGBUS), whatever it was at. Not known by
+        the signal: the handler that writes the stack into the log may end of another one.
+        """
+        seen = self._read(_SUSPECT_COUNT)
+        for number in range(seen - self._new, seen):
+            self._write(_SUSPECTS[number % len(_SUSPECTS)], 0)
+        self._write(_SUSPECT_COUNT, seen - self._new)
+        self._new = 0
+        self.suspects = self._all_suspects()
+
     @contextmanager
     def running(self, slot: int, task: str, text: str) -> Iterator[None]:
         """Note the text while its task's graphs run.
@@ -65,7 +81,7 @@ class BlackBox:
         Raises:
             GraphError: it was being answered when a process of this node died.
         """
-        digest = _digest(f"{task}\0{text}")
+        digest = _of(task, text)
         if digest in self.suspects:
             msg = "the node's process died when it answered this text before"
             raise GraphError(
@@ -76,6 +92,10 @@ class BlackBox:
             yield
         finally:
             self._write(slot % SLOTS, 0)
+
+    def suspected(self, task: str, text: str) -> bool:
+        """Whether `running` would refuse it."""
+        return _of(task, text) in self.suspects
 
     def enter(self, slot: int, delegate: str) -> None:
         """A slot's thread goes into a delegate's library; not into two at once."""
@@ -96,6 +116,9 @@ class BlackBox:
         """How often a process of this node crashed or hung in a delegate's library, as far as is remembered."""
         return self._blamed.count(_digest(delegate))
 
+    def _all_suspects(self) -> frozenset[int]:
+        return frozenset(map(self._read, _SUSPECTS)) - {0}
+
     def _append(self, digest: int, ring: range, count: int) -> None:
         seen = self._read(count)
         self._write(ring[seen % len(ring)], digest)
@@ -107,6 +130,10 @@ class BlackBox:
 
     def _write(self, place: int, value: int) -> None:
         _ENTRY.pack_into(self._memory, place * _ENTRY.size, value)
+
+
+def _of(task: str, text: str) -> int:
+    return _digest(f"{task}\0{text}")
 
 
 def _digest(text: str) -> int:

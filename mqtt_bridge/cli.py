@@ -46,7 +46,7 @@ def configure_node(parser: argparse.ArgumentParser) -> None:
 
 
 def run_node(args: argparse.Namespace) -> int:
-    """Serve until a signal, then leave cleanly.
+    """Serve until a signal, then leave cleanly; one that comes during the start ends that.
 
     Raises:
         CiuicError: the node cannot be built; its code says why.
@@ -60,7 +60,7 @@ def run_node(args: argparse.Namespace) -> int:
     from firmware_py.config import AGENT, AgentConfig, from_args
     from firmware_py.contracts.errors import ConfigError
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_mesh_node
-    from mqtt_bridge.node.stop import StopSignals
+    from mqtt_bridge.node.stop import Stopped, StopSignals
     from mqtt_bridge.transport.address import parse_broker
 
     if args.simulate and args.profile is None:
@@ -72,7 +72,11 @@ def run_node(args: argparse.Namespace) -> int:
     bridge = BridgeConfig.of(values)
     _keep_to(bridge.core)
     with StopSignals() as stop:
-        agent = build_node(AgentConfig.of(values))
+        try:
+            with stop.at_once():
+                agent = build_node(AgentConfig.of(values))
+        except Stopped:
+            return 0
         try:
             node = build_mesh_node(bridge, agent)
         except BaseException:

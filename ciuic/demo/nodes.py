@@ -11,8 +11,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from firmware_py.children import tied
 from firmware_py.contracts.errors import NoReplyError, all_codes
-from mqtt_bridge.broker.process import end_with_parent
 from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import decode_payload
 
@@ -64,12 +64,11 @@ class Nodes:
             with (self._logs / f"{board.node}.log").open("wb") as log:
                 # A session of its own: Ctrl-C is the demo's to hear, which then ends its nodes in order.
                 self._processes[board.node] = subprocess.Popen(
-                    command,
+                    tied(command),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
-                    preexec_fn=end_with_parent(),  # noqa: PLW1509 - one prepared system call
                 )
         return self
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from conversion.check.answers import LatticeAnswers, Prefix, load
-from conversion.children import tied
+from firmware_py.children import tied
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
 from firmware_py.contracts.run import GraphKey
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from conversion.children import tie_worker
 from conversion.data.draw import Drawn
 from conversion.data.templates import Grammar, load_grammar
+from firmware_py.children import tie_worker
 
 _CHUNK = 200
 

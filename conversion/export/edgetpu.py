@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conversion.children import tied
+from firmware_py.children import tied
 from firmware_py.contracts.errors import ConversionError
 
 PROGRAM = "edgetpu_compiler"

@@ -22,7 +22,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from conversion.children import tie_worker
 from conversion.export.cache import GraphCache, float32_key
 from conversion.export.quantise import Inputs, is_float32, key_of, quantise
 from conversion.export.recipes import RECIPES, Recipe
@@ -30,6 +29,7 @@ from conversion.export.samples import samples_of
 from conversion.export.to_onnx import INPUTS, example, export_graph, folded
 from conversion.export.to_tflite import convert, find_tool
 from conversion.nets.deepseek_lite import DeepSeekLite
+from firmware_py.children import tie_worker
 from firmware_py.contracts.errors import ConversionError
 from firmware_py.contracts.run import GraphKey
 

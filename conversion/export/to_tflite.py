@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from conversion.children import tied
+from firmware_py.children import tied
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
 
 VERSION = "2.6.9"  # as scripts/setup installs it

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from conversion.children import tied
+from firmware_py.children import tied
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
 
 VERSION = "5.2.0"  # as requirements/vela.lock has it

@@ -16,9 +16,9 @@ import numpy as np
 from conversion.check.cascade import Array, Configuration, Prefix
 from conversion.check.compute import Lengths
 from conversion.check.runtime import python_of
-from conversion.children import tied
 from conversion.study.stopwatch import Way
 from firmware_py.bundles.read import Unpacked
+from firmware_py.children import tied
 from firmware_py.contracts.errors import ConversionError
 from firmware_py.testing.neighbours import Neighbours, is_quiet
 

@@ -13,11 +13,12 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from firmware_py.bundles.archive import MAX_ARCHIVE_BYTES, Reader
 from firmware_py.bundles.verify import MAX_SIGNATURE_BYTES, Trust, check_archive
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 MAX_MANIFEST_BYTES = 4 * 2**20
 _TEMPORARY = ".unpacking-"
+_LOOK_S, _TELL_LOOKS = 0.05, 20  # how often a lock that another process holds is tried, and when we say so
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,15 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """A verified bundle on the disk; graphs are mapped from `folder` by path."""
+    """A verified bundle on the disk; graphs are mapped from `folder` by path.
+
+    `fresh`: put there just now, so whatever ran before ran other files: none, or damaged ones.
+    """
 
     folder: Path
     manifest: Manifest
     sha256: str
+    fresh: bool = field(default=False, compare=False)
 
     def path(self, name: str) -> Path:
         """Where a member lies."""
@@ -141,9 +147,10 @@ def unpack(bundle: Bundle | Path, trust: Trust, store: Path) -> Unpacked:
     try:
         store.mkdir(parents=True, exist_ok=True)
         with _locked(store):
-            if not _is_there(wanted, head):
-                _unpack_into(store, wanted, head, source)
-            return wanted
+            if _is_there(wanted, head):
+                return wanted
+            _unpack_into(store, wanted, head, source)
+            return replace(wanted, fresh=True)
     except OSError as error:
         msg = f"the model store {store} cannot be written: {error.strerror}"
         raise ConfigError(
@@ -223,10 +230,25 @@ def _load(path: Path, most_bytes: int = -1) -> bytes:
 def _locked(store: Path) -> Iterator[None]:
     """One process unpacks at a time; the kernel drops the lock of one that dies."""
     with (store / ".lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        looks = 0
+        while not _taken(lock):
+            looks += 1
+            if looks == _TELL_LOOKS:
+                _log.warning("waiting for another process that unpacks into %s", store)
+            time.sleep(
+                _LOOK_S
+            )  # not in the kernel for the lock: a signal that comes just before would not end that
         for left in store.glob(f"{_TEMPORARY}*"):  # we hold the lock: whoever made it is dead
             shutil.rmtree(left, ignore_errors=True)
         yield
+
+
+def _taken(lock: BinaryIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _read_head(reader: Reader) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from firmware_py.compose.ground import Ground
 from firmware_py.compose.models import COMMAND_TOKENS, Model
@@ -14,6 +15,8 @@ from firmware_py.inference.child import Child
 from firmware_py.inference.golden import check_rows, load_rows, self_test
 from firmware_py.node_parts import Slot
 from firmware_py.resources.governor import Ask
+
+_SLOT = 0  # whose worker alone calibrates
 
 
 def calibration(
@@ -27,6 +30,9 @@ def calibration(
     rows = [task.encode({"text": row.text}) for row in load_rows(model.unpacked)] if limit_s else []
     # Only what is loaded ahead: graphs for longer texts would stay in memory and nobody asked for them.
     rows = [row for row in rows if row.tokens <= COMMAND_TOKENS]
+    box, name = ground.box, manifest.task.name
+    if box is not None:
+        rows = [row for row in rows if not box.suspected(name, row.text)]
 
     def spare() -> bool:
         # A self-test's watts are not those of the rows beside it.
@@ -34,12 +40,16 @@ def calibration(
             return False
         return limits(anything, manifest.stages).max_stages is None
 
-    calibration = Calibration(rows, ledger.charge, limit_s, spare)
+    def noted(text: str) -> AbstractContextManager[None]:
+        """As a request's: a row that ends the process is left out by the next one."""
+        return nullcontext() if box is None else box.running(_SLOT, name, text)
+
+    calibration = Calibration(rows, ledger.charge, limit_s, spare, noted)
 
     def step(slot: Slot) -> float:
         work, failed = ledger.uncharged.begin(ground.clock.now_s()), True
         try:
-            rest_s = calibration.step(slot.engines[manifest.task.name])
+            rest_s = calibration.step(slot.engines[name])
             failed = False
         finally:
             ledger.uncharged.end(work, ground.clock.now_s() if failed else None)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.reply import Energy
@@ -29,7 +30,8 @@ class Calibration:
 
     Ends when charges are `predicted` - the ledger has reconciled enough windows of this board - when a
     row fails, or `limit_s` seconds after the first row, and then stays ended. One thread at a time.
-    `spare` tells whether the board has heat and power for work that nobody asked for.
+    `spare` tells whether the board has heat and power for work that nobody asked for. `noted` is around each run of a
+    row's graphs, by its text.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Calibration:
         charge: Callable[[RunRecord], Energy],
         limit_s: float,
         spare: Callable[[], bool] = lambda: True,
+        noted: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
         self._rows = rows
         self._charge = charge
         self._limit_s = limit_s
         self._spare = spare
+        self._noted = noted
         self._from_s = self._burst_s = -math.inf
         self._at = 0
         self._resting = True
@@ -76,7 +80,9 @@ class Calibration:
         rules, zeroth = manifest.exit_rules, manifest.zeroth_rules
         rule = max(rules, key=lambda name: (name not in zeroth, sum(rules[name]), name))
         self.ended = True  # should the row raise: a board that fails is said once and not asked again
-        energy = self._charge(engine.run(row, Limits(due_s=math.inf, rule=rule)).record)
+        with self._noted(row.text):
+            outcome = engine.run(row, Limits(due_s=math.inf, rule=rule))
+        energy = self._charge(outcome.record)
         self.ended = energy.method == "predicted"
         self._resting = now_s - self._burst_s >= BURST_S
         if self.ended:

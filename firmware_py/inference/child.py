@@ -1,4 +1,7 @@
-"""A child process that another thread may end: nobody who stops a node waits for a test that hangs."""
+"""A child process that another thread may end: nobody who stops a node waits for a test that hangs.
+
+It ends with this process, too, however that ends (`children`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 
+from firmware_py.children import tied
 from firmware_py.contracts.errors import GoldenTestError
 
 
@@ -32,7 +36,7 @@ class Child:
             if self._ended:
                 msg = "no self-test begins while the node stops"
                 raise GoldenTestError(msg)
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+            process = subprocess.Popen(tied(command), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
             self._process = process
         with process:
             try:

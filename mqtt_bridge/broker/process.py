@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from firmware_py.children import tied
 from firmware_py.contracts.errors import BrokerUnreachableError, ConfigError, ToolMissingError
 from mqtt_bridge.broker import iotcore, mosquitto
 from mqtt_bridge.broker.kind import HOST, BrokerKind, Ports
@@ -24,7 +22,6 @@ KINDS: dict[str, BrokerKind] = {kind.name: kind for kind in (mosquitto.KIND, iot
 _READY_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 5.0
 _TRIES = 3
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def choose(kind: str | None = None) -> BrokerKind:
@@ -71,7 +68,7 @@ class BrokerProcess:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start and wait until every listener accepts a connection.
+        """Start and wait until every listener accepts a connection; on a thread that lives as long as the broker shall.
 
         Raises:
             BrokerUnreachableError: it ended, or did not listen within 10 s, or somebody else listens there.
@@ -82,12 +79,11 @@ class BrokerProcess:
                 raise BrokerUnreachableError(msg)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                tied(self._command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for who started it, and who then ends it in order
-                preexec_fn=end_with_parent(),  # noqa: PLW1509 - one prepared system call
             )
         deadline_s = time.monotonic() + _READY_TIMEOUT_S
         for port in {self.ports.v5, self.ports.v311}:
@@ -214,15 +210,3 @@ def _accepts(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def end_with_parent() -> Callable[[], None] | None:
-    """A child that dies with the thread that started it (prctl(2)), so that none outlives a SIGKILL."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl
-
-    def arm() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    return arm

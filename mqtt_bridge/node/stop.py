@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import select
 import signal
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 from typing import Self
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(BaseException):
+    """A signal that is to end the process came within `StopSignals.at_once`."""
 
 
 class StopSignals:
@@ -23,7 +29,8 @@ class StopSignals:
         self._read, self._write = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._write, False)
         self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._handlers = {number: signal.signal(number, lambda *_: None) for number in NUMBERS}
+        self._came = self._at_once = False
+        self._handlers = {number: signal.signal(number, self._hear) for number in NUMBERS}
         return self
 
     def __exit__(
@@ -35,6 +42,30 @@ class StopSignals:
         signal.set_wakeup_fd(self._before)
         os.close(self._write)
         os.close(self._read)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """A signal ends the block in the middle, for what may last: a start that waits. Later ones end no clean-up.
+
+        For what gives back what it took whenever it is interrupted, and waits in short sleeps: a system call that began
+        a moment after the signal would go on. `wait` hears of the signal all the same.
+
+        Raises:
+            Stopped: a signal came, or had come before.
+        """
+        self._at_once = True
+        try:
+            if self._came:
+                raise Stopped
+            yield
+        finally:
+            self._at_once = False
+
+    def _hear(self, _number: int, _frame: FrameType | None) -> None:
+        self._came = True
+        if self._at_once:
+            self._at_once = False
+            raise Stopped
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """The signal's number, at once if it came before; null when none came for about `timeout_s` seconds."""

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from firmware_py.backends.litert import installed
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.process import KINDS, BrokerProcess
 from tests.brokers import broker, kind
 
-__all__ = ["any_broker", "broker", "kind", "node"]
+__all__ = ["any_broker", "broker", "bundle", "kind", "node"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +28,16 @@ def any_broker() -> None:
     """For what chooses its broker itself."""
     if not any(kind.available() for kind in KINDS.values()):
         pytest.skip(f"no broker is installed: {' or '.join(KINDS)}")
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Path:
+    """The shipped model, in the form that the runtime of this environment runs."""
+    runtime = installed()
+    path = ROOT / "models" / ("home-en.bundle" if runtime and "litert" in runtime[0] else "home-en.w8.bundle")
+    if runtime is None or not path.exists():
+        pytest.skip("no runtime or no shipped bundle here")
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A native crash inside a running node: the node lives on, and refuses the text that killed it."""
+"""A native crash inside a running node: the node lives on, and refuses the text that killed it, if a text did."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,10 @@ from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.process import start_broker
 
 ROOT = Path(__file__).parents[2]
+pytestmark = [
+    pytest.mark.usefixtures("any_broker"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the keeper is for Linux"),
+]
 WAIT_S = 30.0
 POISON = "crash the interpreter"
 # What a broken driver would do, in the place where it would: inside of a run of the graphs.
@@ -29,8 +35,8 @@ engine.Engine.run = crashing
 """
 
 
-def _ask(broker: str, text: str) -> dict[str, object]:
-    words = ["ask", text, "--broker", broker, "--json", "--deadline", "5"]
+def _ask(broker: str, text: str, deadline_s: float = 5.0) -> dict[str, object]:
+    words = ["ask", text, "--broker", broker, "--json", "--deadline", str(deadline_s)]
     done = subprocess.run(
         [sys.executable, "-m", "ciuic", *words],
         cwd=ROOT,
@@ -44,8 +50,22 @@ def _ask(broker: str, text: str) -> dict[str, object]:
     return found
 
 
-@pytest.mark.usefixtures("any_broker")
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the keeper is for Linux")
+@contextmanager
+def _running(words: list[str], path: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "ciuic", *words],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as node:
+        try:
+            yield node
+        finally:
+            node.kill()
+
+
 def test_a_native_crash_does_not_end_the_node(tmp_path: Path) -> None:
     bundle = tmp_path / "tiny.bundle"
     write_tiny_bundle(bundle)
@@ -54,14 +74,7 @@ def test_a_native_crash_does_not_end_the_node(tmp_path: Path) -> None:
     words += ["--store", str(tmp_path), "--state", str(tmp_path / "state"), "--meter", "off"]
     with (
         start_broker() as broker,
-        subprocess.Popen(
-            [sys.executable, "-m", "ciuic", *words, "--broker", broker.url],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as node,
+        _running([*words, "--broker", broker.url], f"{tmp_path}:{ROOT}") as node,
     ):
         assert node.stdout is not None
         assert node.stdout.readline().startswith("node n1: serves")
@@ -79,3 +92,28 @@ def test_a_native_crash_does_not_end_the_node(tmp_path: Path) -> None:
     assert "died of SIGSEGV; starting it again" in log
     assert "Segmentation fault" in log  # and where: faulthandler's stack
     assert POISON not in log
+
+
+def test_a_store_that_is_cut_short_under_a_node_is_made_again_and_no_text_is_blamed(
+    bundle: Path, tmp_path: Path
+) -> None:
+    """The graphs are mapped from these files: who reads behind their end dies of SIGBUS."""
+    words = ["node", "run", "--id", "n1", "--simulate", "--model", str(bundle), "--self-test", "never"]
+    words += ["--store", str(tmp_path), "--state", "-", "--meter", "off"]
+    with (
+        start_broker() as broker,
+        _running([*words, "--broker", broker.url], str(ROOT)) as node,
+    ):
+        assert node.stdout is not None
+        assert node.stdout.readline().startswith("node n1: serves")
+        for file in tmp_path.glob("*/*.tflite"):
+            file.chmod(0o644)
+            os.truncate(file, 0)
+        _ask(broker.url, "turn on the kitchen light")  # lost, or answered by the next life
+        assert node.stdout.readline().startswith("node n1: serves"), "it did not come back"
+        assert _ask(broker.url, "turn on the kitchen light", WAIT_S)["status"] == "ok"
+        node.send_signal(signal.SIGTERM)
+        _, log = node.communicate(timeout=WAIT_S)
+    assert node.returncode == 0
+    assert "died of SIG" in log
+    assert "is unpacked anew" in log

@@ -11,22 +11,10 @@ from typing import Any
 
 import pytest
 
-from firmware_py.backends.litert import installed
-
 ROOT = Path(__file__).parents[2]
 COUNT = 60  # a tenth over MQTT 3.1.1, a tenth out of scope; killed after the 36th
 KILL_AT = 36
 METER_WAIT_S = 60  # at most: nodes give up teaching their meters after 15 s
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Path:
-    """The shipped model, in the form that the runtime of this environment runs."""
-    runtime = installed()
-    path = ROOT / "models" / ("home-en.bundle" if runtime and "litert" in runtime[0] else "home-en.w8.bundle")
-    if runtime is None or not path.exists():
-        pytest.skip("no runtime or no shipped bundle here")
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -83,6 +84,32 @@ def test_a_node_serves_is_asked_and_leaves_cleanly(tmp_path: Path, number: signa
         found = [json.loads(states.take().payload)["state"] for _ in range(2)]
         assert found == ["ready", "disconnected"]
         assert (tmp_path / "state/n1/epoch").exists()
+
+
+@pytest.mark.parametrize("words", [(), ("--no-keeper",)])
+def test_a_start_that_waits_for_another_process_heeds_a_signal(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    bundle = tmp_path / "tiny.bundle"
+    write_tiny_bundle(bundle)
+    command = ["node", "run", "--id", "n1", "--simulate", "--model", str(bundle), "--allow-unsigned", *words]
+    command += ["--store", str(tmp_path), "--state", "-", "--meter", "off", "--broker", "mqtt://127.0.0.1:1"]
+    with (tmp_path / ".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # this process is the other one
+        with subprocess.Popen(
+            [sys.executable, "-m", "ciuic", *command],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as node:
+            try:
+                assert node.stderr is not None
+                assert "waiting for another process" in node.stderr.readline()
+                node.send_signal(signal.SIGTERM)
+                assert (node.wait(WAIT_S), node.stderr.read()) == (0, "")
+            finally:
+                node.kill()
 
 
 def test_a_text_that_is_no_utf8_is_told_before_it_is_sent() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from device_profiles.loader import load_profile
 from device_profiles.profile import PowerRail
+from firmware_py.black_box import BlackBox
 from firmware_py.compose import assembled, build_node
 from firmware_py.compose.models import open_slot
 from firmware_py.config import AgentConfig
@@ -32,7 +33,10 @@ from firmware_py.energy.meters.ina219 import Ina219
 from firmware_py.energy.open import SimulatedBoard, open_meter, wiring_of
 from firmware_py.energy.simulated_bus import Chip, SimulatedBus
 from firmware_py.energy.watch import EnergyWatch
+from firmware_py.inference.engine import Engine, Outcome
+from firmware_py.keeper import MEMORY_BYTES
 from firmware_py.node_parts import Slot
+from firmware_py.tasks.intent import Encoded
 from tests.firmware_py.compose.rig import CLOCK, ask, until
 
 
@@ -99,6 +103,38 @@ def test_a_calibration_row_that_fails_is_told_to_the_ledger(
         with pytest.raises(type(error)):
             assembly.calibrate(slot)
         assert uncharged.touches(ever)
+
+
+def test_a_calibration_row_that_ends_the_process_is_left_out_by_the_next(
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = bytearray(MEMORY_BYTES)
+    found = bytearray()  # the memory as the next process finds it
+    monkeypatch.setattr(BlackBox, "adopt", lambda: BlackBox(memory))
+    run = Engine.run
+    texts: list[str] = []
+
+    def noted(self: Engine, encoded: Encoded, *rest: Any) -> Outcome:
+        texts.append(encoded.text)
+        found[:] = memory
+        return run(self, encoded, *rest)
+
+    monkeypatch.setattr(Engine, "run", noted)
+
+    def calibrate(steps: int) -> list[str]:
+        texts.clear()
+        with assembled(replace(config, meter="auto")) as assembly:
+            assert assembly.ground.energy.watch is not None
+            assembly.ground.energy.watch.answered = True
+            for _ in range(steps):
+                assembly.calibrate(assembly.slots[0])
+        return list(texts)
+
+    (deadly,) = calibrate(1)
+    assert not BlackBox(memory).suspects  # it ran to its end
+    memory[:] = found
+    assert deadly not in calibrate(60)
+    assert texts
 
 
 @pytest.mark.parametrize("error", [SensorAbsentError("gone later"), SensorBusError("stuck bus")], ids=str)

@@ -19,6 +19,12 @@ def _refused(box: BlackBox, text: str) -> bool:
         return True
 
 
+def _died_at(memory: bytearray, text: str) -> bytearray:
+    """The memory as the next process finds it."""
+    with BlackBox(memory).running(0, "home", text):
+        return bytearray(memory)
+
+
 def test_a_text_that_ran_to_its_end_is_no_suspect() -> None:
     memory = bytearray(MEMORY_BYTES)
     with BlackBox(memory).running(0, "home", "turn on the light"):
@@ -51,6 +57,19 @@ def test_suspects_stay_through_more_deaths_and_the_oldest_make_room() -> None:
     assert _refused(box, "text 89")
     assert _refused(box, "text 20")
     assert not _refused(box, "text 3")
+
+
+def test_an_acquittal_is_of_the_last_death_alone() -> None:
+    memory = _died_at(_died_at(bytearray(MEMORY_BYTES), "guilty"), "innocent")
+    box = BlackBox(memory)
+    assert [_refused(box, text) for text in ("guilty", "innocent")] == [True, True]
+    box.acquit()
+    assert [_refused(box, text) for text in ("guilty", "innocent")] == [True, False]
+    later = BlackBox(memory)
+    later.acquit()  # nothing ran
+    assert [_refused(later, text) for text in ("guilty", "innocent")] == [True, False]
+    again = BlackBox(_died_at(memory, "innocent"))  # and its files were whole
+    assert _refused(again, "innocent")
 
 
 def test_who_dies_in_a_library_blames_the_delegate_and_no_text() -> None:

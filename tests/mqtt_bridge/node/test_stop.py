@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 HEAD = """
 import os, signal, threading, time
-from mqtt_bridge.node.stop import StopSignals
+from mqtt_bridge.node.stop import Stopped, StopSignals
 """
 BEFORE = """
 with StopSignals() as stop:
@@ -34,6 +34,33 @@ with StopSignals() as stop:
     assert stop.wait(0.05) is None
     os.kill(os.getpid(), signal.SIGTERM)
     print(stop.wait(30))
+"""
+IN_A_BLOCK = """
+with StopSignals() as stop:
+    try:
+        with stop.at_once():
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            while True: time.sleep(0.05)
+    except Stopped:
+        os.kill(os.getpid(), signal.SIGTERM)  # ends no clean-up
+        time.sleep(0.05)
+        print(stop.wait())
+"""
+BEFORE_A_BLOCK = """
+with StopSignals() as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        with stop.at_once():
+            print("not stopped")
+    except Stopped:
+        print(stop.wait())
+"""
+BEHIND_A_BLOCK = """
+with StopSignals() as stop:
+    with stop.at_once():
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(stop.wait())
 """
 OTHERS = """
 signal.signal(signal.SIGUSR1, lambda *_: None)
@@ -63,6 +90,9 @@ with StopSignals() as stop:
         (BOTH, signal.SIGINT),
         (OTHERS, signal.SIGTERM),
         (NONE_FIRST, signal.SIGTERM),
+        (IN_A_BLOCK, signal.SIGTERM),
+        (BEFORE_A_BLOCK, signal.SIGTERM),
+        (BEHIND_A_BLOCK, signal.SIGTERM),
     ],
     ids=[
         "before the wait",
@@ -70,6 +100,9 @@ with StopSignals() as stop:
         "many at once",
         "behind another signal",
         "after a wait that ended",
+        "in a block that it is to end",
+        "before such a block",
+        "behind such a block",
     ],
 )
 def test_the_first_signal_is_never_lost(code: str, number: signal.Signals) -> None:

@@ -61,7 +61,6 @@ def run_node(args: argparse.Namespace) -> int:
     from firmware_py.contracts.errors import ConfigError
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_mesh_node
     from mqtt_bridge.node.stop import StopSignals
-    from mqtt_bridge.transport.address import parse_broker
 
     if args.simulate and args.profile is None:
         args.profile = "simulated"
@@ -79,9 +78,13 @@ def run_node(args: argparse.Namespace) -> int:
             agent.close()
             raise
         tasks = ", ".join(task.name for task in agent.tasks())
-        brokers = ", ".join(str(parse_broker(url)) for url in bridge.broker)  # no password in a log
-        line = f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {brokers}"
-        node.watch(_told_once(lambda state: line if state == "ready" else _not_ready(node)))
+
+        def line(state: Lifecycle) -> str:
+            if state != "ready":
+                return _not_ready(node)
+            return f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {node.transport.broker}"
+
+        node.watch(_told_once(line))
         _settle()
         with node:
             stop.wait()

@@ -24,6 +24,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, ConnectFlags, MQTTMessage
@@ -71,6 +72,7 @@ class MqttTransport(Transport):
         self._shared: bool | None = None
         self._limits: dict[BrokerAddress, BrokerLimits] = {}
         self._told = False
+        self._last: BrokerAddress | None = None  # to which a link was confirmed
         self._misc_s = self._give_up_s = 0.0
         self._client = self._make_client()
         self._outbox = Outbox(self._client, five=self._five, most=options.max_queued)
@@ -98,6 +100,11 @@ class MqttTransport(Transport):
         """The socket in use, for inspection."""
         found = self._client.socket()
         return found if isinstance(found, socket.socket) else None
+
+    @property
+    def broker(self) -> BrokerAddress:
+        """Which broker of the list the link is to, or is tried next."""
+        return self._next.broker
 
     def start(self) -> None:
         """Start the thread; it connects by itself."""
@@ -289,17 +296,9 @@ class MqttTransport(Transport):
         """The link is gone: forget the socket, tell the watchers, start again at the first broker."""
         if not self._poller.attached:
             return
-        self._poller.detach()
         broker = self._next.broker
         was_up = self._up.is_set()
-        self._up.clear()
-        self._awaited.clear()
-        self._ending.clear()
-        self._inbox.clear()  # unacknowledged: the broker sends them again, or they are lost as QoS 0 is
-        found = self._client.socket()
-        if found is not None:
-            with contextlib.suppress(OSError):
-                found.close()
+        self._let_go()
         held = was_up and self._next.lost(time.monotonic())
         self._outbox.link_ended(held=held)
         if not was_up:
@@ -311,6 +310,18 @@ class MqttTransport(Transport):
             twin = f"does another client use the id {self.options.client_id}? (--node gives a node its own)"
             _log.warning("lost %s: %s; %s", broker, why, twin)
         self._jobs.append(lambda: self._tell("down"))  # behind an `up` that was not told yet
+
+    def _let_go(self) -> None:
+        """Close the socket and forget what belonged to its connection."""
+        self._poller.detach()
+        self._up.clear()
+        self._awaited.clear()
+        self._ending.clear()
+        self._inbox.clear()  # unacknowledged: the broker sends them again, or they are lost as QoS 0 is
+        found = self._client.socket()
+        if found is not None:
+            with contextlib.suppress(OSError):
+                found.close()
 
     # --- paho's callbacks, all on this thread ----------------------------------------------------
 
@@ -376,9 +387,11 @@ class MqttTransport(Transport):
 
     def _confirmed(self) -> None:
         """Connected and subscribed; what the watchers publish goes out after this callback."""
-        if self._told:
-            _log.warning("connected to %s again", self._next.broker)
+        broker = self._next.broker
+        news = self._told or self._last not in (None, broker)
+        _log.log(logging.WARNING if news else logging.INFO, "connected to %s", broker)
         self._told = False
+        self._last = broker
         self._next.up(time.monotonic())
         self._up.set()
         self._jobs.append(lambda: self._tell("up"))
@@ -399,7 +412,12 @@ class MqttTransport(Transport):
         self._stopping = True
 
     def _say_goodbye(self) -> None:
-        """Flush, wait for the acknowledgements of what is under way, then DISCONNECT (no will).
+        """Flush, wait for the acknowledgements of what is under way, then DISCONNECT (no will)."""
+        self._empty(lambda: True)
+        self._disconnect()
+
+    def _empty(self, idle: Callable[[], bool]) -> None:
+        """Handle what is on its way for filters that were left and send what waits, until `idle` holds, too.
 
         What was left may still be on its way, and a broker sends more as we acknowledge: the filters are
         ended once more until nothing came before the confirmation. Everything on one connection is in order.
@@ -408,7 +426,7 @@ class MqttTransport(Transport):
         self._work()
         asked_at = -1
         while self._poller.attached and self._outbox.open and time.monotonic() < deadline_s:
-            if not self._client.want_write() and not self._outbox.pending and not self._ending:
+            if not self._client.want_write() and not self._outbox.pending and not self._ending and idle():
                 if asked_at == self._handled or not self._left:
                     break
                 asked_at = self._handled
@@ -418,6 +436,8 @@ class MqttTransport(Transport):
             if self._poller.readable(0.02):
                 self._read()
             self._work()
+
+    def _disconnect(self) -> None:
         if self._poller.attached and self._outbox.open:
             self._client.disconnect()
             if self._client.want_write():

@@ -33,6 +33,16 @@ class Preference:
         """Which one is in use, or is tried next."""
         return self._brokers[self._at]
 
+    @property
+    def at(self) -> int:
+        """Its place in the list; 0 is preferred most."""
+        return self._at
+
+    def go_to(self, at: int) -> None:
+        """Take the broker at this place next, at once."""
+        self._at = at
+        self.retry_s = 0.0
+
     def failed(self, now_s: float) -> bool:
         """It did not answer; True after a full round of the list, which is followed by a pause."""
         self._at = (self._at + 1) % len(self._brokers)

@@ -7,6 +7,8 @@ import faulthandler
 import json
 import os
 import sys
+import threading
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from firmware_py.contracts.written import spread
@@ -50,6 +52,7 @@ def run_node(args: argparse.Namespace) -> int:
 
     Raises:
         CiuicError: the node cannot be built; its code says why.
+        NameTakenError: another one was there first.
     """
     # Read once, when numpy loads: the heads' products are small, and waking a second BLAS thread costs
     # more than it computes; each thread also holds its own buffer.
@@ -58,7 +61,7 @@ def run_node(args: argparse.Namespace) -> int:
     faulthandler.enable(2)  # a native crash leaves its stack in the log, and no text of anybody
     from firmware_py.compose import board_of, build_node, profile_values
     from firmware_py.config import AGENT, AgentConfig, from_args
-    from firmware_py.contracts.errors import ConfigError
+    from firmware_py.contracts.errors import ConfigError, NameTakenError
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_mesh_node
     from mqtt_bridge.node.stop import StopSignals
 
@@ -85,9 +88,19 @@ def run_node(args: argparse.Namespace) -> int:
             return f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {node.transport.broker}"
 
         node.watch(_told_once(line))
+        rivalled = threading.Event()
+
+        def give_way() -> None:
+            rivalled.set()
+            stop.end()
+
+        node.when_name_taken(give_way)
         _settle()
         with node:
             stop.wait()
+    if rivalled.is_set():
+        msg = f"another client is connected to {node.transport.broker} as {agent.name}"
+        raise NameTakenError(msg)
     return 0
 
 
@@ -229,6 +242,7 @@ def run_ask(args: argparse.Namespace) -> int:
         NoReplyError: no node did.
         UnknownTaskError: nobody heard, for no node that is up serves the task.
         ConfigError: a flag is out of range.
+        ReplyInvalidError: what came is no answer that can be said in words.
     """
     from firmware_py.config import AGENT, from_args
     from firmware_py.contracts.clock import SystemClock
@@ -267,10 +281,10 @@ def run_ask(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(reply.to_dict() | {"round_trip_s": round_trip_s}, ensure_ascii=False))
     elif reply.error is not None:
-        print(f"error: {reply.error.message} [{reply.error.code}]", file=sys.stderr)
-        print(f"hint: {reply.error.hint}", file=sys.stderr)
+        print(_shown(f"error: {reply.error.message} [{reply.error.code}]"), file=sys.stderr)
+        print(_shown(f"hint: {reply.error.hint}"), file=sys.stderr)
     else:
-        print("\n".join(spoken(reply, round_trip_s)))
+        print("\n".join(map(_shown, spoken(reply, round_trip_s))))
     return 1 if reply.status in _NOT_ANSWERED else 0
 
 
@@ -292,6 +306,37 @@ def _utf8(text: str) -> str:
     return text
 
 
+def _shown(line: str) -> str:
+    """A line without what a terminal would obey or reorder, written as an escape: a node may say anything."""
+    unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in unsafe else char
+        for char in line
+    )
+
+
+def _check_result(reply: Reply) -> None:
+    """Raise ReplyInvalidError where it cannot be said in words."""
+    from firmware_py.contracts.check import Fields
+    from firmware_py.contracts.errors import ReplyInvalidError
+
+    top = Fields({"result": reply.result}, "reply", ReplyInvalidError)
+    if reply.status in _NOT_ANSWERED:
+        top.fail(f"the reply is {reply.status} and has no error")
+    if reply.status != "ok":
+        return
+    result = Fields(top.object("result"), "reply.result", ReplyInvalidError)
+    result.text("label")
+    result.number("confidence")
+    for entry in result.array("slots", ()):
+        slot = Fields(entry, "reply.result.slots", ReplyInvalidError)
+        slot.text("name")
+        if not isinstance(entry.get("value"), str | int | float):
+            slot.fail("reply.result.slots.value is no text and no number")
+        for candidate in slot.array("candidates", ()):
+            Fields(candidate, "reply.result.slots.candidates", ReplyInvalidError)
+
+
 def _named(slot: dict[str, Any]) -> str:
     """A slot's value with what it names in the house, where the node knows."""
     if "id" in slot:
@@ -301,7 +346,12 @@ def _named(slot: dict[str, Any]) -> str:
 
 
 def spoken(reply: Reply, round_trip_s: float) -> list[str]:
-    """A reply in lines for people."""
+    """A reply in lines for people.
+
+    Raises:
+        ReplyInvalidError: its result is not what the wire format says.
+    """
+    _check_result(reply)
     route, energy = reply.route, reply.energy
     result: dict[str, Any] = dict(reply.result or {})
     if reply.status == "ok":

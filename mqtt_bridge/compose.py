@@ -109,6 +109,10 @@ class MeshNode:
         """Be told, on the transport's thread, of each state that the node says of itself."""
         self._presence.watch(watcher)
 
+    def when_name_taken(self, job: Callable[[], None]) -> None:
+        """Run a job, on the transport's thread, when the broker says that another had the name first."""
+        self.transport.when_rivalled(lambda told: job() if told else None)
+
     def close(self) -> None:
         """Take no more requests, answer or refuse what waits, say `disconnected`, leave."""
         if self._closed:

@@ -94,13 +94,15 @@ class Presence:
             self._announce()
 
     def _on_own_state(self, message: Message) -> None:
-        """Correct what a life before said, or a will of this one; a later life of the name is right itself."""
+        """Correct what a life before said, or a will of this one; a later life of the name is right while it lasts."""
         heard = told(message)
         if heard is None or message.retain or not self._beats.running or self._away:
             return  # a retained one came before `up`
-        older = epoch_of(heard) < self._birth.epoch
+        epoch, own = epoch_of(heard), self._birth.epoch
         ended = heard.get("state") in _ENDS  # said to the broker that it left, and handed on by that
-        if older or (epoch_of(heard) == self._birth.epoch and ended):
+        if epoch > own and ended:  # another node of this name gave way; what it said is not true of us
+            self._announce()
+        elif epoch < own or (epoch == own and ended):
             self._say(self._state())
 
     def _announce(self) -> None:

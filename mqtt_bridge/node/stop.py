@@ -36,6 +36,10 @@ class StopSignals:
         os.close(self._write)
         os.close(self._read)
 
+    def end(self) -> None:
+        """Let the wait end as SIGTERM would; from any thread, while it is open."""
+        os.write(self._write, bytes([signal.SIGTERM]))
+
     def wait(self, timeout_s: float | None = None) -> int | None:
         """The signal's number, at once if it came before; null when none came for about `timeout_s` seconds."""
         poller = select.poll()

@@ -51,6 +51,10 @@ class Preference:
         self.back_off(now_s)
         return True
 
+    def held_s(self, now_s: float) -> float:
+        """How long the confirmed link has lasted."""
+        return now_s - self._up_s
+
     def up(self, now_s: float) -> None:
         """The link is confirmed."""
         self._up_s = now_s
@@ -64,6 +68,10 @@ class Preference:
         self._failures = 0
         self.retry_s = 0.0
         return True
+
+    def rest(self, now_s: float, pause_s: float) -> None:
+        """Pause for so long before the next attempt."""
+        self.retry_s = now_s + pause_s
 
     def back_off(self, now_s: float) -> None:
         """Pause before the next attempt, twice as long each time up to a bound."""

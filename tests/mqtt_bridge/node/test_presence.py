@@ -185,6 +185,26 @@ def test_a_later_life_and_what_is_no_state_are_not_answered() -> None:
     observer.close()
 
 
+@pytest.mark.parametrize("word", ["lost", "disconnected"])
+def test_who_stays_where_another_of_its_name_gave_way_says_all_again(word: Lifecycle) -> None:
+    """Else the birth and the end of that one, which has the later epoch, would stand for both."""
+    broker = MemoryBroker()
+    link, presence = _living(broker, 8)
+    observer, words = _watch(broker, "ciuic/v1/home/node/+/+")
+    broker.publish(state_message("home", "n1", 9, word))
+    while json.loads(words.take().payload).get("epoch") != 9:
+        pass
+    said: list[tuple[str, int]] = []
+    while len(said) < 2:
+        message = words.take()
+        if not message.topic.endswith("/hb"):
+            said.append((message.topic.rpartition("/")[2], json.loads(message.payload)["epoch"]))
+    assert said == [("birth", 8), ("state", 8)]
+    presence.stop()
+    link.close()
+    observer.close()
+
+
 def test_a_node_that_cannot_be_asked_does_not_say_ready_until_it_can() -> None:
     """The broker may take a filter later: that is looked at with each beat, and said once."""
     broker, serving = MemoryBroker(), threading.Event()

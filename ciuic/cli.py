@@ -2,7 +2,7 @@
 
 A module offers `configure_<verb>(parser)` and `run_<verb>(args) -> int`, or plain `configure` and
 `run` when it serves one verb. Errors of ours end as two lines on standard error and exit status 2
-(the operator's flags and files) or 1 (everything else); a foreign exception is a defect and keeps
+(the operator's flags and files), 3 (another node has this one's name) or 1 (everything else); a foreign exception is a defect and keeps
 its traceback.
 """
 
@@ -82,16 +82,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except Exception as error:
         # Not for the help, which loads nothing of ours.
-        from firmware_py.contracts.errors import BundleMissingError, CiuicError, ConfigError
+        from firmware_py.contracts.errors import BundleMissingError, CiuicError, ConfigError, NameTakenError
+        from firmware_py.keeper import NAME_TAKEN
 
         if not isinstance(error, CiuicError):
             raise
         hint = error.hint
         if hint == ConfigError.default_hint and name not in ("", "node"):
             hint = f"`ciuic {name} --help` lists what it takes."  # the default is a node's
-        return _tell(
+        status = _tell(
             error.message, error.code, hint, usage=isinstance(error, ConfigError | BundleMissingError)
         )
+        return NAME_TAKEN if isinstance(error, NameTakenError) else status
 
 
 def _run_and_flush(run: Callable[[], int]) -> int:

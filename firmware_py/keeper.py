@@ -20,6 +20,10 @@ BARE_FLAG = "--no-keeper"
 # Of the shared memory, and of its beginning that says what is running.
 MEMORY_BYTES, RUNNING_BYTES = 1024, 256
 
+NAME_TAKEN = (
+    3  # a node's exit status where another has its name: that one serves, so the next start would end alike
+)
+
 _GIVE_UP, _WINDOW_S = 10, 60.0  # crashes within so long: the next start would end the same way
 _LAST_PAUSE_S, _LOOK_S = 5.0, 0.05
 # How often a child is looked at that did not say that it ended, and how often it was dead until nobody waits.
@@ -84,7 +88,7 @@ class Keeper:
         while not self._stopping:
             code = self._live()
             # After a crash an error at the start may pass: a bundle that is being copied, a disk that is full.
-            ended = code == 0 or (code > 0 and not crashes)
+            ended = code in (0, NAME_TAKEN) or (code > 0 and not crashes)
             if ended or self._stopping:
                 return code if code >= 0 else 128 - code
             if -code not in _CRASHES:

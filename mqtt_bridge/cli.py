@@ -7,6 +7,8 @@ import faulthandler
 import json
 import os
 import sys
+import threading
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from firmware_py.contracts.written import spread
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from firmware_py.contracts.node_state import Lifecycle
     from firmware_py.contracts.reply import Reply
     from mqtt_bridge.compose import MeshNode
+    from mqtt_bridge.node.stop import StopSignals
 
 _NOT_ANSWERED = ("refused", "failed")
 _BROKER_CHECK_S = 0.5
@@ -50,6 +53,7 @@ def run_node(args: argparse.Namespace) -> int:
 
     Raises:
         CiuicError: the node cannot be built; its code says why.
+        NameTakenError: another one was there first.
     """
     # Read once, when numpy loads: the heads' products are small, and waking a second BLAS thread costs
     # more than it computes; each thread also holds its own buffer.
@@ -61,7 +65,6 @@ def run_node(args: argparse.Namespace) -> int:
     from firmware_py.contracts.errors import ConfigError
     from mqtt_bridge.compose import BRIDGE, BridgeConfig, build_mesh_node
     from mqtt_bridge.node.stop import Stopped, StopSignals
-    from mqtt_bridge.transport.address import parse_broker
 
     if args.simulate and args.profile is None:
         args.profile = "simulated"
@@ -82,14 +85,37 @@ def run_node(args: argparse.Namespace) -> int:
         except BaseException:
             agent.close()
             raise
-        tasks = ", ".join(task.name for task in agent.tasks())
-        brokers = ", ".join(str(parse_broker(url)) for url in bridge.broker)  # no password in a log
-        line = f"node {agent.name}: serves {tasks} in mesh {bridge.mesh} on {brokers}"
-        node.watch(_told_once(lambda state: line if state == "ready" else _not_ready(node)))
         _settle()
-        with node:
-            stop.wait()
+        _serve(node, bridge.mesh, stop)
     return 0
+
+
+def _serve(node: MeshNode, mesh: str, stop: StopSignals) -> None:
+    """Run a node until a signal to stop.
+
+    Raises:
+        NameTakenError: the broker says that another client had the name first.
+    """
+    from firmware_py.contracts.errors import NameTakenError
+
+    taken = threading.Event()
+
+    def give_way() -> None:
+        taken.set()
+        stop.end()
+
+    node.watch(_told_once(lambda state: _serves(node, mesh) if state == "ready" else _not_ready(node)))
+    node.when_name_taken(give_way)
+    with node:
+        stop.wait()
+    if taken.is_set():
+        msg = f"another client is connected to {node.transport.broker} as {node.agent.name}"
+        raise NameTakenError(msg)
+
+
+def _serves(node: MeshNode, mesh: str) -> str:
+    tasks = ", ".join(task.name for task in node.agent.tasks())
+    return f"node {node.agent.name}: serves {tasks} in mesh {mesh} on {node.transport.broker}"
 
 
 def _told_once(line_of: Callable[[Lifecycle], str]) -> Callable[[Lifecycle], None]:
@@ -230,6 +256,7 @@ def run_ask(args: argparse.Namespace) -> int:
         NoReplyError: no node did.
         UnknownTaskError: nobody heard, for no node that is up serves the task.
         ConfigError: a flag is out of range.
+        ReplyInvalidError: what came is no answer that can be said in words.
     """
     from firmware_py.config import AGENT, from_args
     from firmware_py.contracts.clock import SystemClock
@@ -268,10 +295,10 @@ def run_ask(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(reply.to_dict() | {"round_trip_s": round_trip_s}, ensure_ascii=False))
     elif reply.error is not None:
-        print(f"error: {reply.error.message} [{reply.error.code}]", file=sys.stderr)
-        print(f"hint: {reply.error.hint}", file=sys.stderr)
+        print(_shown(f"error: {reply.error.message} [{reply.error.code}]"), file=sys.stderr)
+        print(_shown(f"hint: {reply.error.hint}"), file=sys.stderr)
     else:
-        print("\n".join(spoken(reply, round_trip_s)))
+        print("\n".join(map(_shown, spoken(reply, round_trip_s))))
     return 1 if reply.status in _NOT_ANSWERED else 0
 
 
@@ -293,6 +320,37 @@ def _utf8(text: str) -> str:
     return text
 
 
+def _shown(line: str) -> str:
+    """A line without what a terminal would obey or reorder, written as an escape: a node may say anything."""
+    unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in unsafe else char
+        for char in line
+    )
+
+
+def _check_result(reply: Reply) -> None:
+    """Raise ReplyInvalidError where it cannot be said in words."""
+    from firmware_py.contracts.check import Fields
+    from firmware_py.contracts.errors import ReplyInvalidError
+
+    top = Fields({"result": reply.result}, "reply", ReplyInvalidError)
+    if reply.status in _NOT_ANSWERED:
+        top.fail(f"the reply is {reply.status} and has no error")
+    if reply.status != "ok":
+        return
+    result = Fields(top.object("result"), "reply.result", ReplyInvalidError)
+    result.text("label")
+    result.number("confidence")
+    for entry in result.array("slots", ()):
+        slot = Fields(entry, "reply.result.slots", ReplyInvalidError)
+        slot.text("name")
+        if not isinstance(entry.get("value"), str | int | float):
+            slot.fail("reply.result.slots.value is no text and no number")
+        for candidate in slot.array("candidates", ()):
+            Fields(candidate, "reply.result.slots.candidates", ReplyInvalidError)
+
+
 def _named(slot: dict[str, Any]) -> str:
     """A slot's value with what it names in the house, where the node knows."""
     if "id" in slot:
@@ -302,7 +360,12 @@ def _named(slot: dict[str, Any]) -> str:
 
 
 def spoken(reply: Reply, round_trip_s: float) -> list[str]:
-    """A reply in lines for people."""
+    """A reply in lines for people.
+
+    Raises:
+        ReplyInvalidError: its result is not what the wire format says.
+    """
+    _check_result(reply)
     route, energy = reply.route, reply.energy
     result: dict[str, Any] = dict(reply.result or {})
     if reply.status == "ok":

@@ -20,6 +20,7 @@ from mqtt_bridge.node.joules import JoulesTold
 from mqtt_bridge.node.presence import Presence, state_message
 from mqtt_bridge.transport.base import LinkOptions, Protocol, Transport
 from mqtt_bridge.transport.mqtt import MqttTransport
+from mqtt_bridge.transport.roaming import Leaving, RoamingTransport
 from mqtt_bridge.wire import topics
 
 BRIDGE: tuple[Setting, ...] = (
@@ -41,6 +42,14 @@ BRIDGE: tuple[Setting, ...] = (
         low=1.0,
     ),
     Setting(
+        "return_s",
+        "number",
+        20.0,
+        "on a later broker of the list: seconds between looks whether an earlier one is back, to which the node then returns; "
+        "0: it stays",
+        low=0.0,
+    ),
+    Setting(
         "core",
         "integer",
         -1,
@@ -60,6 +69,7 @@ class BridgeConfig:
     state: str = "~/.local/state/ciuic"
     heartbeat_s: float = 0.5
     joules_s: float = 10.0
+    return_s: float = 20.0
     core: int = -1
 
     @classmethod
@@ -73,7 +83,7 @@ class MeshNode:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: MqttTransport,
         agent: CiuicNode,
         endpoint: Endpoint,
         presence: Presence,
@@ -98,6 +108,10 @@ class MeshNode:
     def watch(self, watcher: Callable[[Lifecycle], None]) -> None:
         """Be told, on the transport's thread, of each state that the node says of itself."""
         self._presence.watch(watcher)
+
+    def when_name_taken(self, job: Callable[[], None]) -> None:
+        """Run a job, on the transport's thread, when the broker says that another had the name first."""
+        self.transport.when_rivalled(lambda told: job() if told else None)
 
     def close(self) -> None:
         """Take no more requests, answer or refuse what waits, say `disconnected`, leave."""
@@ -132,13 +146,14 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
     topics.check_name("mesh", config.mesh)
     folder = _state_folder(config, node)
     epoch = next_epoch(clock, folder)
-    transport = MqttTransport(
+    transport = RoamingTransport(
         LinkOptions(
             client_id=node,
             brokers=config.broker,
             protocol=config.protocol,
             will=state_message(config.mesh, node, epoch, "lost"),
-        )
+        ),
+        config.return_s,
     )
     tasks = agent.tasks()
     board = agent.board
@@ -168,6 +183,12 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
 
     presence = Presence(transport, config.mesh, birth, heartbeat, config.heartbeat_s)
     presence.ready_if(lambda: not endpoint.refused())
+
+    def resume() -> None:
+        endpoint.resume()
+        presence.resume()
+
+    transport.leave_by(Leaving(endpoint.pause, endpoint.idle, presence.leave, resume))
     return MeshNode(transport, agent, endpoint, presence, _joules(config, agent, transport, epoch))
 
 

@@ -320,6 +320,15 @@ class NoReplyError(PeerError):
     default_hint = "Is a node running that serves this task? `ciuic doctor --broker URL` lists the nodes that a broker knows."
 
 
+class ReplyInvalidError(PeerError):
+    """A node's reply is not what the wire format says."""
+
+    code = "reply_invalid"
+    default_hint = (
+        "`--json` prints the reply as it came; is the node that it names one of yours, of this version?"
+    )
+
+
 # --- ConfigError -------------------------------------------------------------------------------
 
 
@@ -328,6 +337,13 @@ class ConfigError(CiuicError):
 
     code = "config_invalid"
     default_hint = "`ciuic node run --help` lists every key with its file name, variable and default."
+
+
+class NameTakenError(ConfigError):
+    """Another client is connected with this node's name, and a broker keeps one link a name."""
+
+    code = "name_taken"
+    default_hint = "Give each node a name of its own with --node NAME, or stop the other one."
 
 
 class KeyFileError(ConfigError):

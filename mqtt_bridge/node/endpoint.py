@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -69,8 +70,9 @@ class Endpoint:
         self._agent = agent
         self._identity = identity
         self._clock = clock
-        self._closing = False
+        self._closing = self._paused = False
         self._filters: list[str] = []
+        self._filters_lock = threading.Lock()  # `stop` comes from another thread
 
     def start(self) -> None:
         """Subscribe; before the transport starts or after."""
@@ -89,12 +91,38 @@ class Endpoint:
 
     def stop(self) -> None:
         """Take no more requests; those that wait are still answered, those on their way are refused."""
-        self._closing = True
+        with self._filters_lock:
+            self._closing = True
+            self._leave()
+
+    def pause(self) -> None:
+        """Subscribe to no more requests until `resume`; those on their way are answered as ever."""
+        with self._filters_lock:
+            self._paused = True
+            self._leave()
+
+    def resume(self) -> None:
+        """Take requests again; nothing happens once it is stopped."""
+        with self._filters_lock:
+            self._paused = False
+            if not self._closing:
+                for topic_filter in self._filters:
+                    self._hear(topic_filter)
+
+    def idle(self) -> bool:
+        """Whether every request that came is answered."""
+        return not len(self.replies)
+
+    def _leave(self) -> None:
         for topic_filter in self._filters:
             self._transport.leave(topic_filter)
 
     def _listen(self, topic_filter: str) -> None:
         self._filters.append(topic_filter)
+        if not self._paused:
+            self._hear(topic_filter)
+
+    def _hear(self, topic_filter: str) -> None:
         self._transport.subscribe(topic_filter, self._on_message, qos=1, retained=False)
 
     def _plain(self, task: str) -> str:

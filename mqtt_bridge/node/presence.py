@@ -2,8 +2,8 @@
 
 The will carries the epoch of its birth: an observer that hears it late knows it as older than the
 retained birth's. But it would stay in the broker as the node's last word: brokers that share what they
-retain publish the will of a link to one of them when the node is at another already. So the node listens
-to its own state and says it again. At each connection birth and state are said again, so nothing lives
+retain publish the will of a link to one of them when the node is at another already. So is a goodbye to one
+that it left for another. So the node listens to its own state and says it again. At each connection birth and state are said again, so nothing lives
 in the broker alone. While the node cannot be asked (the broker refuses what it would hear requests
 by) its state is `init`. No MQTT 5 properties: a rumqttd broker closes the
 connection of a 3.1.1 subscriber that such a message would go to.
@@ -22,6 +22,7 @@ from mqtt_bridge.wire import topics
 from mqtt_bridge.wire.codec import JSON, encode_payload
 
 HEARTBEAT_S = 0.5
+_ENDS = ("lost", "disconnected")
 
 
 def state_message(mesh: str, node: str, epoch: int, state: Lifecycle) -> Message:
@@ -48,6 +49,7 @@ class Presence:
         self._serving: Callable[[], bool] = lambda: True
         self._watchers: list[Callable[[Lifecycle], None]] = []
         self._said: Lifecycle | None = None
+        self._away = False  # it has said goodbye to this broker and goes to another
         self._beats = Beat(transport, period_s, self._beat)
         self._beat_topic = topics.build("heartbeat", mesh, node=birth.node)
 
@@ -70,6 +72,18 @@ class Presence:
         """Stop beating and say `disconnected`, its last word; the transport's close sends it out."""
         self._transport.call_soon(self._end)
 
+    def leave(self) -> None:
+        """Say `disconnected` to a broker that the node leaves for another; on the transport's thread."""
+        if self._beats.running:
+            self._away = True
+            self._say("disconnected")
+
+    def resume(self) -> None:
+        """Speak again: at the next connection, or at once where the node stayed; on the transport's thread."""
+        away, self._away = self._away, False
+        if away and self._transport.connected and self._beats.running:
+            self._announce()
+
     def _end(self) -> None:
         """On the transport's thread, where no beat can be under way."""
         if self._beats.end():
@@ -80,12 +94,15 @@ class Presence:
             self._announce()
 
     def _on_own_state(self, message: Message) -> None:
-        """Correct what a life before said, or a will of this one; a later life of the name is right itself."""
+        """Correct what a life before said, or a will of this one; a later life of the name is right while it lasts."""
         heard = told(message)
-        if heard is None or message.retain or not self._beats.running:  # a retained one came before `up`
-            return
-        older = epoch_of(heard) < self._birth.epoch
-        if older or (epoch_of(heard) == self._birth.epoch and heard.get("state") == "lost"):
+        if heard is None or message.retain or not self._beats.running or self._away:
+            return  # a retained one came before `up`
+        epoch, own = epoch_of(heard), self._birth.epoch
+        ended = heard.get("state") in _ENDS  # said to the broker that it left, and handed on by that
+        if epoch > own and ended:  # another node of this name gave way; what it said is not true of us
+            self._announce()
+        elif epoch < own or (epoch == own and ended):
             self._say(self._state())
 
     def _announce(self) -> None:
@@ -103,7 +120,7 @@ class Presence:
             watcher(state)
 
     def _beat(self) -> None:
-        if self._transport.connected:
+        if self._transport.connected and not self._away:
             state = self._state()
             if state != self._said:
                 self._say(state)

@@ -43,6 +43,10 @@ class StopSignals:
         os.close(self._write)
         os.close(self._read)
 
+    def end(self) -> None:
+        """Let the wait end as SIGTERM would; from any thread, while it is open."""
+        os.write(self._write, bytes([signal.SIGTERM]))
+
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """A signal ends the block in the middle, for what may last: a start that waits. Later ones end no clean-up.

@@ -24,19 +24,21 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
-from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, ConnectFlags, MQTTMessage
+from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmware_py.contracts.errors import BrokerUnreachableError
+from firmware_py.contracts.errors import BrokerUnreachableError, NameTakenError
 from mqtt_bridge.transport import paho_client
 from mqtt_bridge.transport.address import BrokerAddress, parse_broker
 from mqtt_bridge.transport.base import REFUSED_HINT, LinkOptions, Message, Subscription, Transport
 from mqtt_bridge.transport.outbox import Outbox
 from mqtt_bridge.transport.outgoing import BrokerLimits
 from mqtt_bridge.transport.preference import Preference
+from mqtt_bridge.transport.rival import Rival
 from mqtt_bridge.transport.sockets import Poller, acknowledge_at_once
 from mqtt_bridge.transport.timers import Job, Timer, Timers
 
@@ -44,6 +46,7 @@ _log = logging.getLogger(__name__)
 
 _MISC_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
+_TAKEN_OVER = 0x8E  # reason code of a DISCONNECT (MQTT 5, 3.14.2.1)
 _DRAIN = 64  # packets read in one go before jobs and timers get their turn
 
 
@@ -71,6 +74,10 @@ class MqttTransport(Transport):
         self._shared: bool | None = None
         self._limits: dict[BrokerAddress, BrokerLimits] = {}
         self._told = False
+        self._rival = Rival()
+        self._taken = False  # the broker said that another client took this link
+        self._when_rivalled: Callable[[bool], None] = lambda _told: None
+        self._last: BrokerAddress | None = None  # to which a link was confirmed
         self._misc_s = self._give_up_s = 0.0
         self._client = self._make_client()
         self._outbox = Outbox(self._client, five=self._five, most=options.max_queued)
@@ -98,6 +105,18 @@ class MqttTransport(Transport):
         """The socket in use, for inspection."""
         found = self._client.socket()
         return found if isinstance(found, socket.socket) else None
+
+    @property
+    def broker(self) -> BrokerAddress:
+        """Which broker of the list the link is to, or is tried next."""
+        return self._next.broker
+
+    def when_rivalled(self, job: Callable[[bool], None]) -> None:
+        """Run a job, on the transport's thread, each time that another client is believed to have this id.
+
+        Only while no link of this one has lasted: it came second. The job gets whether the broker said so.
+        """
+        self._when_rivalled = job
 
     def start(self) -> None:
         """Start the thread; it connects by itself."""
@@ -255,6 +274,7 @@ class MqttTransport(Transport):
     def _make_client(self) -> Client:
         client = paho_client.make_client(self.options)
         client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
@@ -272,6 +292,7 @@ class MqttTransport(Transport):
         will = self.options.will
         if will is not None:
             will = self._limits.get(broker, BrokerLimits()).lowered(will)
+        self._taken = False
         self._give_up_s = time.monotonic() + 2 * paho_client.CONNECT_TIMEOUT_S
         paho_client.connect(self._client, broker, self.options, will)
         found = self.socket
@@ -289,9 +310,43 @@ class MqttTransport(Transport):
         """The link is gone: forget the socket, tell the watchers, start again at the first broker."""
         if not self._poller.attached:
             return
+        broker, now_s = self._next.broker, time.monotonic()
+        was_up, greeted = self._up.is_set(), self._outbox.open
+        self._let_go()
+        lasted_s = self._next.held_s(now_s) if was_up else 0.0
+        held = was_up and self._next.lost(now_s)
+        self._outbox.link_ended(held=held)
+        if not was_up:
+            self._failed(broker, why)
+            if greeted:
+                self._give_way(broker, self._rival.ended(lasted_s, told=self._taken), now_s)
+            return
+        if held:
+            _log.warning("lost %s: %s", broker, why)
+        else:  # a link that does not hold: two clients with one id would take it from each other for ever
+            twin = f"does another client use the id {self.options.client_id}? (--node gives a node its own)"
+            _log.warning("lost %s: %s; %s", broker, why, twin)
+        self._give_way(broker, self._rival.ended(lasted_s, told=self._taken), now_s)
+        self._jobs.append(lambda: self._tell("down"))  # behind an `up` that was not told yet
+
+    def _give_way(self, broker: BrokerAddress, pause_s: float | None, now_s: float) -> None:
+        """Leave the id to another client for a while, where it has taken the link often enough."""
+        if pause_s is None:
+            return
+        self._next.rest(now_s, pause_s)
+        self._told = True  # so that the end of it is told, too
+        word = "another client uses" if self._taken else "another client seems to use"
+        _log.error(
+            "%s the id %s at %s: waiting for %g s [%s]. %s",
+            word, self.options.client_id, broker, pause_s, NameTakenError.code, NameTakenError.default_hint,
+        )  # fmt: skip
+        if self._rival.fresh:
+            told = self._taken
+            self._jobs.append(lambda: self._when_rivalled(told))
+
+    def _let_go(self) -> None:
+        """Close the socket and forget what belonged to its connection."""
         self._poller.detach()
-        broker = self._next.broker
-        was_up = self._up.is_set()
         self._up.clear()
         self._awaited.clear()
         self._ending.clear()
@@ -300,17 +355,6 @@ class MqttTransport(Transport):
         if found is not None:
             with contextlib.suppress(OSError):
                 found.close()
-        held = was_up and self._next.lost(time.monotonic())
-        self._outbox.link_ended(held=held)
-        if not was_up:
-            self._failed(broker, why)
-            return
-        if held:
-            _log.warning("lost %s: %s", broker, why)
-        else:  # a link that does not hold: two clients with one id would take it from each other for ever
-            twin = f"does another client use the id {self.options.client_id}? (--node gives a node its own)"
-            _log.warning("lost %s: %s; %s", broker, why, twin)
-        self._jobs.append(lambda: self._tell("down"))  # behind an `up` that was not told yet
 
     # --- paho's callbacks, all on this thread ----------------------------------------------------
 
@@ -337,6 +381,16 @@ class MqttTransport(Transport):
             self._send_subscribe(subscription)
         if not self._awaited:
             self._confirmed()
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _data: Any,
+        flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._taken = flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER
 
     def _on_subscribe(
         self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Properties | None
@@ -376,9 +430,11 @@ class MqttTransport(Transport):
 
     def _confirmed(self) -> None:
         """Connected and subscribed; what the watchers publish goes out after this callback."""
-        if self._told:
-            _log.warning("connected to %s again", self._next.broker)
+        broker = self._next.broker
+        news = self._told or self._last not in (None, broker)
+        _log.log(logging.WARNING if news else logging.INFO, "connected to %s", broker)
         self._told = False
+        self._last = broker
         self._next.up(time.monotonic())
         self._up.set()
         self._jobs.append(lambda: self._tell("up"))
@@ -399,7 +455,12 @@ class MqttTransport(Transport):
         self._stopping = True
 
     def _say_goodbye(self) -> None:
-        """Flush, wait for the acknowledgements of what is under way, then DISCONNECT (no will).
+        """Flush, wait for the acknowledgements of what is under way, then DISCONNECT (no will)."""
+        self._empty(lambda: True)
+        self._disconnect()
+
+    def _empty(self, idle: Callable[[], bool]) -> None:
+        """Handle what is on its way for filters that were left and send what waits, until `idle` holds, too.
 
         What was left may still be on its way, and a broker sends more as we acknowledge: the filters are
         ended once more until nothing came before the confirmation. Everything on one connection is in order.
@@ -408,7 +469,7 @@ class MqttTransport(Transport):
         self._work()
         asked_at = -1
         while self._poller.attached and self._outbox.open and time.monotonic() < deadline_s:
-            if not self._client.want_write() and not self._outbox.pending and not self._ending:
+            if not self._client.want_write() and not self._outbox.pending and not self._ending and idle():
                 if asked_at == self._handled or not self._left:
                     break
                 asked_at = self._handled
@@ -418,6 +479,8 @@ class MqttTransport(Transport):
             if self._poller.readable(0.02):
                 self._read()
             self._work()
+
+    def _disconnect(self) -> None:
         if self._poller.attached and self._outbox.open:
             self._client.disconnect()
             if self._client.want_write():

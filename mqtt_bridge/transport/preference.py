@@ -33,6 +33,16 @@ class Preference:
         """Which one is in use, or is tried next."""
         return self._brokers[self._at]
 
+    @property
+    def at(self) -> int:
+        """Its place in the list; 0 is preferred most."""
+        return self._at
+
+    def go_to(self, at: int) -> None:
+        """Take the broker at this place next, at once."""
+        self._at = at
+        self.retry_s = 0.0
+
     def failed(self, now_s: float) -> bool:
         """It did not answer; True after a full round of the list, which is followed by a pause."""
         self._at = (self._at + 1) % len(self._brokers)
@@ -40,6 +50,10 @@ class Preference:
             return False
         self.back_off(now_s)
         return True
+
+    def held_s(self, now_s: float) -> float:
+        """How long the confirmed link has lasted."""
+        return now_s - self._up_s
 
     def up(self, now_s: float) -> None:
         """The link is confirmed."""
@@ -54,6 +68,10 @@ class Preference:
         self._failures = 0
         self.retry_s = 0.0
         return True
+
+    def rest(self, now_s: float, pause_s: float) -> None:
+        """Pause for so long before the next attempt."""
+        self.retry_s = now_s + pause_s
 
     def back_off(self, now_s: float) -> None:
         """Pause before the next attempt, twice as long each time up to a bound."""

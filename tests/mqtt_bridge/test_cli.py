@@ -15,11 +15,12 @@ import pytest
 
 from ciuic.cli import main
 from firmware_py.config import reference
+from firmware_py.contracts.errors import ReplyInvalidError
 from firmware_py.contracts.reply import Energy, Reply, Route, Timing
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.mosquitto import acl_lines
 from mqtt_bridge.broker.process import start_broker
-from mqtt_bridge.cli import spoken
+from mqtt_bridge.cli import _shown, spoken
 from mqtt_bridge.compose import BRIDGE
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
 from mqtt_bridge.transport.base import LinkOptions
@@ -205,6 +206,37 @@ def test_a_reply_is_spoken_with_its_joules_and_their_doubt() -> None:
     guess = replace(reply, energy=replace(energy, method="estimated", source="none"))
     assert "mJ above idle (estimated, simulated)" in "\n".join(spoken(guess, 0.0021))
     assert "energy unknown" in "\n".join(spoken(Reply("r", "out_of_scope", route), 0.1))
+
+
+@pytest.mark.parametrize("char", ["\x1b", "\x9b", "\r", "\n", "\x7f", "\u202e", "\u2028"])
+def test_what_a_terminal_would_obey_is_written_out(char: str) -> None:
+    shown = _shown(f"küche {char}[2J")
+    assert char not in shown
+    assert (shown[:7], shown[-3:]) == ("küche \\", "[2J")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        {},
+        {"label": 5, "confidence": 1.0, "slots": []},
+        {"label": "x", "confidence": "high", "slots": []},
+        {"label": "x", "confidence": 1.0, "slots": 7},
+        {"label": "x", "confidence": 1.0, "slots": ["y"]},
+        {"label": "x", "confidence": 1.0, "slots": [{"value": "y"}]},
+        {"label": "x", "confidence": 1.0, "slots": [{"name": "y"}]},
+        {"label": "x", "confidence": 1.0, "slots": [{"name": "y", "value": "z", "candidates": ["l1"]}]},
+    ],
+)
+def test_a_result_that_is_none_is_an_error_with_a_code(result: dict[str, object] | None) -> None:
+    with pytest.raises(ReplyInvalidError, match=r"reply.*\[reply_invalid\]"):
+        spoken(Reply("r", "ok", Route("n1"), result), 0.001)
+
+
+def test_a_refusal_without_a_reason_is_no_reply() -> None:
+    with pytest.raises(ReplyInvalidError, match="refused and has no error"):
+        spoken(Reply("r", "refused", Route("n1")), 0.001)
 
 
 def test_the_settings_page_holds_the_mesh_table() -> None:

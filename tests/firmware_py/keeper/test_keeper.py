@@ -65,6 +65,20 @@ def test_a_start_that_fails_after_a_crash_is_tried_again(tmp_path: Path, first: 
     assert lives.read_text() == "xxx"
 
 
+def test_a_node_whose_name_is_taken_is_not_started_again_even_after_a_crash(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "lives = pathlib.Path(sys.argv[1]); lives.write_text(lives.read_text() + 'x')\n"
+        "if len(lives.read_text()) == 1: os.kill(os.getpid(), signal.SIGSEGV)\n"
+        f"sys.exit({keeper.NAME_TAKEN})\n"
+    )
+    lives = tmp_path / "lives"
+    lives.write_text("")
+    with _keep(program, str(lives)) as kept:
+        assert kept.wait(WAIT_S) == keeper.NAME_TAKEN
+    assert lives.read_text() == "xx"
+
+
 def test_a_log_that_nobody_reads_any_more_ends_no_keeper(tmp_path: Path) -> None:
     lives = tmp_path / "lives"
     lives.write_text("")

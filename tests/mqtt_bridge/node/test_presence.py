@@ -14,7 +14,7 @@ import pytest
 
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import ConfigError
-from firmware_py.contracts.node_state import Birth, Heartbeat
+from firmware_py.contracts.node_state import Birth, Heartbeat, Lifecycle
 from mqtt_bridge.node.epoch import next_epoch
 from mqtt_bridge.node.presence import Presence, state_message
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
@@ -131,20 +131,43 @@ def test_a_death_says_lost_with_the_epoch_of_its_birth() -> None:
     observer.close()
 
 
-@pytest.mark.parametrize("epoch", [7, 8])
-def test_a_will_that_comes_late_does_not_bury_a_living_node(epoch: int) -> None:
+@pytest.mark.parametrize(("epoch", "word"), [(7, "lost"), (8, "lost"), (8, "disconnected")])
+def test_an_end_that_is_told_late_does_not_bury_a_living_node(epoch: int, word: Lifecycle) -> None:
     """From its life before, or from its own link to another broker that is bridged: the retained word must be true."""
     broker = MemoryBroker()
     link, presence = _living(broker, 8)
     observer, states = _watch(broker, "ciuic/v1/home/node/+/state")
     assert _states(states, 1) == [("ready", 8)]
-    broker.publish(state_message("home", "n1", epoch, "lost"))
-    assert _states(states, 2) == [("lost", epoch), ("ready", 8)]
+    broker.publish(state_message("home", "n1", epoch, word))
+    assert _states(states, 2) == [(word, epoch), ("ready", 8)]
     presence.stop()
     link.close()
     assert _states(states, 1) == [("disconnected", 8)]
     assert states.nothing_more()
     observer.close()
+
+
+def test_a_node_that_leaves_a_broker_says_so_and_nothing_more_until_it_stays() -> None:
+    broker = MemoryBroker()
+    observer, words = _watch(broker, "ciuic/v1/home/node/+/+")
+    link, presence = _living(broker, 8)
+    while json.loads(words.take().payload).get("state") != "ready":
+        pass
+    link.call_soon(presence.leave)
+    while json.loads(words.take().payload).get("state") != "disconnected":
+        pass
+    assert words.nothing_more()  # no heartbeat, and its own goodbye is not taken for a late one
+    link.call_soon(presence.resume)
+    assert json.loads(words.take().payload)["profile"] == "simulated"
+    assert json.loads(words.take().payload)["state"] == "ready"
+    presence.stop()
+    link.call_soon(presence.leave)
+    link.call_soon(presence.resume)
+    while json.loads(words.take().payload).get("state") != "disconnected":
+        pass
+    assert words.nothing_more()  # it has ended
+    for each in (link, observer):
+        each.close()
 
 
 def test_a_later_life_and_what_is_no_state_are_not_answered() -> None:
@@ -157,6 +180,26 @@ def test_a_later_life_and_what_is_no_state_are_not_answered() -> None:
         broker.publish(Message("ciuic/v1/home/node/n1/state", payload, 1))
         assert states.take().payload == payload
     assert states.nothing_more()
+    presence.stop()
+    link.close()
+    observer.close()
+
+
+@pytest.mark.parametrize("word", ["lost", "disconnected"])
+def test_who_stays_where_another_of_its_name_gave_way_says_all_again(word: Lifecycle) -> None:
+    """Else the birth and the end of that one, which has the later epoch, would stand for both."""
+    broker = MemoryBroker()
+    link, presence = _living(broker, 8)
+    observer, words = _watch(broker, "ciuic/v1/home/node/+/+")
+    broker.publish(state_message("home", "n1", 9, word))
+    while json.loads(words.take().payload).get("epoch") != 9:
+        pass
+    said: list[tuple[str, int]] = []
+    while len(said) < 2:
+        message = words.take()
+        if not message.topic.endswith("/hb"):
+            said.append((message.topic.rpartition("/")[2], json.loads(message.payload)["epoch"]))
+    assert said == [("birth", 8), ("state", 8)]
     presence.stop()
     link.close()
     observer.close()

@@ -87,18 +87,23 @@ def test_a_goodbye_waits_for_what_the_broker_sends_as_it_is_acknowledged() -> No
 def test_two_clients_with_one_id_do_not_storm_the_broker(
     broker: BrokerProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each takes the link from the other; both back off, not hundreds of times a second, and say why."""
+    """Each takes the link from the other a few times; then one says why, waits, and comes when the other has gone."""
     ups = Inbox()
     twins = [link_to(broker, "twin") for _ in range(2)]
     for twin in twins:
         twin.watch(lambda event: ups(Message(event, b"")))
         twin.start()
-    threading.Event().wait(3.0)
-    count = ups.messages.qsize()
-    until(lambda: "does another client use the id twin? (--node" in caplog.text)
-    for twin in twins:
-        twin.close()
-    assert count < 80
+    until(lambda: "the id twin at" in caplog.text)
+    assert "does another client use the id twin? (--node" in caplog.text
+    assert "waiting for 5 s [name_taken]" in caplog.text
+    until(lambda: any(twin.connected for twin in twins))
+    assert ups.messages.qsize() < 40
+    serving = next(twin for twin in twins if twin.connected)
+    other = next(twin for twin in twins if twin is not serving)
+    assert not other.connected
+    serving.close()
+    other.wait_up(WAIT_S)
+    other.close()
 
 
 def test_what_cannot_be_read_costs_the_connection_and_not_the_thread(

@@ -1,0 +1,81 @@
+"""Two nodes of one name: the second gives way and says why, the first serves on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from firmware_py.testing.tiny_bundle import write_tiny_bundle
+from mqtt_bridge.broker.process import BrokerProcess
+from mqtt_bridge.node.roll import Roll
+from mqtt_bridge.testing.transport_contract import WAIT_S, until
+from mqtt_bridge.transport.base import LinkOptions
+from mqtt_bridge.transport.mqtt import MqttTransport
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def _node(folder: Path, url: str) -> list[str]:
+    bundle = folder / "tiny.bundle"
+    if not bundle.exists():
+        write_tiny_bundle(bundle)
+    command = [sys.executable, "-m", "ciuic", "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
+    return [*command, "--model", str(bundle), "--allow-unsigned", "--store", str(folder), "--broker", url]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the keeper is for Linux")
+def test_the_second_node_of_a_name_gives_way_and_the_first_serves_on(
+    broker: BrokerProcess, tmp_path: Path
+) -> None:
+    with (
+        MqttTransport(LinkOptions("observer", (broker.url,))) as link,
+        subprocess.Popen(
+            [*_node(tmp_path, broker.url), "--state", str(tmp_path / "a")],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as first,
+    ):
+        try:
+            assert first.stdout is not None
+            assert first.stdout.readline().startswith("node n1: serves")
+            roll = Roll()
+            for topic in ("birth", "state"):
+                link.subscribe(f"ciuic/v1/home/node/n1/{topic}", roll.hear)
+            until(lambda: list(roll.up()) == ["n1"])
+            epoch = roll._births["n1"]["epoch"]  # type: ignore[index]
+            with subprocess.Popen(
+                [*_node(tmp_path, broker.url), "--state", str(tmp_path / "b")],
+                cwd=ROOT,
+                env=ENVIRONMENT,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as second:
+                assert second.stderr is not None
+                while "[name_taken]" not in (line := second.stderr.readline()):
+                    assert line
+                assert "the id n1" in line
+                assert "Give each node a name of its own with --node" in line
+                second.terminate()
+            until(lambda: list(roll.up()) == ["n1"] and roll._births["n1"]["epoch"] == epoch)  # type: ignore[index]
+            told = subprocess.run(
+                [sys.executable, "-m", "ciuic", "ask", "turn on the light", "--deadline", "20", "--json"],
+                cwd=ROOT,
+                env=ENVIRONMENT | {"CIUIC_BROKER": broker.url},
+                capture_output=True,
+                text=True,
+                timeout=180,
+                check=False,
+            )
+            assert json.loads(told.stdout)["route"]["node"] == "n1"
+            assert first.poll() is None
+        finally:
+            first.terminate()
+        assert first.wait(WAIT_S) == 0

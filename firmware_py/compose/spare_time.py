@@ -14,6 +14,7 @@ from firmware_py.inference.child import Child
 from firmware_py.inference.golden import check_rows, load_rows, self_test
 from firmware_py.node_parts import Slot
 from firmware_py.resources.governor import Ask
+from firmware_py.tasks.intent import Encoded
 
 
 def calibration(
@@ -24,9 +25,11 @@ def calibration(
     manifest = model.served.manifest
     anything = Ask(Qos(), math.inf, manifest.default_rule)
     limit_s = ground.config.calibrate_s if watch is not None else 0.0
-    rows = [task.encode({"text": row.text}) for row in load_rows(model.unpacked)] if limit_s else []
-    # Only what is loaded ahead: graphs for longer texts would stay in memory and nobody asked for them.
-    rows = [row for row in rows if row.tokens <= COMMAND_TOKENS]
+
+    def rows() -> list[Encoded]:
+        encoded = [task.encode({"text": row.text}) for row in load_rows(model.unpacked)]
+        # Only what is loaded ahead: graphs for longer texts would stay in memory and nobody asked for them.
+        return [row for row in encoded if row.tokens <= COMMAND_TOKENS]
 
     def spare() -> bool:
         # A self-test's watts are not those of the rows beside it.

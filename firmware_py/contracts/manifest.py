@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from firmware_py.contracts.check import Fields
 from firmware_py.contracts.configuration import RECIPES
 from firmware_py.contracts.errors import BundleFormatError
+from firmware_py.contracts.records import record
 from firmware_py.contracts.run import FULL_WIDTH, GraphKey
 
 FORMAT = 1
@@ -24,7 +25,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEMBER = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TensorSpec:
     """One input or output of a graph."""
 
@@ -33,7 +34,7 @@ class TensorSpec:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Member:
     """One file of the archive: a flat name, its unpacked size and SHA-256."""
 
@@ -42,7 +43,7 @@ class Member:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Graph:
     """One TFLite file: `(h, bias, cos, sin) -> (h, state)` of a stage at a width and a length bucket."""
 
@@ -55,7 +56,7 @@ class Graph:
     file: Member
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Head:
     """The small arrays of one exit, as one `.npz` member, and the exit's temperature.
 
@@ -68,7 +69,7 @@ class Head:
     file: Member
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Task:
     """What the bundle serves: `name` is asked for, `kind` picks the file in `tasks/`."""
 
@@ -101,7 +102,7 @@ def _primary(language: str) -> str:
     return _SUBTAG_END.split(language.strip(), maxsplit=1)[0].lower()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Variant:
     """A calibrated combination of widths other than full: one width per stage.
 
@@ -119,7 +120,7 @@ class Variant:
     zeroth_rules: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Manifest:
     """A bundle's description.
 

@@ -11,18 +11,19 @@ import argparse
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 from firmware_py.contracts.errors import ConfigError
+from firmware_py.contracts.records import record
 from firmware_py.contracts.written import plain
 
 Kind = Literal["text", "integer", "number", "flag", "list"]
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Setting:
     """One row of the table. `from_profile`: the board profile has a say before the default, and `help` says so."""
 
@@ -93,7 +94,7 @@ AGENT: tuple[Setting, ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AgentConfig:
     """The resolved table; the fields are its keys."""
 
@@ -122,7 +123,7 @@ class AgentConfig:
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Sources:
     """Where values come from, strongest first: flags, environment, file; the profile is below them."""
 

@@ -15,6 +15,7 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from firmware_py.contracts.node_state import CostLine
+from firmware_py.contracts.records import record
 from firmware_py.contracts.run import HOST, HOST_KEY, CostKey, GraphKey, RunRecord
 from firmware_py.watts import Charge, Equation, Watts
 
@@ -47,7 +48,7 @@ class _Seconds:
         self.variance = (1.0 - rate) * (self.variance + rate * delta * delta)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Cost:
     """Mean and one standard deviation of a stage; null where nothing is known."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from firmware_py.black_box import BlackBox
 from firmware_py.caches.results import ResultCache
@@ -13,6 +13,7 @@ from firmware_py.contracts.clock import Clock
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.node_state import CostLine, Reconciled, ServedTask
+from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import UNKNOWN_ENERGY, Energy, Method, ModelRef
 from firmware_py.contracts.run import RunRecord
 from firmware_py.energy.uncharged import UnchargedWork
@@ -21,7 +22,7 @@ from firmware_py.resources.governor import Ask
 from firmware_py.tasks.intent import IntentTask
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Served:
     """One task of this node: its bundle's manifest, its model's name, its tokenizer and labels."""
 
@@ -35,7 +36,7 @@ class Served:
         return ServedTask(task.name, task.kind, task.languages, model.name, model.version, model.sha256)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Slot:
     """Interpreters for one thread at a time: one engine per task, the lock that guards them, its place in the box."""
 
@@ -44,7 +45,7 @@ class Slot:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Board:
     """What a node says of its board.
 
@@ -63,7 +64,7 @@ class Board:
     reconciled: Callable[[], Reconciled | None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NodeParts:
     """What `compose` hands in.
 
@@ -98,7 +99,7 @@ class NodeParts:
     box: BlackBox | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Load:
     """What a heartbeat says: requests waiting, and answered, refused and failed since the start."""
 

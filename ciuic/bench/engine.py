@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
+from ciuic.bench.compiled import compiled_in, compiled_notes
 from ciuic.bench.flags import add_json, add_out, add_unsigned
 from ciuic.bench.request_sentences import MIN_SENTENCES, sentences
 from ciuic.progress import Progress
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(msg, hint="Fewer say little about percentiles.")
     check_output(args.out / "engine.json")
     texts = sentences(args.n)
-    with tempfile.TemporaryDirectory(prefix="ciuic-bench-") as store:
+    with tempfile.TemporaryDirectory(prefix="ciuic-bench-") as store, compiled_in(Path(store) / "modules"):
         config = AgentConfig(
             node="bench",
             profile="simulated",  # speed factor 1 by definition: this machine's own speed
@@ -362,6 +363,7 @@ def report(figures: Figures, count: int) -> Measurement:
             "The overhead's bound is the larger of 20 microseconds and 10 % of the bare median.",
             "Bare: rows, tables and tensor indices prepared before; the embedding lookup counts as overhead.",
             "very_first_start_s also unpacks the bundle and runs its self-test in a child process.",
+            *compiled_notes(),
         ),
     )
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ciuic.bench.compiled import compiled_in
 from ciuic.bench.request_echo import MESH, TASK
 from ciuic.bench.request_figures import QOS, Figures, Trips
 from ciuic.bench.request_floor import BARE_TASK, BareStages, asked, bucket_of
@@ -76,6 +77,7 @@ def measure(plan: Plan) -> Figures:
     figures = Figures()
     with contextlib.ExitStack() as stack:
         store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ciuic-bench-")))
+        stack.enter_context(compiled_in(store / "modules"))
         if plan.broker_url:
             url, figures.broker, broker_pid = plan.broker_url, "given", None
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from ciuic.bench.compiled import compiled_notes
 from ciuic.bench.request_figures import QOS, Figures
 from firmware_py.contracts.clock import SystemClock
 from firmware_py.contracts.measurement import Check, Measurement, Row
@@ -104,6 +105,7 @@ def _notes(broker: str, sentences: int, core: int) -> tuple[str, ...]:
         f"scheduling policy {_policy()}, load average {os.getloadavg()[0]:.1f} at the end",
         "p50 < 1 ms is the aim; the ratio is the bound, because machines differ",
         "first_ever_s also unpacks the bundle and runs its golden rows",
+        *compiled_notes(),
     )
 
 

@@ -69,7 +69,7 @@ class Reader:
         self._offset = 0
         self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, MEMORY_LIMIT_BYTES)
         self._buffer = b""
-        self._produced_bytes = 0
+        self.produced_bytes = 0
 
     def entry(self) -> tuple[str, int] | None:
         """Name and size of the next member, or None after the last.
@@ -119,7 +119,8 @@ class Reader:
     def _take(self, count: int) -> bytes:
         """Exactly `count` decompressed bytes."""
         while len(self._buffer) < count:
-            piece = b"" if self._decoder.eof else self._decode()
+            # No further than asked: who reads the manifest of a bundle that lies unpacked reads nothing behind it.
+            piece = self._decode(min(count - len(self._buffer), CHUNK_BYTES))
             if not piece:
                 msg = "the archive is cut short"
                 raise BundleTruncatedError(msg)
@@ -127,7 +128,7 @@ class Reader:
         taken, self._buffer = self._buffer[:count], self._buffer[count:]
         return taken
 
-    def _decode(self) -> bytes:
+    def _decode(self, most_bytes: int = CHUNK_BYTES) -> bytes:
         """Some more decompressed bytes; empty at the end of the input."""
         while not self._decoder.eof:
             feed = b""
@@ -135,7 +136,7 @@ class Reader:
                 feed = bytes(self._archive[self._offset : self._offset + CHUNK_BYTES])
                 self._offset += len(feed)
             try:
-                piece = self._decoder.decompress(feed, CHUNK_BYTES)
+                piece = self._decoder.decompress(feed, most_bytes)
             except (lzma.LZMAError, EOFError) as error:
                 # liblzma says "Memory usage limit was exceeded" for a dictionary over the limit.
                 if "emory" in str(error):
@@ -143,8 +144,8 @@ class Reader:
                     raise BundleTooLargeError(msg) from error
                 msg = "the archive is not a readable xz stream"
                 raise BundleCorruptError(msg) from error
-            self._produced_bytes += len(piece)
-            if self._produced_bytes > MAX_UNPACKED_BYTES:
+            self.produced_bytes += len(piece)
+            if self.produced_bytes > MAX_UNPACKED_BYTES:
                 msg = f"the archive unpacks to more than {MAX_UNPACKED_BYTES} bytes"
                 raise BundleTooLargeError(msg)
             if piece:

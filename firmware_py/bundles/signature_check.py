@@ -1,8 +1,8 @@
-"""Whether an Ed25519 signature fits (RFC 8032), here or in a process of its own.
+"""Whether an Ed25519 signature fits (RFC 8032): asked of what is loaded already, of a process of its own, or here.
 
-The library that knows it takes some 9 MB and is used once in a node's life: a node asks a child, whose memory goes
-back. Run by its path in an isolated interpreter: `python -I signature_check.py PARENT_PID KEY SIGNATURE MESSAGE`, the
-latter three in hex.
+The library that knows it takes some 9 MB and 40 ms and is used once in a node's life. A node asks the OpenSSL that
+Python's own hashlib holds; where that is none with Ed25519, a child, whose memory goes back. Run by its path in an
+isolated interpreter: `python -I signature_check.py PARENT_PID KEY SIGNATURE MESSAGE`, the latter three in hex.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 FITS, FITS_NOT = 61, 62  # no status that another program in the interpreter's place would end with
 _TIMEOUT_S = 30.0
+_ED25519 = 1087  # NID_ED25519 of openssl/obj_mac.h, which is EVP_PKEY_ED25519
 
 
 def fits(key: bytes, signature: bytes, message: bytes) -> bool:
@@ -28,6 +29,12 @@ def fits(key: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
+def fits_small(key: bytes, signature: bytes, message: bytes) -> bool:
+    """The same answer without that library in this process, as long as anything else can give it."""
+    known = by_openssl(key, signature, message)
+    return fits_apart(key, signature, message) if known is None else known
+
+
 def fits_apart(key: bytes, signature: bytes, message: bytes) -> bool:
     """The same answer from a child; where none can be had from it, from here."""
     if not sys.executable:  # a program that has Python inside
@@ -40,6 +47,34 @@ def fits_apart(key: bytes, signature: bytes, message: bytes) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return fits(key, signature, message)
     return status == FITS if status in (FITS, FITS_NOT) else fits(key, signature, message)
+
+
+def by_openssl(key: bytes, signature: bytes, message: bytes) -> bool | None:
+    """EVP_DigestVerify(3) of the library behind hashlib; None where it is another one, or does not answer yes or no."""
+    from ctypes import CDLL, c_char_p, c_int, c_size_t, c_void_p
+
+    try:
+        import _hashlib
+
+        openssl = CDLL(_hashlib.__file__)
+        new_key, free_key = openssl.EVP_PKEY_new_raw_public_key, openssl.EVP_PKEY_free
+        new_context, free_context = openssl.EVP_MD_CTX_new, openssl.EVP_MD_CTX_free
+        begin, verify = openssl.EVP_DigestVerifyInit, openssl.EVP_DigestVerify
+    except (ImportError, OSError, AttributeError):  # without OpenSSL, or linked into the interpreter
+        return None
+    new_key.argtypes, new_key.restype = (c_int, c_void_p, c_char_p, c_size_t), c_void_p
+    new_context.argtypes, new_context.restype = (), c_void_p
+    begin.argtypes = (c_void_p,) * 5
+    verify.argtypes = (c_void_p, c_char_p, c_size_t, c_char_p, c_size_t)
+    free_key.argtypes = free_context.argtypes = (c_void_p,)
+    public, context = new_key(_ED25519, None, key, len(key)), new_context()
+    try:
+        if not public or not context or begin(context, None, None, None, public) != 1:
+            return None
+        return {1: True, 0: False}.get(verify(context, signature, len(signature), message, len(message)))
+    finally:
+        free_context(context)
+        free_key(public)
 
 
 def main() -> int:

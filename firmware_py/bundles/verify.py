@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_py.bundles.signature_check import fits, fits_apart
+from firmware_py.bundles.signature_check import fits, fits_small
 from firmware_py.contracts.check import Fields
 from firmware_py.contracts.errors import (
     BundleHashError,
@@ -39,7 +39,7 @@ class Trust:
 
     `folder` and `more` are folders with one `*.pub` file (PEM) per trusted publisher. `allow_unsigned`
     admits bundles without a signature or by an unknown key; a signature that does not fit is refused
-    always. `apart`: signatures are checked in a child, for a process that shall stay small.
+    always. `apart`: signatures are checked without the library for it, for a process that shall stay small.
     """
 
     folder: Path | None
@@ -144,7 +144,7 @@ def check_archive(archive: bytes, signature: bytes | None, trust: Trust) -> str:
     stated = parse_signature(signature)
     key = trust.key(stated.key_id)
     if key is not None:
-        check = fits_apart if trust.apart else fits
+        check = fits_small if trust.apart else fits
         if not check(key, stated.signature, message(stated.size_bytes, stated.sha256)):
             msg = f"the signature is not by key {stated.key_id}"
             raise BundleUntrustedError(msg)

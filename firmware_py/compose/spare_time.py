@@ -15,6 +15,7 @@ from firmware_py.inference.child import Child
 from firmware_py.inference.golden import check_rows, load_rows, self_test
 from firmware_py.node_parts import Slot
 from firmware_py.resources.governor import Ask
+from firmware_py.tasks.intent import Encoded
 
 _SLOT = 0  # whose worker alone calibrates
 
@@ -27,12 +28,16 @@ def calibration(
     manifest = model.served.manifest
     anything = Ask(Qos(), math.inf, manifest.default_rule)
     limit_s = ground.config.calibrate_s if watch is not None else 0.0
-    rows = [task.encode({"text": row.text}) for row in load_rows(model.unpacked)] if limit_s else []
-    # Only what is loaded ahead: graphs for longer texts would stay in memory and nobody asked for them.
-    rows = [row for row in rows if row.tokens <= COMMAND_TOKENS]
     box, name = ground.box, manifest.task.name
-    if box is not None:
-        rows = [row for row in rows if not box.suspected(name, row.text)]
+
+    def rows() -> list[Encoded]:
+        encoded = [
+            task.encode({"text": row.text})
+            for row in load_rows(model.unpacked)
+            if box is None or not box.suspected(name, row.text)
+        ]
+        # Only what is loaded ahead: graphs for longer texts would stay in memory and nobody asked for them.
+        return [row for row in encoded if row.tokens <= COMMAND_TOKENS]
 
     def spare() -> bool:
         # A self-test's watts are not those of the rows beside it.

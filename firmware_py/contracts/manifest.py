@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from firmware_py.contracts.check import Fields
 from firmware_py.contracts.configuration import RECIPES
 from firmware_py.contracts.errors import BundleFormatError
+from firmware_py.contracts.records import record
 from firmware_py.contracts.run import FULL_WIDTH, GraphKey
 
 FORMAT = 1
@@ -28,7 +29,7 @@ MEMBER_NAME = "[a-z0-9][a-z0-9._-]{0,99}"
 _SHA256, _MEMBER = re.compile(SHA256), re.compile(MEMBER_NAME)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TensorSpec:
     """One input or output of a graph."""
 
@@ -37,7 +38,7 @@ class TensorSpec:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Member:
     """One file of the archive: a flat name, its unpacked size and SHA-256."""
 
@@ -46,7 +47,7 @@ class Member:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Graph:
     """One TFLite file: `(h, bias, cos, sin) -> (h, state)` of a stage at a width and a length bucket."""
 
@@ -59,7 +60,7 @@ class Graph:
     file: Member
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Head:
     """The small arrays of one exit, as one `.npz` member, and the exit's temperature.
 
@@ -72,7 +73,7 @@ class Head:
     file: Member
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Task:
     """What the bundle serves: `name` is asked for, `kind` picks the file in `tasks/`."""
 
@@ -105,7 +106,7 @@ def _primary(language: str) -> str:
     return _SUBTAG_END.split(language.strip(), maxsplit=1)[0].lower()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Variant:
     """A calibrated combination of widths other than full: one width per stage.
 
@@ -123,7 +124,7 @@ class Variant:
     zeroth_rules: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Manifest:
     """A bundle's description.
 

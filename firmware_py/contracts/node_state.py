@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Literal
 
+from firmware_py.contracts.records import record
 from firmware_py.contracts.request import MAX_PAYLOAD_BYTES, WIRE_VERSION
 
 Lifecycle = Literal["init", "ready", "disconnected", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CostLine:
     """A published cost: mean and spread (one standard deviation) of seconds and joules.
 
@@ -25,7 +26,7 @@ class CostLine:
     bundle_sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServedTask:
     """One task of this node and the bundle behind it."""
 
@@ -37,7 +38,7 @@ class ServedTask:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Birth:
     """Published once a session, retained. `epoch` grows with every start, so a late will is told apart."""
 
@@ -56,7 +57,7 @@ class Birth:
         return {"v": WIRE_VERSION, **asdict(self)}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class State:
     """Retained; the will carries `lost` with the epoch of its birth."""
 
@@ -69,7 +70,7 @@ class State:
         return {"v": WIRE_VERSION, **asdict(self)}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Heartbeat:
     """Twice a second, not retained: load, power and cost lines.
 
@@ -95,7 +96,7 @@ class Heartbeat:
         return {"v": WIRE_VERSION, **asdict(self)}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reconciled:
     """Joules above idle, metered beside charged: of the busy windows of a stretch, and of all since the start.
 
@@ -113,7 +114,7 @@ class Reconciled:
     total_charged_j: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EnergyReport:
     """Every 10 s while a meter reads, not retained: how well charges agree with the meter.
 

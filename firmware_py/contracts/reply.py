@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from firmware_py.contracts.check import Fields
@@ -79,7 +79,7 @@ class Timing:
     run_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ErrorInfo:
     """Why nothing was answered; `code` is stable."""
 

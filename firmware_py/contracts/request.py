@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from firmware_py.contracts.check import Fields
@@ -38,7 +38,7 @@ class Qos:
 _NO_QOS = Qos()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Session:
     """A hint for affinity: which growing transcript this request belongs to. Checked, and read by nobody yet."""
 

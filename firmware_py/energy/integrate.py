@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 
 from firmware_py.contracts.errors import SensorBusError, SensorRangeError
+from firmware_py.contracts.records import record
 from firmware_py.energy.meters.base import Accuracy, Cadence, Capabilities, Sample
 from firmware_py.energy.uncertainty import Part, effective_dof, half_width95
 
@@ -24,7 +24,7 @@ _BEFORE_S, _BEHIND_S = 5e-3, 1e-2  # of a span: samples whose cycles may reach i
 _SHORTEST_LOAD_S = 5e-4  # no stage of a shipped model, nor a scheduler's burst, is shorter than this
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Span:
     """A stretch of monotonic seconds."""
 
@@ -37,7 +37,7 @@ class Span:
         return self.end_s - self.begin_s
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EnergyEstimate:
     """Joules through the rail during `length_s` of `span`, with half-width of the 95 % interval and budget.
 
@@ -95,7 +95,7 @@ def regress_ends(stamps_s: Sequence[float], nominal_s: float) -> tuple[list[int]
     return index, period_s, origin_s
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Cycles:
     """Samples laid on the time line: cycle i ended at `ends_s[i]` and took `period_s`."""
 
@@ -181,7 +181,7 @@ def energy_over(samples: Sequence[Sample], span: Span, meter: Capabilities) -> E
     return integrate(align(near, meter.busy), [span], meter.busy, meter.accuracy)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Means:
     power_w: float
     voltage_v: float

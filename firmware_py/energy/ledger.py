@@ -44,7 +44,7 @@ _SAMPLE_MEMORY = 0.998  # per window, as the cost model forgets
 _Z95 = 1.96
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Line:
     """One busy window: net joules metered and charged, and the sums since the start."""
 

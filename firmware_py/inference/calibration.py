@@ -30,19 +30,20 @@ class Calibration:
 
     Ends when charges are `predicted` - the ledger has reconciled enough windows of this board - when a
     row fails, or `limit_s` seconds after the first row, and then stays ended. One thread at a time.
-    `spare` tells whether the board has heat and power for work that nobody asked for. `noted` is around each run of a
-    row's graphs, by its text.
+    `spare` tells whether the board has heat and power for work that nobody asked for. `rows` is asked once, by the
+    first step that may run one: a start need not wait for it. `noted` is around each run of a row's graphs, by its text.
     """
 
     def __init__(
         self,
-        rows: Sequence[Encoded],
+        rows: Callable[[], Sequence[Encoded]],
         charge: Callable[[RunRecord], Energy],
         limit_s: float,
         spare: Callable[[], bool] = lambda: True,
         noted: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
-        self._rows = rows
+        self._read = rows
+        self._rows: Sequence[Encoded] = ()
         self._charge = charge
         self._limit_s = limit_s
         self._spare = spare
@@ -50,7 +51,7 @@ class Calibration:
         self._from_s = self._burst_s = -math.inf
         self._at = 0
         self._resting = True
-        self.ended = not rows or limit_s <= 0.0
+        self.ended = limit_s <= 0.0
 
     def step(self, engine: Engine) -> float:
         """Run the next row on an engine whose slot the caller holds.
@@ -71,6 +72,10 @@ class Calibration:
         if not self._spare():
             self._resting = True
             return STRAINED_S
+        self.ended = True  # should anything raise: a board that fails is said once and not asked again
+        self._rows = self._rows or self._read()
+        if not self._rows:
+            return math.inf
         if self._resting:
             self._burst_s, self._resting = now_s, False
         row = self._rows[self._at % len(self._rows)]
@@ -79,7 +84,6 @@ class Calibration:
         manifest = engine.weights.manifest
         rules, zeroth = manifest.exit_rules, manifest.zeroth_rules
         rule = max(rules, key=lambda name: (name not in zeroth, sum(rules[name]), name))
-        self.ended = True  # should the row raise: a board that fails is said once and not asked again
         with self._noted(row.text):
             outcome = engine.run(row, Limits(due_s=math.inf, rule=rule))
         energy = self._charge(outcome.record)

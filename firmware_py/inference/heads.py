@@ -147,22 +147,18 @@ class ExitHead:
         return tags
 
     def _tag_logits(self, said: Read, pooled: Array) -> Array:
-        n, rows, size = said.n, said.padded, len(pooled)
-        room = np.zeros((rows + 2, size), np.float32)  # a row of zeros beyond both ends
-        hidden = room[1:-1]
+        room = said.room(len(pooled))
+        hidden, mixed = room.hidden, room.mixed
         _product(said.wide(), self._tag_first, hidden)
         np.add(hidden, pooled, out=hidden)
         np.maximum(hidden, _ZERO, out=hidden)
-        if n < rows:
-            room[n + 1 :] = _ZERO
-        step = room.itemsize
-        beside = np.ndarray((rows, 3 * size), np.float32, room, strides=(size * step, step))
-        mixed = np.empty((rows, size), np.float32)
-        _product(beside, self._tag_mix, mixed)
+        if room.behind is not None:
+            room.behind.fill(0.0)
+        _product(room.beside, self._tag_mix, mixed)
         np.maximum(mixed, _ZERO, out=mixed)
         np.add(mixed, hidden, out=mixed)
         logits: Array = mixed.dot(self._tag_second)
-        return logits[:n]
+        return logits[: said.n]
 
 
 def _product(rows: Array, matrix: Array, out: Array) -> None:

@@ -25,6 +25,24 @@ _BEFORE, _BEHIND = -WINDOW[0], WINDOW[-1]
 _FLOAT = np.dtype(np.float32)
 
 
+class Room:
+    """Where a tag head writes of rows of one length: `hidden` and `mixed` float32 [padded, size].
+
+    `beside` is each hidden row with its two neighbours, [padded, 3 size]: a view, with zeros beyond both ends.
+    `behind` is the hidden row that is none where `padded` is one more than the length: to be made zero.
+    """
+
+    __slots__ = ("behind", "beside", "hidden", "mixed")
+
+    def __init__(self, n: int, padded: int, size: int) -> None:
+        rows = np.zeros((padded + 2, size), _FLOAT)
+        self.hidden = rows[1:-1]
+        self.behind = rows[n + 1] if n < padded else None
+        step = _FLOAT.itemsize
+        self.beside = np.ndarray((padded, 3 * size), _FLOAT, rows, strides=(size * step, step))
+        self.mixed = np.zeros((padded, size), _FLOAT)
+
+
 class Read:
     """What was read last of rows of one length; valid until the same reader reads again.
 
@@ -32,7 +50,7 @@ class Read:
     that is odd, one more: OpenBLAS takes longer for 7 rows than for 8. What stands in the row behind n means nothing.
     """
 
-    __slots__ = ("_backward", "_behind", "_beside", "_column", "_ends", "_mix", "_most", "_onward", "_rows", "_sizes", "_square", "_squares", "_wide", "_windows", "n", "padded", "pool")  # fmt: skip
+    __slots__ = ("_backward", "_behind", "_beside", "_column", "_ends", "_mix", "_most", "_onward", "_rooms", "_rows", "_sizes", "_square", "_squares", "_wide", "_windows", "n", "padded", "pool")  # fmt: skip
 
     def __init__(self, n: int, buffers: _Buffers) -> None:
         size = buffers.width
@@ -56,6 +74,7 @@ class Read:
         self._wide = buffers.wide[: self.padded * BLOCKS * size].reshape(self.padded, BLOCKS * size)
         self._beside, self._onward = self._wide[:n, :beside], self._wide[:n][::-1, beside:]
         self._backward = self._rows[::-1]
+        self._rooms: dict[int, Room] = {}
 
     def take(self, h: Array, ones: Array, longest: int) -> None:
         """Norm and pool the first n rows of h; `longest` is the largest n that was read into these buffers."""
@@ -75,6 +94,13 @@ class Read:
         np.copyto(self._beside, self._windows)
         np.maximum.accumulate(self._backward, axis=0, out=self._onward)
         return self._wide
+
+    def room(self, size: int) -> Room:
+        """Room for a tag head of so many columns; the same at every call."""
+        found = self._rooms.get(size)
+        if found is None:
+            found = self._rooms[size] = Room(self.n, self.padded, size)
+        return found
 
 
 class _Buffers:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from firmware_py.contracts.clock import Clock
@@ -27,6 +26,7 @@ from firmware_py.contracts.errors import (
     QueueFullError,
     ShedError,
 )
+from firmware_py.contracts.records import record
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ DEFAULT_BOUND = 64
 DEFAULT_AGEING_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Dropped(Generic[T]):
     """What left the queue without being run, and the error that its asker gets."""
 
@@ -42,7 +42,7 @@ class Dropped(Generic[T]):
     error: CiuicError
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Claim:
     """What an entry's place goes by: priority 0 to 9, monotonic deadline; `kind` and `asker` are counted by."""
 
@@ -52,7 +52,7 @@ class Claim:
     asker: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Entry(Generic[T]):
     item: T
     claim: Claim

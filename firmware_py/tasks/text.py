@@ -87,7 +87,10 @@ class WordPiece:
             number for piece, number in self._index.items() if piece.startswith("##") and len(piece) > 2
         )
         self._wordless = frozenset(
-            number for piece, number in self._index.items() if not any(map(str.isalpha, piece))
+            number
+            for piece, number in self._index.items()
+            if not piece.isalpha()
+            and not any(map(str.isalpha, piece))  # most are letters alone, which is told faster
         ) | {self.unknown}
         self._longest = max(len(piece) for piece in vocabulary)
         self._cache: dict[str, tuple[_Piece, ...]] = {}

@@ -24,6 +24,7 @@ from firmware_py.contracts.errors import (
     ShuttingDownError,
     UnknownTaskError,
 )
+from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import Reply, Status, error_reply
 from firmware_py.contracts.request import DEFAULT_DEADLINE_S, Request, parse_request
 from mqtt_bridge.node.asker import Asker, find_asker, find_unnamed
@@ -42,7 +43,7 @@ _EXPIRE_EVERY_S = 5.0
 _OLDEST_CLOCK = datetime(2025, 1, 1, tzinfo=UTC)  # a board whose clock was never set judges no stamp
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NodeIdentity:
     """Where the node lives: mesh, its id, the tasks it serves; `simulated` where its board is."""
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import Literal, Self
 
@@ -54,7 +54,7 @@ class Message:
     expiry_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LinkOptions:
     """How to connect.
 
@@ -78,7 +78,7 @@ Handler = Callable[[Message], None]
 Watcher = Callable[[LinkEvent], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Subscription:
     """One remembered subscription; `retained` asks for the broker's retained messages."""
 

@@ -17,6 +17,7 @@ from dataclasses import field as dataclass_field
 
 from firmware_py.contracts.clock import Clock, SystemClock
 from firmware_py.contracts.errors import NoReplyError, RequestError
+from firmware_py.contracts.records import record
 from firmware_py.contracts.reply import Reply
 from firmware_py.contracts.request import Request
 from mqtt_bridge.transport.base import LinkEvent, Message, Transport
@@ -34,7 +35,7 @@ _REMEMBERED = 10_000
 Done = Callable[[Reply | None], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ClientOptions:
     """Who asks and how. `content_type` null means JSON without saying so. `retry` off sends once."""
 

@@ -54,3 +54,15 @@ def test_broken_bytes_are_no_crash(tmp_path: Path) -> None:
     root = _machine(tmp_path, "x")
     (root / "proc/device-tree/compatible").write_bytes(b"\xff\xfe\0\0linux,dummy-virt")
     assert detect(root) == "qemu-virt"
+
+
+def test_a_machine_without_a_device_tree_reads_no_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs milliseconds of a start."""
+
+    def read(name: str) -> None:
+        raise AssertionError(name)
+
+    monkeypatch.setattr("device_profiles.detect.load_profile", read)
+    assert detect(tmp_path) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from firmware_py.contracts.reply import Energy, Reply, Route, Timing
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.mosquitto import acl_lines
 from mqtt_bridge.broker.process import start_broker
-from mqtt_bridge.cli import _shown, spoken
+from mqtt_bridge.cli import _shown, settle, spoken
 from mqtt_bridge.compose import BRIDGE
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
 from mqtt_bridge.transport.base import LinkOptions
@@ -260,3 +261,17 @@ def test_a_node_id_is_no_way_out_of_the_state_folder(
     assert main(words) == 2
     assert "no state folder of its own" in capsys.readouterr().err
     assert not list(tmp_path.rglob("epoch"))
+
+
+def test_a_node_that_serves_lets_the_collector_in() -> None:
+    """What start-up made is not looked at again; what is made from then on is."""
+    before = gc.get_threshold()
+    gc.disable()
+    try:
+        settle()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.enable()
+        gc.set_threshold(*before)

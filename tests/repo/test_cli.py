@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from ciuic import cli
+from ciuic import cli, verbs
 from ciuic.bench.cli import BENCHES
 from ciuic.parser import Parser
 from device_profiles.profile import ProfileError
@@ -23,7 +23,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     vars(module).update(configure=lambda parser: parser.add_argument("--json", action="store_true"))
     vars(module).update(run=lambda args: 0)
     monkeypatch.setitem(sys.modules, "a_probe", module)
-    monkeypatch.setitem(cli.VERBS, "probe", cli.Verb("a_probe", "bridge", "a test"))
+    monkeypatch.setitem(verbs.VERBS, "probe", verbs.Verb("a_probe", "bridge", "a test"))
     return module
 
 
@@ -111,8 +111,8 @@ def test_a_wrong_flag_is_told_like_every_other_error(
 def _lines(verb: str) -> list[list[str]]:
     """The words that lead to each parser of a verb: its own, and one for each of its sub-verbs."""
     parser = Parser(conflict_handler="resolve")
-    module = importlib.import_module(cli.VERBS[verb].module)
-    cli._part(module, "configure", verb)(parser)
+    module = importlib.import_module(verbs.VERBS[verb].module)
+    verbs._part(module, "configure", verb)(parser)
     found = [[verb]]
     if verb == "bench":  # which hands the rest of its line to a parser of its own
         found += [[verb, name] for name in BENCHES]
@@ -123,8 +123,8 @@ def _lines(verb: str) -> list[list[str]]:
 
 
 def test_the_lines_are_all_the_command_has() -> None:
-    lines = [" ".join(line) for verb in cli.VERBS for line in _lines(verb)]
-    assert set(cli.VERBS) <= set(lines)
+    lines = [" ".join(line) for verb in verbs.VERBS for line in _lines(verb)]
+    assert set(verbs.VERBS) <= set(lines)
     assert {f"bench {name}" for name in ("engine", "request", "energy", "model")} <= set(lines)
     assert {
         "node run",
@@ -137,7 +137,7 @@ def test_the_lines_are_all_the_command_has() -> None:
     } <= set(lines)
 
 
-@pytest.mark.parametrize("verb", list(cli.VERBS))
+@pytest.mark.parametrize("verb", list(verbs.VERBS))
 def test_a_wrong_flag_of_a_real_verb_is_told_like_every_other_error(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,7 +191,7 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["--help"])
     assert done.value.code == 0
     out = capsys.readouterr().out
-    assert [name for name in cli.VERBS if f"\n  {name}" not in out] == []
+    assert [name for name in verbs.VERBS if f"\n  {name}" not in out] == []
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +204,7 @@ def test_the_log_level_may_stand_behind_a_sub_verb(
     verb: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     levels: list[str] = []
-    monkeypatch.setattr(cli, "_log", levels.append)
+    monkeypatch.setattr(verbs, "_log", levels.append)
     vars(verb)["configure"] = lambda parser: parser.add_subparsers().add_parser("run").add_argument("--x")
     assert cli.main(["probe", "run", "--x", "1", "--log-level", "info"]) == 0
     assert levels == ["info"]

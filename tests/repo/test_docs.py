@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ciuic.cli import VERBS
+from ciuic.verbs import VERBS
 from device_profiles import vocabulary
 from firmware_py.contracts.errors import all_codes
 

@@ -80,6 +80,15 @@ def test_help_loads_nothing_heavy() -> None:
     assert not loaded & heavy
 
 
+def test_who_becomes_the_keeper_loads_nothing_first() -> None:
+    """Everything is loaded once more in the node: here it would only delay its first answer."""
+    code = (
+        "import os, sys\nos.execv = lambda *command: sys.exit()\nsys.orig_argv = sys.argv = ['ciuic', 'node', 'run']\n"
+        "from ciuic.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
+    )
+    assert not _loaded(code) & {"argparse", "typing", "dataclasses", "mqtt_bridge", "numpy"}
+
+
 @pytest.mark.parametrize(
     "verb", ["node", "ask", "broker", "model", "bench", "eval", "key", "profile", "doctor", "demo"]
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 from typing import NamedTuple, Self
+
+from firmware_py.contracts.records import record
 
 
 class Pace(Enum):
@@ -29,7 +30,7 @@ class Sample(NamedTuple):
     over_range: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Cadence:
     """One pace of one meter: seconds between samples (nominal) and the share of them observed."""
 
@@ -42,7 +43,7 @@ class Cadence:
         return 1.0 / self.period_s
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Accuracy:
     """Maximum errors by specification, for the type B rows of an uncertainty budget.
 
@@ -64,7 +65,7 @@ class Accuracy:
         return self.gain_voltage + self.gain_current
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Capabilities:
     """What a meter is: its source name in replies, whether it is simulated, paces, accuracy."""
 

@@ -122,3 +122,13 @@ def test_any_change_beneath_the_compression_is_refused(tmp_path: Path, at: int, 
         # a free-form field of the manifest (a name, a figure) may differ; the members may not
         assert read.files == FILES
         assert at < 512 + len(manifest_bytes(read.manifest)) + 512
+
+
+def test_who_asks_for_the_first_member_unpacks_no_other() -> None:
+    """A start reads the manifest only: the rest lies unpacked."""
+    # A damaged second member is not noticed, because nothing decompresses it.
+    whole = archive.pack([("a", b"first"), ("b", os.urandom(2**20))])
+    reader = archive.Reader(whole[: len(whole) // 2])
+    assert reader.entry() == ("a", 5)
+    assert b"".join(reader.chunks(5)) == b"first"
+    assert reader.produced_bytes == 2 * archive.BLOCK

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,25 @@ from firmware_py.contracts.errors import (
     KeyFileError,
 )
 from tests.firmware_py.bundles.rig import ANYONE, FILES
+
+_VECTORS = [  # RFC 8032, section 7.1, tests 1 and 2: public key, signature, message
+    (
+        bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"),
+        bytes.fromhex(
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
+            "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+        ),
+        b"",
+    ),
+    (
+        bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"),
+        bytes.fromhex(
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+            "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+        ),
+        b"r",
+    ),
+]
 
 
 def test_an_unsigned_bundle_needs_permission(bundle: Path) -> None:
@@ -130,10 +150,36 @@ def test_a_child_says_of_signatures_what_the_library_says(
     said, key = private.sign(b"this"), private.public_key().public_bytes_raw()
     assert signature_check.fits(key, said, b"this")
     assert not signature_check.fits(key, said, b"that")
-    monkeypatch.setattr(signature_check, "fits", None)  # the child alone answers
+    monkeypatch.setattr(signature_check, "fits", None)  # the child alone answers, or OpenSSL
     assert signature_check.fits_apart(key, said, b"this")
     assert not signature_check.fits_apart(key, said, b"that")
     assert not signature_check.fits_apart(bytes(32), said, b"this")
+
+
+def test_what_python_has_loaded_answers_without_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The OpenSSL behind hashlib knows RFC 8032's first two vectors, and no other key, message or signature for them."""
+    if signature_check.by_openssl(bytes(32), bytes(64), b"") is None:
+        pytest.skip("this Python has no OpenSSL that can be asked")
+    monkeypatch.setattr(signature_check, "fits_apart", None)
+    for key, said, text in _VECTORS:
+        assert signature_check.fits_small(key, said, text)
+        assert not signature_check.fits_small(key, said, text + b"\0")
+        assert not signature_check.fits_small(_VECTORS[0][0], _VECTORS[1][1], text)
+        for at in range(0, len(said), 7):
+            other = bytes([*said[:at], said[at] ^ 1, *said[at + 1 :]])
+            assert not signature_check.fits_small(key, other, text)
+        for part in (b"", said[:-1], said + b"\0"):
+            assert not signature_check.fits_small(key, part, text)
+
+
+def test_where_openssl_says_nothing_a_child_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python without it, or one that has it linked in: neither yes nor no."""
+    (key, said, text), _ = _VECTORS
+    assert signature_check.by_openssl(key[:31], said, text) is None
+    monkeypatch.setitem(sys.modules, "_hashlib", types.ModuleType("_hashlib"))
+    assert signature_check.by_openssl(key, said, text) is None
+    assert signature_check.fits_small(key, said, text)
+    assert not signature_check.fits_small(key, said, b"that")
 
 
 def test_a_child_that_cannot_answer_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:

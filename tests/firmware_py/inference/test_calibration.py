@@ -43,7 +43,7 @@ class Rig:
         runner = ModelCache(tiny.manifest.graphs, lambda graph: ScriptedGraph(graph, self._timed), "cpu")
         self.engine = Engine(Weights.load(tiny), [runner], self.clock, DelegateHealth(self.clock))
         rows = [task.encode({"text": text}) for text in ("turn on the kitchen light", "on")]
-        self.calibration = Calibration(rows, self._charge, limit_s)
+        self.calibration = Calibration(lambda: rows, self._charge, limit_s)
 
     def _timed(self, graph: Graph, tensors: Tensors) -> Mapping[str, Any]:
         self.clock.advance(STAGE_S)
@@ -119,9 +119,26 @@ def test_a_strained_board_is_left_alone(tiny: Unpacked) -> None:
     """No row runs while the board is hot; once it has cooled, rows run."""
     rig, hot = Rig(tiny, known_after=5), [True]
     row = IntentTask(tiny.manifest, tiny.read(tiny.manifest.tokenizer.name)).encode({"text": "on"})
-    calibration = Calibration([row], rig._charge, 60.0, lambda: not hot[0])
+    calibration = Calibration(lambda: [row], rig._charge, 60.0, lambda: not hot[0])
     assert [calibration.step(rig.engine) for _ in range(3)] == [STRAINED_S] * 3
     assert rig.records == []
     hot[0] = False
     assert calibration.step(rig.engine) == 0.0
     assert len(rig.records) == 1
+
+
+def test_rows_are_read_once_and_not_by_the_start(tiny: Unpacked) -> None:
+    """The start does not wait for what its first answer does not need; without rows it ends at its first step."""
+    rig, read = Rig(tiny, known_after=9), 0
+    row = IntentTask(tiny.manifest, tiny.read(tiny.manifest.tokenizer.name)).encode({"text": "on"})
+
+    def rows() -> list[Encoded]:
+        nonlocal read
+        read += 1
+        return [row]
+
+    calibration = Calibration(rows, rig._charge, 60.0)
+    assert read == 0
+    assert [calibration.step(rig.engine) for _ in range(3)] == [0.0] * 3
+    assert read == 1
+    assert math.isinf(Calibration(list, rig._charge, 60.0).step(rig.engine))

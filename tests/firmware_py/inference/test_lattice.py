@@ -151,7 +151,7 @@ def test_calibration_rows_go_through_the_stages(rich: Unpacked) -> None:
         charged.append(record)
         return UNKNOWN_ENERGY
 
-    Calibration([rig.task.encode({"text": SURE})], charge, 5.0).step(engine)
+    Calibration(lambda: [rig.task.encode({"text": SURE})], charge, 5.0).step(engine)
     assert [record.exit for record in charged] == [1]
 
 

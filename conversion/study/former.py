@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from conversion.variant_table import STATIC
-
 SHIPPED, NO_MARKS = "as-shipped", "no-marks"
+STATIC = ("static-1", "static-2", "static-3")
 _UNSORTED, _UNMARKED = ", no sandwich", ", no marks"
 
 

@@ -16,13 +16,12 @@ from conversion.catalogue import model_of
 from conversion.check.rows import RowFile, load_rows
 from conversion.export.recipes import NORM_OF
 from conversion.study.bounds import Build, Timed, bounds_of
-from conversion.study.former import SHIPPED, against, name_of
+from conversion.study.former import SHIPPED, STATIC, against, name_of
 from conversion.study.pairs import WITHIN, Run, accuracy, compare, row_of
 from conversion.study.told import told_rows
 from firmware_py.contracts.measurement import is_publishable
 
 RULES = ("balanced", "thrifty", "careful", "risk-1", "risk-2", "full")
-STATIC = ("static-1", "static-2", "static-3")
 ABLATION = (
     "as-shipped", "no-kl", "no-cosine", "no-labels", "no-teacher", "no-unlabelled", "no-perturbation", "gates-fixed",
     "no-marks", "groups-random", "groups-magnitude", "no-sandwich",

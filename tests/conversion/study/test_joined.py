@@ -12,7 +12,8 @@ import pytest
 from conversion.check.cascade import Truth
 from conversion.check.rows import RowFile, SystemRows, save_rows
 from conversion.study.bounds import Timed, bounds_of
-from conversion.study.joined import ABLATION, RULES, STATIC, Sources, join
+from conversion.study.former import STATIC
+from conversion.study.joined import ABLATION, RULES, Sources, join
 from conversion.study.markdown import to_markdown
 
 ROWS = 400

@@ -296,7 +296,7 @@ def run_ask(args: argparse.Namespace) -> int:
             raise why_silent(silence, args.task, config.mesh, up) from None
         round_trip_s = clock.now_s() - begin_s
     if args.json:
-        print(json.dumps(reply.to_dict() | {"round_trip_s": round_trip_s}, ensure_ascii=False))
+        print(_shown(json.dumps(reply.to_dict() | {"round_trip_s": round_trip_s}, ensure_ascii=False)))
     elif reply.error is not None:
         print(_shown(f"error: {reply.error.message} [{reply.error.code}]"), file=sys.stderr)
         print(_shown(f"hint: {reply.error.hint}"), file=sys.stderr)
@@ -324,12 +324,14 @@ def _utf8(text: str) -> str:
 
 
 def _shown(line: str) -> str:
-    """A line without what a terminal would obey or reorder, written as an escape: a node may say anything."""
+    """A line without what a terminal would obey or reorder, written as JSON's escapes: a node may say anything."""
     unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char) in unsafe else char
-        for char in line
-    )
+    return "".join(_escape(char) if unicodedata.category(char) in unsafe else char for char in line)
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _check_result(reply: Reply) -> None:

@@ -34,7 +34,10 @@ def tied(command: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 
 def tie_worker() -> None:
-    """Tie a worker of a process pool to the process that made the pool: an `initializer`, or the first line of one."""
+    """Tie a worker of a process pool to the process that made the pool: an `initializer`, or the first line of one.
+
+    Not for a pool of the start method `forkserver`, whose workers have another parent.
+    """
     import multiprocessing
 
     parent = multiprocessing.parent_process()

@@ -296,7 +296,7 @@ def run_ask(args: argparse.Namespace) -> int:
             raise why_silent(silence, args.task, config.mesh, up) from None
         round_trip_s = clock.now_s() - begin_s
     if args.json:
-        print(_shown(json.dumps(reply.to_dict() | {"round_trip_s": round_trip_s}, ensure_ascii=False)))
+        print(_shown(_json(reply, round_trip_s)))
     elif reply.error is not None:
         print(_shown(f"error: {reply.error.message} [{reply.error.code}]"), file=sys.stderr)
         print(_shown(f"hint: {reply.error.hint}"), file=sys.stderr)
@@ -321,6 +321,22 @@ def _utf8(text: str) -> str:
             msg, hint="Say the text in UTF-8; `locale` shows what this terminal speaks."
         ) from None
     return text
+
+
+def _json(reply: Reply, round_trip_s: float) -> str:
+    """A reply for programs.
+
+    Raises:
+        ReplyInvalidError: it came in msgpack and has values that JSON has no form for.
+    """
+    from firmware_py.contracts.errors import ReplyInvalidError
+
+    told = reply.to_dict() | {"round_trip_s": round_trip_s}
+    try:
+        return json.dumps(told, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        msg = "the reply has a value that JSON has no form for"
+        raise ReplyInvalidError(msg) from None
 
 
 def _shown(line: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 from conversion.data.draw import Drawn
@@ -27,7 +28,7 @@ def ambiguous_forms(rows: Sequence[Drawn], tell: Callable[[float], None]) -> fro
     chunks = [asked[start : start + _CHUNK] for start in range(0, len(asked), _CHUNK)]
     out: list[str] = []
     done = 0
-    with ProcessPoolExecutor(os.cpu_count() or 1, initializer=_start) as pool:
+    with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=get_context("fork"), initializer=_start) as pool:
         for chunk, part in zip(chunks, pool.map(_check, chunks), strict=True):
             out += part
             done += len(chunk)

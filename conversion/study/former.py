@@ -17,16 +17,18 @@ _UNSORTED, _UNMARKED = ", no sandwich", ", no marks"
 def name_of(name: str, settings: Mapping[str, Any], shipped: Mapping[str, Any]) -> str | None:
     """What a variant's file measured, by the settings in it and those of the student that ships; None: nothing of use now.
 
-    A static student of another lesson than the cascade's says nothing of exits.
+    Of no use are a static student of another lesson than the cascade's, and any from after what ships was trained.
+    Where nothing is known of what ships, a file is what its name says.
     """
     if not settings:
         return name
-    marks = settings.get("punctuated", 0.0) == shipped.get("punctuated", 0.0)
-    if name in STATIC:
-        return name if marks else None
     unsorted = name == "groups-magnitude" and settings.get("sandwich") is False
-    unmarked = name != NO_MARKS and not marks
-    return name + _UNSORTED * unsorted + _UNMARKED * unmarked
+    seen, seen_by_shipped = (bool(one.get("punctuated", 0.0)) for one in (settings, shipped))
+    if not shipped or name == NO_MARKS or seen == seen_by_shipped:
+        return name + _UNSORTED * unsorted
+    if seen or name in STATIC:
+        return None
+    return name + _UNSORTED * unsorted + _UNMARKED
 
 
 def against(name: str) -> str:

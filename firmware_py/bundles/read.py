@@ -54,13 +54,13 @@ class Bundle:
 class Unpacked:
     """A verified bundle on the disk; graphs are mapped from `folder` by path.
 
-    `fresh`: put there just now, so whatever ran before ran other files: none, or damaged ones.
+    `mended`: put there anew just now, because what lay there was damaged: whatever ran before ran that.
     """
 
     folder: Path
     manifest: Manifest
     sha256: str
-    fresh: bool = field(default=False, compare=False)
+    mended: bool = field(default=False, compare=False)
 
     def path(self, name: str) -> Path:
         """Where a member lies."""
@@ -147,10 +147,11 @@ def unpack(bundle: Bundle | Path, trust: Trust, store: Path) -> Unpacked:
     try:
         store.mkdir(parents=True, exist_ok=True)
         with _locked(store):
+            had = wanted.folder.is_dir()
             if _is_there(wanted, head):
                 return wanted
             _unpack_into(store, wanted, head, source)
-            return replace(wanted, fresh=True)
+            return replace(wanted, mended=had)
     except OSError as error:
         msg = f"the model store {store} cannot be written: {error.strerror}"
         raise ConfigError(
@@ -235,9 +236,8 @@ def _locked(store: Path) -> Iterator[None]:
             looks += 1
             if looks == _TELL_LOOKS:
                 _log.warning("waiting for another process that unpacks into %s", store)
-            time.sleep(
-                _LOOK_S
-            )  # not in the kernel for the lock: a signal that comes just before would not end that
+            # Not in the kernel for the lock: a signal that comes just before would not end that.
+            time.sleep(_LOOK_S)
         for left in store.glob(f"{_TEMPORARY}*"):  # we hold the lock: whoever made it is dead
             shutil.rmtree(left, ignore_errors=True)
         yield

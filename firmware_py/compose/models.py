@@ -40,7 +40,7 @@ def open_model(path: Path, ground: Ground) -> Model:
     """Verify, unpack, prove; a delegate that fails its test is out, the last resort must pass."""
     config = ground.config
     unpacked = unpack(path, trust_of(config), Path(config.store).expanduser())
-    if unpacked.fresh and ground.box is not None:
+    if unpacked.mended and ground.box is not None:
         ground.box.acquit()
     manifest = unpacked.manifest
     runtime_of(manifest)

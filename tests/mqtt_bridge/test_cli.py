@@ -21,7 +21,7 @@ from firmware_py.contracts.reply import Energy, Reply, Route, Timing
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.mosquitto import acl_lines
 from mqtt_bridge.broker.process import start_broker
-from mqtt_bridge.cli import _shown, settle, spoken
+from mqtt_bridge.cli import _json, _shown, settle, spoken
 from mqtt_bridge.compose import BRIDGE
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
 from mqtt_bridge.transport.base import LinkOptions
@@ -241,6 +241,12 @@ def test_a_result_that_is_none_is_an_error_with_a_code(result: dict[str, object]
 def test_a_refusal_without_a_reason_is_no_reply() -> None:
     with pytest.raises(ReplyInvalidError, match="refused and has no error"):
         spoken(Reply("r", "refused", Route("n1")), 0.001)
+
+
+@pytest.mark.parametrize("value", [b"x", float("nan"), {b"k": 1}])
+def test_a_reply_in_msgpack_that_json_has_no_form_for_is_an_error_with_a_code(value: object) -> None:
+    with pytest.raises(ReplyInvalidError, match="JSON has no form"):
+        _json(Reply("r", "ok", Route("n1"), {"label": value}), 0.1)
 
 
 def test_the_settings_page_holds_the_mesh_table() -> None:

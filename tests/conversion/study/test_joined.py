@@ -12,7 +12,7 @@ import pytest
 from conversion.check.cascade import Truth
 from conversion.check.rows import RowFile, SystemRows, save_rows
 from conversion.study.bounds import Timed, bounds_of
-from conversion.study.former import STATIC
+from conversion.study.former import STATIC, name_of
 from conversion.study.joined import ABLATION, RULES, Sources, join
 from conversion.study.markdown import to_markdown
 
@@ -347,6 +347,23 @@ def test_what_was_measured_under_a_name_that_says_something_else_today_goes_by_w
     variant_of(sources, "groups-magnitude", full, order="magnitude", sandwich=True)
     document = join(sources)
     assert "groups-magnitude, no sandwich" not in {one["system"] for one in document["ablation"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "shipped", "told"),
+    [
+        ("no-kl", {"punctuated": 0.15}, {}, "no-kl"),  # nothing is known of what ships
+        ("no-kl", {"punctuated": 0.15}, {"seed": 0}, None),  # it is older than the variant
+        ("no-kl", {"seed": 0}, {"seed": 0}, "no-kl"),
+        ("no-kl", {"seed": 0}, {"punctuated": 0.15}, "no-kl, no marks"),
+        ("no-marks", {"punctuated": 0.0}, {"punctuated": 0.15}, "no-marks"),
+        ("static-1", {"seed": 0}, {"punctuated": 0.15}, None),
+    ],
+)
+def test_a_file_is_named_by_what_its_student_was_shown(
+    name: str, settings: dict[str, Any], shipped: dict[str, Any], told: str | None
+) -> None:
+    assert name_of(name, settings, shipped) == told
 
 
 def test_students_of_the_lesson_before_are_compared_with_one_of_theirs(sources: Sources) -> None:

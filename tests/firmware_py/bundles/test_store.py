@@ -21,7 +21,8 @@ def test_unpacking_twice_finds_the_first(bundle: Path, tmp_path: Path) -> None:
     stamp = (first.folder / "s1.tflite").stat().st_mtime_ns
     second = unpack(read_bundle(bundle, ANYONE), ANYONE, tmp_path / "store")
     assert second == first
-    assert (first.fresh, second.fresh) == (True, False)
+    assert not first.mended
+    assert not second.mended
     assert (second.folder / "s1.tflite").stat().st_mtime_ns == stamp
     assert {p.name for p in first.folder.iterdir()} == set(FILES) | {MANIFEST_NAME}
     assert second.read("head1.npz") == b"head"
@@ -80,7 +81,7 @@ def test_a_changed_store_is_made_again_aloud(
     damage(first.folder)
     again = unpack(read_bundle(bundle, ANYONE) if in_memory else bundle, ANYONE, tmp_path / "store")
     assert again == first
-    assert again.fresh
+    assert again.mended
     assert {p.name: p.read_bytes() for p in first.folder.iterdir()} == FILES | {
         MANIFEST_NAME: manifest_bytes(a_manifest(FILES))
     }

@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 1830268, "sha256": "b340b05af8b613942974205ecded12b58f61407323fd209577d0bdaf383517f2", "signature": "UZzTa8ndI3y3m/R0Zv8fmtI+YfxVtyd4xjQBxr7ZiDicnBohqdnkuuKTizfrnDt5nQk3pjdbChJdWkfZuGEZAA=="}
+{"v": 1, "key": "2fe705394330ef00", "bytes": 1845196, "sha256": "5f4bdae7045776526eac2dcff8cdb271fe86a830420c0d542c3da4a397868dd1", "signature": "iVW1GvIcn6XbYJWlrg+Sn6CSvyeYfj7XCStYx6e0kCn1aenNtDJqjhK/ZeqZXaAcWb8HfAuHQhXNtz54BInwAg=="}

@@ -38,7 +38,7 @@ def test_a_node_whose_name_another_one_has_ends_and_is_not_started_again(tmp_pat
     with ClosingBroker(TAKEN_OVER) as taking:
         other = f"mqtt://127.0.0.1:{free_port()}"
         ended = subprocess.run(
-            [*_node(tmp_path, f"{taking.url},{other}"), "--state", str(tmp_path / "a")],
+            [*_node(tmp_path, taking.url), "--broker", other, "--state", str(tmp_path / "a")],
             cwd=ROOT,
             env=ENVIRONMENT,
             capture_output=True,

@@ -7,7 +7,6 @@ import faulthandler
 import json
 import os
 import sys
-import threading
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from firmware_py.contracts.reply import Reply
     from mqtt_bridge.compose import MeshNode
     from mqtt_bridge.node.stop import StopSignals
+    from mqtt_bridge.transport.address import BrokerAddress
 
 _NOT_ANSWERED = ("refused", "failed")
 _BROKER_CHECK_S = 0.5
@@ -98,18 +98,18 @@ def _serve(node: MeshNode, mesh: str, stop: StopSignals) -> None:
     """
     from firmware_py.contracts.errors import NameTakenError
 
-    taken = threading.Event()
+    taken: list[BrokerAddress] = []
 
-    def give_way() -> None:
-        taken.set()
+    def give_way(broker: BrokerAddress) -> None:
+        taken.append(broker)
         stop.end()
 
     node.watch(_told_once(lambda state: _serves(node, mesh) if state == "ready" else _not_ready(node)))
     node.when_name_taken(give_way)
     with node:
         stop.wait()
-    if taken.is_set():
-        msg = f"another client is connected to {node.transport.broker} as {node.agent.name}"
+    if taken:
+        msg = f"another client is connected to {taken[0]} as {node.agent.name}"
         raise NameTakenError(msg)
 
 

@@ -18,6 +18,7 @@ from mqtt_bridge.node.endpoint import Endpoint, NodeIdentity
 from mqtt_bridge.node.epoch import next_epoch
 from mqtt_bridge.node.joules import JoulesTold
 from mqtt_bridge.node.presence import Presence, state_message
+from mqtt_bridge.transport.address import BrokerAddress
 from mqtt_bridge.transport.base import LinkOptions, Protocol, Transport
 from mqtt_bridge.transport.mqtt import MqttTransport
 from mqtt_bridge.transport.roaming import Leaving, RoamingTransport
@@ -109,9 +110,9 @@ class MeshNode:
         """Be told, on the transport's thread, of each state that the node says of itself."""
         self._presence.watch(watcher)
 
-    def when_name_taken(self, job: Callable[[], None]) -> None:
-        """Run a job, on the transport's thread, when the broker says that another had the name first."""
-        self.transport.when_rivalled(lambda told: job() if told else None)
+    def when_name_taken(self, job: Callable[[BrokerAddress], None]) -> None:
+        """Run a job, on the transport's thread, when a broker says that another had the name first."""
+        self.transport.when_rivalled(job)
 
     def close(self) -> None:
         """Take no more requests, answer or refuse what waits, say `disconnected`, leave."""

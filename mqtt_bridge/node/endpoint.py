@@ -134,8 +134,11 @@ class Endpoint:
 
         The new filter goes before the old one ends: rather a request twice than none.
         """
-        if self._closing:
-            return
+        with self._filters_lock:
+            if not self._closing:
+                self._change(shared)
+
+    def _change(self, shared: bool) -> None:
         if shared:
             _log.warning("this broker has shared subscriptions: the nodes share the requests again")
         else:

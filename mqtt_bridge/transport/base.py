@@ -179,7 +179,8 @@ class Transport(ABC):
         self._subscribed(subscription)
 
     def unsubscribe(self, topic_filter: str) -> None:
-        """End a subscription; an unknown filter does nothing."""
+        """End a subscription, or what is still delivered of one that was left; an unknown filter does nothing."""
+        self._left.pop(topic_filter, None)
         if self._subscriptions.pop(topic_filter, None) is not None:
             self._refused.discard(topic_filter)
             self._unsubscribed(topic_filter)

@@ -46,6 +46,7 @@ _log = logging.getLogger(__name__)
 
 _MISC_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
+_CLOSED = "the connection was closed"
 _TAKEN_OVER = 0x8E  # reason code of a DISCONNECT (MQTT 5, 3.14.2.1)
 _DRAIN = 64  # packets read in one go before jobs and timers get their turn
 
@@ -76,7 +77,7 @@ class MqttTransport(Transport):
         self._told = False
         self._rival = Rival()
         self._taken = False  # the broker said that another client took this link
-        self._when_rivalled: Callable[[bool], None] = lambda _told: None
+        self._when_rivalled: Callable[[BrokerAddress], None] = lambda _broker: None
         self._last: BrokerAddress | None = None  # to which a link was confirmed
         self._misc_s = self._give_up_s = 0.0
         self._client = self._make_client()
@@ -111,10 +112,10 @@ class MqttTransport(Transport):
         """Which broker of the list the link is to, or is tried next."""
         return self._next.broker
 
-    def when_rivalled(self, job: Callable[[bool], None]) -> None:
-        """Run a job, on the transport's thread, each time that another client is believed to have this id.
+    def when_rivalled(self, job: Callable[[BrokerAddress], None]) -> None:
+        """Run a job, on the transport's thread, each time that a broker says that another client has this id.
 
-        Only while no link of this one has lasted: it came second. The job gets whether the broker said so.
+        Only while no link of this one has lasted: it came second. The job gets the broker.
         """
         self._when_rivalled = job
 
@@ -213,8 +214,10 @@ class MqttTransport(Transport):
             self._turn()
         except Exception as error:  # noqa: BLE001 - see above
             _log.error("the link met %s; connecting anew", type(error).__name__)
-            self._lost("what came could not be read")
-            self._next.back_off(time.monotonic())
+            if self._poller.attached:
+                self._lost("what came could not be read")
+            else:
+                self._next.back_off(time.monotonic())
 
     def _turn(self) -> None:
         now_s = time.monotonic()
@@ -250,7 +253,7 @@ class MqttTransport(Transport):
             acknowledge_at_once(found)
         for _ in range(_DRAIN):
             if self._client.loop_read() != MQTT_ERR_SUCCESS or self._client.socket() is None:
-                self._lost("the connection was closed")
+                self._lost(_CLOSED)
                 return
             if not self._poller.readable():
                 return
@@ -265,7 +268,7 @@ class MqttTransport(Transport):
             self._misc_s = now_s
             self._client.loop_misc()
         if self._client.socket() is None:
-            self._lost("the connection was closed")
+            self._lost(_CLOSED)
         elif not self._up.is_set() and now_s > self._give_up_s:
             self._lost("the broker did not confirm in time")
 
@@ -307,42 +310,34 @@ class MqttTransport(Transport):
             self._told = True
 
     def _lost(self, why: str) -> None:
-        """The link is gone: forget the socket, tell the watchers, start again at the first broker."""
+        """The link is gone: forget the socket, tell the watchers, look for a broker again."""
         if not self._poller.attached:
             return
         broker, now_s = self._next.broker, time.monotonic()
-        was_up, greeted = self._up.is_set(), self._outbox.open
+        was_up = self._up.is_set()
         self._let_go()
-        lasted_s = self._next.held_s(now_s) if was_up else 0.0
-        held = was_up and self._next.lost(now_s)
+        held = was_up and self._next.lost(now_s, taken=self._taken)
         self._outbox.link_ended(held=held)
-        if not was_up:
+        if was_up:
+            twin = f"; does another client use the id {self.options.client_id}? (--node gives a node its own)"
+            _log.warning("lost %s: %s%s", broker, why, twin if why == _CLOSED and not held else "")
+            self._jobs.append(lambda: self._tell("down"))  # behind an `up` that was not told yet
+        else:
             self._failed(broker, why)
-            if greeted:
-                self._give_way(broker, self._rival.ended(lasted_s, told=self._taken), now_s)
-            return
-        if held:
-            _log.warning("lost %s: %s", broker, why)
-        else:  # a link that does not hold: two clients with one id would take it from each other for ever
-            twin = f"does another client use the id {self.options.client_id}? (--node gives a node its own)"
-            _log.warning("lost %s: %s; %s", broker, why, twin)
-        self._give_way(broker, self._rival.ended(lasted_s, told=self._taken), now_s)
-        self._jobs.append(lambda: self._tell("down"))  # behind an `up` that was not told yet
+        pause_s = self._rival.ended(self._next.held_s(now_s) if was_up else 0.0, taken=self._taken)
+        if pause_s is not None:
+            self._give_way(broker, pause_s, now_s)
 
-    def _give_way(self, broker: BrokerAddress, pause_s: float | None, now_s: float) -> None:
-        """Leave the id to another client for a while, where it has taken the link often enough."""
-        if pause_s is None:
-            return
+    def _give_way(self, broker: BrokerAddress, pause_s: float, now_s: float) -> None:
+        """Leave the id to another client for a while."""
         self._next.rest(now_s, pause_s)
         self._told = True  # so that the end of it is told, too
-        word = "another client uses" if self._taken else "another client seems to use"
         _log.error(
-            "%s the id %s at %s: waiting for %g s [%s]. %s",
-            word, self.options.client_id, broker, pause_s, NameTakenError.code, NameTakenError.default_hint,
+            "another client uses the id %s at %s: waiting for %g s [%s]. %s",
+            self.options.client_id, broker, pause_s, NameTakenError.code, NameTakenError.default_hint,
         )  # fmt: skip
         if self._rival.fresh:
-            told = self._taken
-            self._jobs.append(lambda: self._when_rivalled(told))
+            self._jobs.append(lambda: self._when_rivalled(broker))
 
     def _let_go(self) -> None:
         """Close the socket and forget what belonged to its connection."""

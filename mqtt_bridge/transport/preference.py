@@ -1,4 +1,6 @@
-"""Which broker of the list is next, and when: after a loss the first one at once, after a full round a pause.
+"""Which broker of the list is next, and when: the first one after a loss, the next one where a link did not hold.
+
+A full round of the list is followed by a pause.
 
 Pure: seconds are arguments, jitter comes from the random source that is handed in.
 """
@@ -59,15 +61,22 @@ class Preference:
         """The link is confirmed."""
         self._up_s = now_s
 
-    def lost(self, now_s: float) -> bool:
-        """A confirmed link is gone, and the first broker is next; True if it had held, False if a pause comes first."""
-        self._at = 0
-        if now_s - self._up_s < STABLE_S:
+    def lost(self, now_s: float, *, taken: bool = False) -> bool:
+        """A confirmed link is gone; True if it had held, so that the first broker is next, at once.
+
+        One that had not is as good as no answer. `taken` by another client: then the first is next after a pause, for
+        on another broker there would be two of one id.
+        """
+        if now_s - self._up_s >= STABLE_S:
+            self._failures = 0
+            self.go_to(0)
+            return True
+        if taken:
+            self._at = 0
             self.back_off(now_s)
-            return False
-        self._failures = 0
-        self.retry_s = 0.0
-        return True
+        else:
+            self.failed(now_s)
+        return False
 
     def rest(self, now_s: float, pause_s: float) -> None:
         """Pause for so long before the next attempt."""

@@ -92,7 +92,7 @@ class RoamingTransport(MqttTransport):
 
     def _turn(self) -> None:
         super()._turn()
-        if self._finish_s is None or self._leaving is None or not self._up.is_set():
+        if self._finish_s is None or self._leaving is None or not self._up.is_set() or self._stopping:
             return
         if self._leaving.idle() and not self.backlog():
             self._go(self._leaving)
@@ -109,6 +109,7 @@ class RoamingTransport(MqttTransport):
             self._stay(leaving)
             return
         self._disconnect()
+        self._rival.ended(self._next.held_s(time.monotonic()), taken=False)
         left = self._next.broker
         self._let_go()
         self._outbox.link_ended(held=True)

@@ -1,4 +1,4 @@
-"""Two nodes of one name: the second gives way and says why, the first serves on."""
+"""Two nodes of one name: the second ends where the broker says why, else asks; the first serves on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
-from mqtt_bridge.broker.process import BrokerProcess
+from mqtt_bridge.broker.process import BrokerProcess, free_port
 from mqtt_bridge.node.roll import Roll
 from mqtt_bridge.testing.transport_contract import WAIT_S, until
 from mqtt_bridge.transport.base import LinkOptions
 from mqtt_bridge.transport.mqtt import MqttTransport
+from tests.brokers import TAKEN_OVER, ClosingBroker
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -29,8 +30,31 @@ def _node(folder: Path, url: str) -> list[str]:
     return [*command, "--model", str(bundle), "--allow-unsigned", "--store", str(folder), "--broker", url]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the keeper is for Linux")
-def test_the_second_node_of_a_name_gives_way_and_the_first_serves_on(
+needs_keeper = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the keeper is for Linux")
+
+
+@needs_keeper
+def test_a_node_whose_name_another_one_has_ends_and_is_not_started_again(tmp_path: Path) -> None:
+    with ClosingBroker(TAKEN_OVER) as taking:
+        nobody = f"mqtt://127.0.0.1:{free_port()}"
+        ended = subprocess.run(
+            [*_node(tmp_path, nobody), "--broker", taking.url, "--state", str(tmp_path / "a")],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert ended.returncode == 3
+        assert f"another client is connected to {taking.url} as n1 [name_taken]" in ended.stderr
+        assert ended.stderr.count("error:") == 1
+        assert taking.links == 2
+        assert "starting it again" not in ended.stderr
+
+
+@needs_keeper
+def test_the_second_node_of_a_name_asks_for_another_one_and_the_first_serves_on(
     broker: BrokerProcess, tmp_path: Path
 ) -> None:
     with (
@@ -59,10 +83,9 @@ def test_the_second_node_of_a_name_gives_way_and_the_first_serves_on(
                 text=True,
             ) as second:
                 assert second.stderr is not None
-                while "[name_taken]" not in (line := second.stderr.readline()):
+                while "does another client use the id n1? (--node" not in (line := second.stderr.readline()):
                     assert line
-                assert "the id n1" in line
-                assert "Give each node a name of its own with --node" in line
+                assert second.poll() is None
                 second.terminate()
             until(lambda: list(roll.up()) == ["n1"] and roll._births["n1"]["epoch"] == epoch)  # type: ignore[index]
             told = subprocess.run(

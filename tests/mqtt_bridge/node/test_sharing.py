@@ -20,6 +20,7 @@ from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox, until
 from mqtt_bridge.transport.base import LinkEvent, LinkOptions, Message, Protocol, Transport, Watcher
 from mqtt_bridge.transport.memory import MemoryBroker, MemoryTransport
 from mqtt_bridge.transport.mqtt import MqttTransport
+from tests.mqtt_bridge.node.conftest import Desk
 
 PLAIN = "ciuic/v1/home/svc/home/infer/+"
 SHARED = f"$share/home/{PLAIN}"
@@ -129,3 +130,22 @@ def test_a_thread_that_is_busy_at_the_start_does_not_take_the_broker_for_one_tha
             assert done.wait(WAIT_S)
             assert _serves(link, SHARED)
     assert "shared subscriptions" not in caplog.text
+
+
+def test_who_stops_sharing_in_a_pause_hears_each_request_once(
+    desk: Desk, request_data: Callable[..., dict[str, Any]]
+) -> None:
+    desk.endpoint.pause()
+    desk.endpoint._share(shared=False)
+    desk.endpoint.resume()
+    assert _serves(desk.node, PLAIN)
+    assert desk.ask(request_data())[0]["status"] == "ok"
+    assert desk.silent()
+    assert desk.node.handled == 1
+
+
+def test_who_has_stopped_changes_nothing(desk: Desk) -> None:
+    desk.endpoint.stop()
+    desk.endpoint._share(shared=False)
+    desk.endpoint.resume()
+    assert not desk.node.filters & {PLAIN, SHARED}

@@ -42,3 +42,22 @@ def test_a_link_that_does_not_hold_is_followed_by_a_pause() -> None:
     found.up(5.0)
     assert not found.lost(5.1)
     assert found.retry_s > 5.1
+
+
+def test_a_link_that_does_not_hold_is_followed_by_the_next_broker_and_a_round_of_them_by_a_pause() -> None:
+    found = of("a", "b")
+    found.up(5.0)
+    assert not found.lost(5.1)
+    assert (found.broker.host, found.retry_s) == ("b", 0.0)
+    found.up(5.2)
+    assert not found.lost(5.3)
+    assert found.broker.host == "a"
+    assert found.retry_s > 5.3
+
+
+def test_who_lost_its_id_to_another_does_not_go_to_another_broker() -> None:
+    found = of("a", "b")
+    found.up(5.0)
+    assert not found.lost(5.1, taken=True)
+    assert found.broker.host == "a"
+    assert found.retry_s > 5.1

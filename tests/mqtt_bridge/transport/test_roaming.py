@@ -92,6 +92,19 @@ def test_a_link_goes_back_in_order_and_says_where_it_is(
     assert f"connected to {first.url}" in caplog.text
 
 
+def test_who_goes_back_has_served(
+    pair: tuple[BrokerProcess, BrokerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a node that had served for hours would end when another one of its name comes to the first broker."""
+    monkeypatch.setattr("mqtt_bridge.transport.rival.YOUNG_S", LOOK_S)
+    first, second = pair
+    with living(first.url, second.url) as guest:
+        assert guest.link._rival.fresh
+        first.start()
+        guest.says("prepare", "goodbye", "resume", "down", "up")
+        assert not guest.link._rival.fresh
+
+
 def test_the_will_is_not_told_by_a_move(pair: tuple[BrokerProcess, BrokerProcess]) -> None:
     first, second = pair
     wills = Inbox()
@@ -237,3 +250,19 @@ def test_a_link_closed_while_it_is_left_ends_in_time(pair: tuple[BrokerProcess, 
         guest.says("prepare")
         guest.link.close()
         assert not guest.link._thread.is_alive()
+
+
+def test_no_move_begins_during_a_stop(pair: tuple[BrokerProcess, BrokerProcess]) -> None:
+    first, second = pair
+    with living(first.url, second.url) as guest:
+        guest.busy.set()
+        first.start()
+        guest.says("prepare")
+
+        def finish_and_stop() -> None:
+            guest.busy.clear()
+            guest.link._begin_stop()
+
+        guest.link.call_soon(finish_and_stop)
+        guest.link._thread.join(WAIT_S)
+        assert guest.said.empty()

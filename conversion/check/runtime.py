@@ -22,7 +22,7 @@ from firmware_py.contracts.errors import ConversionError, ToolMissingError
 from firmware_py.contracts.run import GraphKey
 
 ENVIRONMENTS = {"ai-edge-litert": "train", "tflite-runtime": "tflr"}
-_SET_UP = {"ai-edge-litert": "`scripts/setup run`", "tflite-runtime": "`scripts/setup tflr` (Python 3.11)"}
+SET_UP = {"ai-edge-litert": "`scripts/setup run`", "tflite-runtime": "`scripts/setup tflr` (Python 3.11)"}
 TIMEOUT_S = 3600.0  # every prefix of ten thousand texts takes minutes
 _SMALL = 64  # texts below which one process is enough
 
@@ -64,7 +64,7 @@ def python_of(runtime: str, root: Path) -> Path:
     if find_spec(runtime.replace("-", "_")) is not None:
         return Path(sys.executable)
     msg = f"there is no environment with {runtime}"
-    raise ToolMissingError(msg, hint=f"Make it with {_SET_UP[runtime]}, then run this again.")
+    raise ToolMissingError(msg, hint=f"Make it with {SET_UP[runtime]}, then run this again.")
 
 
 def run_lattice(

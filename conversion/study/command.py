@@ -18,7 +18,7 @@ from typing import Any
 from conversion.check.answers import LatticeAnswers
 from conversion.check.cascade import Prefix
 from conversion.check.rows import save_rows
-from conversion.check.runtime import RecipeFiles, Where, python_of, run_lattice
+from conversion.check.runtime import SET_UP, RecipeFiles, Where, python_of, run_lattice
 from conversion.study.document import (
     FORMAT,
     Context,
@@ -194,8 +194,7 @@ def _runtimes(manifest: Manifest, asked: Sequence[str] | None, root: Path) -> li
     if not found:
         msg = f"none of {', '.join(manifest.runtimes)} has an environment here"
         raise ToolMissingError(
-            msg,
-            hint="Make one with `scripts/setup run` or `scripts/setup tflr` (Python 3.11), then run this again.",
+            msg, hint=f"Make one with {' or '.join(SET_UP.values())}, then run this again."
         )
     return found
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import random
 import socket
 import threading
@@ -46,6 +47,7 @@ _log = logging.getLogger(__name__)
 
 _MISC_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
+_SILENCE_S = 0.5
 _CLOSED = "the connection was closed"
 _TAKEN_OVER = 0x8E  # reason code of a DISCONNECT (MQTT 5, 3.14.2.1)
 _DRAIN = 64  # packets read in one go before jobs and timers get their turn
@@ -454,26 +456,32 @@ class MqttTransport(Transport):
         self._empty(lambda: True)
         self._disconnect()
 
-    def _empty(self, idle: Callable[[], bool]) -> None:
+    def _empty(self, idle: Callable[[], bool]) -> bool:
         """Handle what is on its way for filters that were left and send what waits, until `idle` holds, too.
 
+        False: it did not come to that, for the time was over or the link broke.
         What was left may still be on its way, and a broker sends more as we acknowledge: the filters are
         ended once more until nothing came before the confirmation. Everything on one connection is in order.
+        A broker that does not confirm what has ended before (iotcore; MQTT 5, 3.10.4, asks for it) has a while.
         """
         deadline_s = time.monotonic() + _CLOSE_TIMEOUT_S
         self._work()
-        asked_at = -1
+        asked_at, asked_s, again = -1, math.inf, frozenset[int]()
         while self._poller.attached and self._outbox.open and time.monotonic() < deadline_s:
+            if time.monotonic() > asked_s + _SILENCE_S:
+                self._ending -= again
             if not self._client.want_write() and not self._outbox.pending and not self._ending and idle():
                 if asked_at == self._handled or not self._left:
-                    break
-                asked_at = self._handled
+                    return True
+                asked_at, asked_s = self._handled, time.monotonic()
                 self._send_unsubscribe(next(iter(self._left)))
+                again = frozenset(self._ending)
             if self._client.want_write():
                 self._client.loop_write()
             if self._poller.readable(0.02):
                 self._read()
             self._work()
+        return False
 
     def _disconnect(self) -> None:
         if self._poller.attached and self._outbox.open:

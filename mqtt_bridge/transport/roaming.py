@@ -102,10 +102,10 @@ class RoamingTransport(MqttTransport):
     def _go(self, leaving: Leaving) -> None:
         """Leave; what still comes until the broker has confirmed that nothing more does is answered, too."""
         leaving.goodbye()
-        self._empty(leaving.idle)
+        emptied = self._empty(leaving.idle)
         if self._finish_s is None or self._stopping:
             return  # the link broke on the way, or this is the end anyway
-        if not leaving.idle():
+        if not emptied:
             self._stay(leaving)
             return
         self._disconnect()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from firmware_py.contracts.errors import CiuicError
 from firmware_py.contracts.file_schemas import FILES, MANIFEST, MEASUREMENT, rendered
 from firmware_py.contracts.manifest import parse_manifest
 from firmware_py.contracts.measurement import parse_measurement
+from tests.documents import changed
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = sorted((ROOT / "models").glob("*.bundle"))
@@ -32,6 +32,7 @@ VALUES = st.one_of(
     st.sampled_from(["", "x", "x" * 65, "x" * 257, "stage", "label", "<="]),
     st.sampled_from([[], [1], ["x"], [None], [{}], {}, {"x": 1}, {"x": "y"}, {"x": [0.5]}]),
 )
+
 # What a reader passes over where a writer must not: sizes that are no numbers, versions that are no strings.
 LENIENT = ("dims", "runtimes")
 
@@ -73,19 +74,6 @@ def paths(
             yield from paths(data[key], inner, (*path, key))
     if isinstance(data, list) and data and "items" in schema:
         yield from paths(data[0], schema["items"], (*path, 0))
-
-
-def changed(data: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """A copy with one value changed, or taken out where it is `...`."""
-    out = deepcopy(data)
-    inner = out
-    for step in path[:-1]:
-        inner = inner[step]
-    if value is ...:
-        del inner[path[-1]]
-    else:
-        inner[path[-1]] = value
-    return out
 
 
 def is_read(name: str, data: Any) -> bool:

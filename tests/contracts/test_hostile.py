@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from typing import Any
 
 import pytest
@@ -15,12 +14,14 @@ from firmware_py.contracts.errors import BundleFormatError, CiuicError, ConfigEr
 from firmware_py.contracts.manifest import parse_manifest
 from firmware_py.contracts.reply import parse_reply
 from firmware_py.contracts.request import parse_request
+from tests.documents import changed
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=20,
 )
+
 REQUEST: dict[str, Any] = {
     "v": 1,
     "id": "1",
@@ -55,22 +56,13 @@ def _paths(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-def _with(data: Any, path: tuple[Any, ...], value: Any) -> Any:
-    out = copy.deepcopy(data)
-    inner = out
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = value
-    return out
-
-
 @pytest.mark.parametrize("path", [path for path in _paths(REQUEST) if "session" not in path])
 @given(value=anything | st.sampled_from([0, 1, 2.0, 9, 10, True, 3600, 1e308, "", "x" * 129, {}, {"a": "b"}]))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_short_way_through_a_request_says_what_the_long_one_says(
     path: tuple[Any, ...], value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = _with({**REQUEST, "session": None}, path, value)
+    data = changed({**REQUEST, "session": None}, path, value)
 
     def said() -> Any:
         try:
@@ -97,7 +89,7 @@ def test_no_payload_breaks_a_parser(data: Any) -> None:
 @settings(max_examples=40)
 def test_one_odd_field_of_a_request_is_a_value_or_our_error(path: tuple[Any, ...], value: Any) -> None:
     with contextlib.suppress(SchemaError, VersionError):
-        parse_request(_with(REQUEST, path, value))
+        parse_request(changed(REQUEST, path, value))
 
 
 @pytest.mark.parametrize("path", _paths(REPLY))
@@ -105,7 +97,7 @@ def test_one_odd_field_of_a_request_is_a_value_or_our_error(path: tuple[Any, ...
 @settings(max_examples=40)
 def test_one_odd_field_of_a_reply_is_a_value_or_our_error(path: tuple[Any, ...], value: Any) -> None:
     with contextlib.suppress(SchemaError, VersionError):
-        parse_reply(_with(REPLY, path, value))
+        parse_reply(changed(REPLY, path, value))
 
 
 @given(data=st.data())
@@ -115,7 +107,7 @@ def test_one_odd_field_of_a_manifest_is_a_value_or_our_error(
 ) -> None:
     path = data.draw(st.sampled_from(_paths(manifest_once)))
     with contextlib.suppress(BundleFormatError):
-        parse_manifest(_with(manifest_once, path, data.draw(anything)))
+        parse_manifest(changed(manifest_once, path, data.draw(anything)))
 
 
 @given(st.text(max_size=60))
@@ -155,12 +147,12 @@ def test_a_missing_field_is_named(path: tuple[str, ...]) -> None:
 )
 def test_out_of_range_is_refused(path: tuple[str, ...], value: Any) -> None:
     with pytest.raises(SchemaError):
-        parse_request(_with(REQUEST, path, value))
+        parse_request(changed(REQUEST, path, value))
 
 
 def test_a_message_never_quotes_the_text() -> None:
     secret = "my private words"
     for path in (("task",), ("id",), ("qos", "accuracy"), ("input", "text")):
         with pytest.raises(SchemaError) as caught:
-            parse_request(_with(REQUEST, path, [secret]))
+            parse_request(changed(REQUEST, path, [secret]))
         assert secret not in str(caught.value) + caught.value.hint

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from firmware_py.contracts.configuration import Configuration
 from firmware_py.contracts.errors import CiuicError, DataInvalidError
 from firmware_py.contracts.measurement import Check, Measurement, Row, is_publishable, parse_measurement
+from tests.documents import changed
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = sorted((ROOT / "docs" / "measurements").rglob("*.json"))
@@ -69,19 +69,6 @@ def document() -> dict[str, Any]:
     made = Measurement("ciuic bench engine", "simulated", "a" * 64, DATE, (row,), checks, ("a note",))
     written: dict[str, Any] = json.loads(json.dumps(made.to_dict()))
     return written
-
-
-def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
-    """The small file with one value changed, or taken out where it is `...`."""
-    out = copy.deepcopy(document())
-    inner: Any = out
-    for step in path[:-1]:
-        inner = inner[step]
-    if value is ...:
-        del inner[path[-1]]
-    else:
-        inner[path[-1]] = value
-    return out
 
 
 def test_every_committed_measurement_reads_back_equal() -> None:
@@ -170,7 +157,7 @@ def test_a_row_of_a_configuration_is_told_from_a_name() -> None:
 )
 def test_a_fault_is_named(path: tuple[Any, ...], value: Any, said: str) -> None:
     with pytest.raises(DataInvalidError) as caught:
-        parse_measurement(changed(path, value))
+        parse_measurement(changed(document(), path, value))
     assert said in caught.value.message
     assert "ciuic bench" in caught.value.hint
 
@@ -201,4 +188,4 @@ def test_what_is_no_measurement_is_our_error(data: Any) -> None:
 )
 def test_one_odd_field_is_a_value_or_our_error(path: tuple[Any, ...], value: Any) -> None:
     with contextlib.suppress(DataInvalidError):
-        parse_measurement(changed(path, value))
+        parse_measurement(changed(document(), path, value))

@@ -15,8 +15,8 @@ import pytest
 
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.process import start_broker
+from tests.commands import ROOT, ciuic
 
-ROOT = Path(__file__).parents[2]
 pytestmark = [
     pytest.mark.usefixtures("any_broker"),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the keeper is for Linux"),
@@ -37,15 +37,7 @@ engine.Engine.run = crashing
 
 def _ask(broker: str, text: str, deadline_s: float = 5.0) -> dict[str, object]:
     words = ["ask", text, "--broker", broker, "--json", "--deadline", str(deadline_s)]
-    done = subprocess.run(
-        [sys.executable, "-m", "ciuic", *words],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    done = ciuic(*words)
     found: dict[str, object] = json.loads(done.stdout) if done.stdout else {"stderr": done.stderr}
     return found
 

@@ -22,8 +22,8 @@ from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.process import BrokerProcess, start_broker
 from mqtt_bridge.testing.transport_contract import until
 from tests.brokers import needs_mosquitto
+from tests.commands import ROOT, ciuic
 
-ROOT = Path(__file__).parents[2]
 WAIT_S = 30.0
 NOBODY = 0x10  # no matching subscribers (MQTT 5, 3.4.2.1)
 
@@ -32,14 +32,14 @@ class Asker:
     """A foreign client of one broker that asks without rest, each question once; it knows what the broker said of each."""
 
     def __init__(self, broker: BrokerProcess, name: str) -> None:
-        self.acknowledged: dict[str, int] = {}
         self.sent_s: dict[str, float] = {}
         self.replies: collections.Counter[str] = collections.Counter()
         self.ends: collections.Counter[str] = collections.Counter()  # statuses, and codes of errors
         self._name = name
+        # By packet number, each written by one thread: paho holds a lock of its own in `publish` and around `_on_publish`.
         self._ids: dict[int, str] = {}
+        self._codes: dict[int, int] = {}
         self._stop = threading.Event()
-        self._sending = threading.Lock()  # an acknowledgement may overtake `publish`
         self._client = Client(
             CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5
         )
@@ -67,9 +67,14 @@ class Asker:
         self.stop()
         self._client.loop_stop()
 
+    @property
+    def acknowledged(self) -> dict[str, int]:
+        """What the broker said of each question; an acknowledgement may overtake `publish`."""
+        return {self._ids[mid]: code for mid, code in tuple(self._codes.items()) if mid in self._ids}
+
     def heard(self) -> list[str]:
         """The questions that the broker has given to somebody."""
-        return [found for found, code in tuple(self.acknowledged.items()) if code == 0]
+        return [found for found, code in self.acknowledged.items() if code == 0]
 
     def _ask(self) -> None:
         number = 0
@@ -78,14 +83,12 @@ class Asker:
             found = f"{self._name}-{number}"
             data = {"v": 1, "id": found, "task": "home", "input": {"text": f"turn on lamp {number}"}}
             data |= {"qos": {"deadline_s": 20}, "reply_to": f"ciuic/v1/home/reply/{self._name}/a"}
-            with self._sending:
-                topic = f"ciuic/v1/home/svc/home/infer/{self._name}"
-                self.sent_s[found] = time.monotonic()
-                self._ids[self._client.publish(topic, json.dumps(data), 1).mid] = found
+            topic = f"ciuic/v1/home/svc/home/infer/{self._name}"
+            self.sent_s[found] = time.monotonic()
+            self._ids[self._client.publish(topic, json.dumps(data), 1).mid] = found
 
     def _on_publish(self, _client: Client, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
-        with self._sending:
-            self.acknowledged[self._ids[mid]] = reason.value
+        self._codes[mid] = reason.value
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         reply = json.loads(message.payload)
@@ -162,25 +165,7 @@ def test_a_node_serves_on_the_second_broker_and_goes_back_to_the_first(
             lost = set(before.sent_s) - set(before.replies)
             assert all(before.sent_s[found] > killed_s - 2.0 for found in lost)
             urls = ("--broker", first.url, "--broker", second.url)
-            told = subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "ciuic",
-                    "ask",
-                    "turn on the light",
-                    "--deadline",
-                    "20",
-                    "--json",
-                    *urls,
-                ],
-                cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-                capture_output=True,
-                text=True,
-                timeout=180,
-                check=False,
-            )
+            told = ciuic("ask", "turn on the light", "--deadline", "20", "--json", *urls)
             assert json.loads(told.stdout)["route"]["node"] == "n1"
         log = (tmp_path / "log").read_text()
         assert log.count(f"connected to {second.url}") == log.count(f"connected to {first.url}") == 1

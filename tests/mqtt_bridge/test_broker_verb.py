@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -10,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
@@ -19,9 +17,7 @@ from mqtt_bridge.broker.process import free_port
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
 from mqtt_bridge.transport.base import LinkOptions, Message, Protocol
 from mqtt_bridge.transport.mqtt import MqttTransport
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+from tests.commands import ENVIRONMENT, ROOT, ciuic
 
 
 @contextmanager
@@ -40,15 +36,7 @@ def _running(*words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def _refused(*words: str, **variables: str) -> str:
     """What a call says that ends by itself with a usage error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ciuic", "broker", *words],
-        cwd=ROOT,
-        env=ENVIRONMENT | variables,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    done = ciuic("broker", *words, env=ENVIRONMENT | variables)
     assert done.returncode == 2, done.stderr
     assert "\nhint: " in done.stderr
     return done.stderr

@@ -26,21 +26,9 @@ from mqtt_bridge.compose import BRIDGE
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
 from mqtt_bridge.transport.base import LinkOptions
 from mqtt_bridge.transport.mqtt import MqttTransport
+from tests.commands import ROOT, ciuic
 
-ROOT = Path(__file__).parents[2]
 PATIENT = ("--deadline", "30")  # where an answer is expected, a busy machine may take its time
-
-
-def _ciuic(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ciuic", *words],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -66,16 +54,16 @@ def test_a_node_serves_is_asked_and_leaves_cleanly(tmp_path: Path, number: signa
             try:
                 assert node.stdout is not None
                 assert node.stdout.readline().startswith("node n1: serves home in mesh home")
-                told = _ciuic("ask", "turn on the kitchen light", *PATIENT, "--broker", broker.url)
+                told = ciuic("ask", "turn on the kitchen light", *PATIENT, "--broker", broker.url)
                 assert told.returncode == 0, told.stderr
                 assert told.stdout.startswith("turn_on  (confidence")
                 assert "on n1 (scripted" in told.stdout
                 words = ("turn", "off", "the", "garden", "light")
-                raw = _ciuic("ask", *words, "--json", "--to", "n1", *PATIENT, "--broker", broker.url)
+                raw = ciuic("ask", *words, "--json", "--to", "n1", *PATIENT, "--broker", broker.url)
                 reply = json.loads(raw.stdout)
                 assert reply["result"]["label"] == "turn_off"
                 assert reply["round_trip_s"] > 0
-                bad = _ciuic("ask", " ", *PATIENT, "--broker", broker.url)
+                bad = ciuic("ask", " ", *PATIENT, "--broker", broker.url)
                 assert bad.returncode == 1
                 assert "[input_empty]" in bad.stderr
                 assert "hint:" in bad.stderr
@@ -115,7 +103,7 @@ def test_a_start_that_waits_for_another_process_heeds_a_signal(
 
 
 def test_a_text_that_is_no_utf8_is_told_before_it_is_sent() -> None:
-    found = _ciuic("ask", os.fsdecode(b"turn on \xff the light"), "--broker", "mqtt://127.0.0.1:1")
+    found = ciuic("ask", os.fsdecode(b"turn on \xff the light"), "--broker", "mqtt://127.0.0.1:1")
     assert found.returncode == 1
     assert "error: the text is not UTF-8 [invalid_utf8]" in found.stderr
     assert "Traceback" not in found.stderr
@@ -123,14 +111,14 @@ def test_a_text_that_is_no_utf8_is_told_before_it_is_sent() -> None:
 
 def test_nobody_there_is_told_with_a_hint() -> None:
     with start_broker() as broker:
-        silent = _ciuic("ask", "hello", "--deadline", "0.2", "--broker", broker.url)
+        silent = ciuic("ask", "hello", "--deadline", "0.2", "--broker", broker.url)
         assert silent.returncode == 1
         assert "[no_reply]" in silent.stderr
 
 
 @pytest.mark.parametrize("flag", ["--deadline=-5", "--deadline=nan", "--deadline=1e9", "--energy=-1"])
 def test_a_bound_that_no_node_takes_is_a_usage_error_before_it_is_sent(flag: str) -> None:
-    found = _ciuic("ask", "hello", flag, "--broker", "mqtt://127.0.0.1:1")
+    found = ciuic("ask", "hello", flag, "--broker", "mqtt://127.0.0.1:1")
     assert found.returncode == 2
     assert "[config_invalid]" in found.stderr
     assert "ciuic ask --help" in found.stderr
@@ -155,7 +143,7 @@ def test_a_wrong_flag_is_a_usage_error(words: list[str], tmp_path: Path) -> None
         bundle = tmp_path / "tiny.bundle"
         write_tiny_bundle(bundle)
         words = [*words, "--model", str(bundle), "--store", str(tmp_path), "--state", "-", "--meter", "off"]
-    found = _ciuic(*words)
+    found = ciuic(*words)
     assert found.returncode == 2, found.stderr
     assert "[config_invalid]" in found.stderr
     assert "hint: " in found.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,17 +16,15 @@ from mqtt_bridge.testing.transport_contract import WAIT_S, until
 from mqtt_bridge.transport.base import LinkOptions
 from mqtt_bridge.transport.mqtt import MqttTransport
 from tests.brokers import TAKEN_OVER, ClosingBroker
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+from tests.commands import CIUIC, ENVIRONMENT, ROOT, ciuic
 
 
 def _node(folder: Path, url: str) -> list[str]:
     bundle = folder / "tiny.bundle"
     if not bundle.exists():
         write_tiny_bundle(bundle)
-    command = [sys.executable, "-m", "ciuic", "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
-    return [*command, "--model", str(bundle), "--allow-unsigned", "--store", str(folder), "--broker", url]
+    words = ["node", "run", "--id", "n1", "--simulate", "--meter", "off"]
+    return [*words, "--model", str(bundle), "--allow-unsigned", "--store", str(folder), "--broker", url]
 
 
 needs_keeper = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the keeper is for Linux")
@@ -37,15 +34,7 @@ needs_keeper = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="
 def test_a_node_whose_name_another_one_has_ends_and_is_not_started_again(tmp_path: Path) -> None:
     with ClosingBroker(TAKEN_OVER) as taking:
         nobody = f"mqtt://127.0.0.1:{free_port()}"
-        ended = subprocess.run(
-            [*_node(tmp_path, nobody), "--broker", taking.url, "--state", str(tmp_path / "a")],
-            cwd=ROOT,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        ended = ciuic(*_node(tmp_path, nobody), "--broker", taking.url, "--state", str(tmp_path / "a"))
         assert ended.returncode == 3
         assert f"another client is connected to {taking.url} as n1 [name_taken]" in ended.stderr
         assert ended.stderr.count("error:") == 1
@@ -60,7 +49,7 @@ def test_the_second_node_of_a_name_asks_for_another_one_and_the_first_serves_on(
     with (
         MqttTransport(LinkOptions("observer", (broker.url,))) as link,
         subprocess.Popen(
-            [*_node(tmp_path, broker.url), "--state", str(tmp_path / "a")],
+            [*CIUIC, *_node(tmp_path, broker.url), "--state", str(tmp_path / "a")],
             cwd=ROOT,
             env=ENVIRONMENT,
             stdout=subprocess.PIPE,
@@ -76,7 +65,7 @@ def test_the_second_node_of_a_name_asks_for_another_one_and_the_first_serves_on(
             until(lambda: list(roll.up()) == ["n1"])
             epoch = roll._births["n1"]["epoch"]  # type: ignore[index]
             with subprocess.Popen(
-                [*_node(tmp_path, broker.url), "--state", str(tmp_path / "b")],
+                [*CIUIC, *_node(tmp_path, broker.url), "--state", str(tmp_path / "b")],
                 cwd=ROOT,
                 env=ENVIRONMENT,
                 stderr=subprocess.PIPE,
@@ -88,15 +77,10 @@ def test_the_second_node_of_a_name_asks_for_another_one_and_the_first_serves_on(
                 assert second.poll() is None
                 second.terminate()
             until(lambda: list(roll.up()) == ["n1"] and roll._births["n1"]["epoch"] == epoch)  # type: ignore[index]
-            told = subprocess.run(
-                [sys.executable, "-m", "ciuic", "ask", "turn on the light", "--deadline", "20", "--json"],
-                cwd=ROOT,
+            told = ciuic(
+                "ask", "turn on the light", "--deadline", "20", "--json",
                 env=ENVIRONMENT | {"CIUIC_BROKER": broker.url},
-                capture_output=True,
-                text=True,
-                timeout=180,
-                check=False,
-            )
+            )  # fmt: skip
             assert json.loads(told.stdout)["route"]["node"] == "n1"
             assert first.poll() is None
         finally:

@@ -16,8 +16,8 @@ from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.process import BrokerProcess, start_broker
 from mqtt_bridge.testing.transport_contract import WAIT_S
 from tests.brokers import mosquitto_with, needs_mosquitto
+from tests.commands import ROOT, ciuic
 
-ROOT = Path(__file__).parents[2]
 PATIENT = ("--deadline", "30")
 PASSWORD = "p@ss,word:1/2#3"
 WRITTEN = "p%40ss%2Cword%3A1%2F2%233"
@@ -44,15 +44,7 @@ def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
 
 
 def _ciuic(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ciuic", *words],
-        cwd=ROOT,
-        env=BARE | {"PYTHONPATH": str(ROOT)} | variables,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    return ciuic(*words, env=BARE | {"PYTHONPATH": str(ROOT)} | variables)
 
 
 def _url(broker: BrokerProcess, user: str = f"kitchen:{WRITTEN}") -> str:

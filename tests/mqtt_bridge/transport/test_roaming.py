@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -220,6 +222,30 @@ def test_what_comes_up_after_the_goodbye_keeps_the_link_too(
         guest.says("prepare", "goodbye", "resume")
         assert guest.link.connected
         assert str(guest.link.broker) == second.url
+
+
+def test_what_the_broker_has_not_confirmed_keeps_the_link(
+    pair: tuple[BrokerProcess, BrokerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mqtt_bridge.transport.mqtt._CLOSE_TIMEOUT_S", 0.2)
+    first, second = pair
+    with living(first.url, second.url) as guest:
+        pid = second.pid
+        assert pid is not None
+        honest = guest._goodbye
+
+        def goodbye() -> None:
+            os.kill(pid, signal.SIGSTOP)
+            honest()
+
+        guest.link.leave_by(Leaving(guest._prepare, lambda: True, goodbye, guest._resume))
+        try:
+            first.start()
+            guest.says("prepare", "goodbye", "resume")
+            assert str(guest.link.broker) == second.url
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert guest.link.connected
 
 
 def test_a_link_that_breaks_while_it_is_left_is_made_anew(pair: tuple[BrokerProcess, BrokerProcess]) -> None:

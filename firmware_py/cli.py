@@ -21,7 +21,7 @@ def configure_key(parser: argparse.ArgumentParser) -> None:
         help="a .pub file or a folder of them, such as models/trust (default: what --folder says)",
     )
     sign = verbs.add_parser("sign", help="write BUNDLE.sig: whoever trusts NAME.pub takes the bundle")
-    sign.add_argument("bundle", help="a bundle file; a signature that lies beside it is replaced")
+    sign.add_argument("bundle", help="a bundle file; a signature of it that lies beside it is replaced")
     sign.add_argument("name", help="name of the key pair that signs")
     for verb in (new, show, sign):
         verb.add_argument(
@@ -60,11 +60,19 @@ def run_key(args: argparse.Namespace) -> int:
 def _sign(bundle: Path, private: Path, *, as_json: bool) -> int:
     """Sign what is a whole bundle, and say by which key."""
     from firmware_py.bundles.read import read_bundle
-    from firmware_py.bundles.sign import sign_file
+    from firmware_py.bundles.sign import SIGNATURE_SUFFIX, sign_file
     from firmware_py.bundles.verify import Trust, parse_signature
+    from firmware_py.contracts.errors import BundleError
 
     # Reads all of it: no text file is signed, and no bundle that was changed since somebody signed it.
-    sha256 = read_bundle(bundle, Trust(None, allow_unsigned=True)).sha256
+    try:
+        sha256 = read_bundle(bundle, Trust(None, allow_unsigned=True)).sha256
+    except BundleError as error:
+        former = bundle.with_name(bundle.name + SIGNATURE_SUFFIX)
+        if not former.exists():
+            raise
+        hint = f"{error.hint} If {former} is an earlier bundle's, delete it first."
+        raise type(error)(error.message, hint=hint) from error
     made = sign_file(bundle, private)
     key = parse_signature(made.read_bytes()).key_id
     if as_json:

@@ -253,7 +253,9 @@ def test_a_bundle_signed_with_a_key_of_ones_own_is_taken_by_who_trusts_it(
     assert "[bundle_" in capsys.readouterr().err
     bundle.write_bytes(bundle.read_bytes()[:-1])
     assert main(["key", "sign", str(bundle), "me", *keys]) == 1  # changed since it was signed
-    assert "[bundle_truncated]" in capsys.readouterr().err
+    said_why = capsys.readouterr().err
+    assert "[bundle_truncated]" in said_why
+    assert "tiny.bundle.sig is an earlier bundle's, delete it first" in said_why
 
 
 class Terminal(io.StringIO):

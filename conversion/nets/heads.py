@@ -51,14 +51,15 @@ class Head(nn.Module):
         rows, outside = norm(h) * mask[..., None], mask[..., None] == 0
         count = mask.sum(1, keepdim=True).clamp(min=1)
         last = rows[torch.arange(len(rows)), count[:, 0].long() - 1]
-        onward = rows.masked_fill(outside, -1e9).flip(1).cummax(1).values.flip(1)  # from each row to the end
-        highest = onward[:, 0].masked_fill(mask.sum(1, keepdim=True) == 0, 0.0)
+        inside = rows.masked_fill(outside, -1e9)
+        highest = inside.max(1).values.masked_fill(mask.sum(1, keepdim=True) == 0, 0.0)
         pool = torch.cat([rows.sum(1) / count, highest, last], -1)
         hidden = torch.relu(self.drop(pool) @ self.intent_w1 + self.intent_b1)
         logits = self.drop(hidden) @ self.intent_w2 + self.intent_b2
         if not self.slots:
             return Said(logits, None, pool)
         tags = (pool @ self.tag_pool + self.tag_b1)[:, None].expand(-1, h.shape[1], -1)
+        onward = inside.flip(1).cummax(1).values.flip(1)  # the highest from each row to the end
         seen = [_shift(rows, shift) for shift in WINDOW] + [onward.masked_fill(outside, 0.0)]
         for weight, block in zip(self.tag_w1, seen, strict=True):
             tags = tags + block @ weight

@@ -94,7 +94,8 @@ def tune(teacher: Teacher, texts: Sequence[str], targets: Tensor, run: Run, tell
     coded = teacher.encode(texts)
     head = list(teacher.classify.parameters())
     body = [one for one in teacher.bert.parameters() if one.requires_grad]
-    optimiser = torch.optim.AdamW([{"params": body}, {"params": head}], lr=run.rate, weight_decay=run.decay)
+    groups = [{"params": body}, {"params": head}]
+    optimiser = torch.optim.AdamW(groups, lr=run.rate, weight_decay=run.decay, fused=True)
     steps = run.epochs * math.ceil(len(coded) / run.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, [run.rate, run.rate * HEAD_RATE], steps, pct_start=0.1, anneal_strategy="linear"

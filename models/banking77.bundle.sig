@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 2003888, "sha256": "29dbfec8dec954b8ab08bb7c2a516bb63ddfbf0d09bfe6468fc4c7ec0d71cbeb", "signature": "AwBvqRIcOFXYYrtcwpOyniyMILLjmCANq0cc9Yqe2q7G+TR67/qJOQO9Iez2n0aI/hn+f30MuDjgnma4Kfz6Bg=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1890904, "sha256": "6d7af311c5041dc84b8bba8ce8e448e9c77f808ca594d4146dbc3a0383fde0cb", "signature": "tVqu1eUxzGWFHDeLgJNLIwORtj32hfyfxhKeLLVVa0NuRR0m7LHTvvhLqpXmw6pt/SDn8KcSfNncykLrv6uwAQ=="}

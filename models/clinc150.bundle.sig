@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 2062852, "sha256": "b4d46c066dbd7a5421636abbe5f6b81affc94f59b576d4763c984d4bb0daf98b", "signature": "WDELYj2SU2KAMLkZBW2d79tcysgxzkowo7QfRuZGdaSorMY/P1WGvuhl1lpMSB6jZ5OJNzjcOe5vq/Kjn2nrDw=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 2062852, "sha256": "b4d46c066dbd7a5421636abbe5f6b81affc94f59b576d4763c984d4bb0daf98b", "signature": "uoyiq/0v6N5vzf7yLtabuBdSc5vit1VZcBLf1vr1l4KGeIhuo5gi2aoLVA5+G9Sb7c1CgwnZViCsrM1f0zU+Cw=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 1864308, "sha256": "36e629c6d9b9bfbc3e404d5d62692a3128c629147bb79fefe0bb6329b0f5e700", "signature": "SW0eZY6TUtA1asnl8sGG4o2hVv4+jF5owPvG8lea0NyufCknq0GzebynHSxo2JbQdtejxXxxMcnFs3RXaoGKDg=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1864308, "sha256": "36e629c6d9b9bfbc3e404d5d62692a3128c629147bb79fefe0bb6329b0f5e700", "signature": "8AN/cQ5xmWMdxKrnwGLeHotEGgsXPf4pIg3lb9FpQGZlYkUAAofLc0NNMVCNCNrLmE2QsFvYNyKFtkEujdP2Cw=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 1864332, "sha256": "25e015e3ab6899a6748c2bc489234ed369e98cb5537d515a6c454f1d64507d86", "signature": "XKnJSoMPsSIeruPTOGP71/kS3PMqIE0UXKoCocgk9oUYZCwemPrMA/j6ch+pNmpZdXskYnVz1eAxSpwRGSKUCw=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1864332, "sha256": "25e015e3ab6899a6748c2bc489234ed369e98cb5537d515a6c454f1d64507d86", "signature": "o5coFOjNJgajgEZ7iz8tnl1RsEnavvxZTu+rF0atO8JsmgqNtisDrnuapPnGMgXdH1uNT9TNjR2PN1ZDi6kVAQ=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 2284240, "sha256": "f3b298b644918f513bb875466c71ced3c005abbaec9c5162da7a76cd2f5eb2e8", "signature": "cKtN1RslE9pojrFPUr9vy7lR67FUWWZpMK3+tk5ERbu9ghy5+MkEEeTMRU5LqcNjodoNpjj5ovYAMA/ifH9CDg=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 2284240, "sha256": "f3b298b644918f513bb875466c71ced3c005abbaec9c5162da7a76cd2f5eb2e8", "signature": "t8k71rQ+N9GJangk7Mj5rlUDIC0HsWmYD1xJMsKWGlkfCuvA8zJigIXqjYUewEH7uoCa2eD50HGADKfuoLB3DA=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "2fe705394330ef00", "bytes": 1845196, "sha256": "5f4bdae7045776526eac2dcff8cdb271fe86a830420c0d542c3da4a397868dd1", "signature": "iVW1GvIcn6XbYJWlrg+Sn6CSvyeYfj7XCStYx6e0kCn1aenNtDJqjhK/ZeqZXaAcWb8HfAuHQhXNtz54BInwAg=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1845196, "sha256": "5f4bdae7045776526eac2dcff8cdb271fe86a830420c0d542c3da4a397868dd1", "signature": "Q1GriFBSFftd/gTYBJJocN8GPksZgpUzDFcHH9aQJgAZxedxF/3ZUEEYt6W3sAg6IrIa52F6PxPlVx5E9+K6Ag=="}

@@ -33,7 +33,7 @@ def row_of(found: list[Row], board: str, delegate: str) -> Row:
 
 
 def test_accuracy_is_that_of_the_rule_whose_seconds_stand_beside_it() -> None:
-    ours = built(MODELS / "banking77.bundle")
+    ours = built(MODELS / "hwu64.bundle")
     manifest = ours.manifest
     pi = row_of(rows({"dyn8": ours}, ours, {}), "raspberry-pi-5", "xnnpack")
     assert pi.accuracy == manifest.provenance["figures"]["accuracy"]
@@ -45,14 +45,14 @@ def test_accuracy_is_that_of_the_rule_whose_seconds_stand_beside_it() -> None:
 
 
 def test_joules_go_by_the_mean_and_have_a_half_width() -> None:
-    document = command.targets(MODELS / "banking77.bundle", TRUST, ROOT / "docs" / "measurements")
+    document = command.targets(MODELS / "clinc150.bundle", TRUST, ROOT / "docs" / "measurements")
     pi = next(
         row for row in document["rows"] if (row["board"], row["delegate"]) == ("raspberry-pi-5", "xnnpack")
     )
     profile = load_profile("raspberry-pi-5")
-    file = json.loads((ROOT / "docs" / "measurements" / "model-banking77.json").read_text("utf-8"))
+    file = json.loads((ROOT / "docs" / "measurements" / "model-clinc150.json").read_text("utf-8"))
     mean_s = next(row["latency_s"]["mean"] for row in file["rows"] if row["config"] == "balanced")
-    assert "mean of model-banking77.json" in pi["basis"]
+    assert "mean of model-clinc150.json" in pi["basis"]
     assert pi["predicted_s"] == pytest.approx(mean_s * (profile.simulation.speed_factor or 0.0))
     joules = estimated(profile, mean_s, file["machine"])
     assert (pi["predicted_j"], pi["predicted_u95_j"]) == (joules.energy_j, joules.u95_j)

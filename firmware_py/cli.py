@@ -21,7 +21,7 @@ def configure_key(parser: argparse.ArgumentParser) -> None:
         help="a .pub file or a folder of them, such as models/trust (default: what --folder says)",
     )
     sign = verbs.add_parser("sign", help="write BUNDLE.sig: whoever trusts NAME.pub takes the bundle")
-    sign.add_argument("bundle", help="a bundle file; a signature of it that lies beside it is replaced")
+    sign.add_argument("bundle", help="a bundle file; its own former signature is replaced")
     sign.add_argument("name", help="name of the key pair that signs")
     for verb in (new, show, sign):
         verb.add_argument(
@@ -62,12 +62,12 @@ def _sign(bundle: Path, private: Path, *, as_json: bool) -> int:
     from firmware_py.bundles.read import read_bundle
     from firmware_py.bundles.sign import SIGNATURE_SUFFIX, sign_file
     from firmware_py.bundles.verify import Trust, parse_signature
-    from firmware_py.contracts.errors import BundleError
+    from firmware_py.contracts.errors import BundleHashError, BundleTruncatedError, BundleUntrustedError
 
     # Reads all of it: no text file is signed, and no bundle that was changed since somebody signed it.
     try:
         sha256 = read_bundle(bundle, Trust(None, allow_unsigned=True)).sha256
-    except BundleError as error:
+    except (BundleHashError, BundleTruncatedError, BundleUntrustedError) as error:
         former = bundle.with_name(bundle.name + SIGNATURE_SUFFIX)
         if not former.exists():
             raise

@@ -42,6 +42,7 @@ from mqtt_bridge.transport.preference import Preference
 from mqtt_bridge.transport.rival import Rival
 from mqtt_bridge.transport.sockets import Poller, acknowledge_at_once
 from mqtt_bridge.transport.timers import Job, Timer, Timers
+from mqtt_bridge.wire.topics import matches
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class MqttTransport(Transport):
         self._up = threading.Event()
         self._awaited: dict[int, str] = {}  # filters by the packet id of their SUBSCRIBE
         self._ending: set[int] = set()
-        self._handled = 0
+        self._handled = 0  # messages of filters that were left
         self._stopping = self._killed = False
         self._shared: bool | None = None
         self._limits: dict[BrokerAddress, BrokerLimits] = {}
@@ -243,7 +244,7 @@ class MqttTransport(Transport):
         while self._inbox:
             message, mid, qos = self._inbox.popleft()
             self._deliver(message)
-            self._handled += 1
+            self._handled += any(matches(topic_filter, message.topic) for topic_filter in self._left)
             if qos:
                 self._client.ack(mid, qos)
         for _ in range(len(self._jobs)):
@@ -461,14 +462,15 @@ class MqttTransport(Transport):
 
         False: it did not come to that, for the time was over or the link broke.
         What was left may still be on its way, and a broker sends more as we acknowledge: the filters are
-        ended once more until nothing came before the confirmation. Everything on one connection is in order.
-        A broker that does not confirm what has ended before (iotcore; MQTT 5, 3.10.4, asks for it) has a while.
+        ended once more until nothing of theirs came before the confirmation. Everything on one connection is in order.
+        A broker that does not confirm what has ended before (iotcore; MQTT 5, 3.10.4, asks for it) has a while,
+        which must be silent.
         """
         deadline_s = time.monotonic() + _CLOSE_TIMEOUT_S
         self._work()
         asked_at, asked_s, again = -1, math.inf, frozenset[int]()
         while self._poller.attached and self._outbox.open and time.monotonic() < deadline_s:
-            if time.monotonic() > asked_s + _SILENCE_S:
+            if time.monotonic() > asked_s + _SILENCE_S and not self._poller.readable():
                 self._ending -= again
             if not self._client.want_write() and not self._outbox.pending and not self._ending and idle():
                 if asked_at == self._handled or not self._left:

@@ -97,7 +97,7 @@ class RoamingTransport(MqttTransport):
         if self._leaving.idle() and not self.backlog():
             self._go(self._leaving)
         elif time.monotonic() >= self._finish_s:
-            self._stay(self._leaving)
+            self._stay(self._leaving, "what was accepted here takes long")
 
     def _go(self, leaving: Leaving) -> None:
         """Leave; what still comes until the broker has confirmed that nothing more does is answered, too."""
@@ -106,7 +106,7 @@ class RoamingTransport(MqttTransport):
         if self._finish_s is None or self._stopping:
             return  # the link broke on the way, or this is the end anyway
         if not emptied:
-            self._stay(leaving)
+            self._stay(leaving, "this one has not confirmed in time that nothing more comes")
             return
         self._disconnect()
         self._rival.ended(self._next.held_s(time.monotonic()), taken=False)
@@ -120,10 +120,8 @@ class RoamingTransport(MqttTransport):
         leaving.resume()
         self._tell("down")
 
-    def _stay(self, leaving: Leaving) -> None:
-        _log.warning(
-            "%s is back, but what was accepted here takes long: staying", self._brokers[self._target]
-        )
+    def _stay(self, leaving: Leaving, why: str) -> None:
+        _log.warning("%s is back, but %s: staying", self._brokers[self._target], why)
         self._finish_s = None
         self._plan(self._way_back.stayed())
         leaving.resume()

@@ -250,12 +250,27 @@ def test_a_bundle_signed_with_a_key_of_ones_own_is_taken_by_who_trusts_it(
     assert main(["key", "sign", str(bundle), "you", *keys]) == 2
     assert "[key_invalid]" in capsys.readouterr().err
     assert main(["key", "sign", str(write(tmp_path, "text")), "me", *keys]) == 1
-    assert "[bundle_" in capsys.readouterr().err
+    said_why = capsys.readouterr().err
+    assert "[bundle_" in said_why
+    assert "delete it first" not in said_why
     bundle.write_bytes(bundle.read_bytes()[:-1])
     assert main(["key", "sign", str(bundle), "me", *keys]) == 1  # changed since it was signed
-    said_why = capsys.readouterr().err
-    assert "[bundle_truncated]" in said_why
-    assert "tiny.bundle.sig is an earlier bundle's, delete it first" in said_why
+    assert "[bundle_truncated]" in capsys.readouterr().err
+
+
+def test_a_bundle_that_replaced_another_is_signed_once_the_other_s_signature_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, keys = tmp_path / "tiny.bundle", ["--folder", str(tmp_path / "keys")]
+    write_tiny_bundle(bundle)
+    assert main(["key", "new", "me", *keys]) == 0
+    assert main(["key", "sign", str(bundle), "me", *keys]) == 0
+    write_tiny_bundle(bundle, rich=True)
+    capsys.readouterr()
+    assert main(["key", "sign", str(bundle), "me", *keys]) == 1
+    assert "tiny.bundle.sig is an earlier bundle's, delete it first" in capsys.readouterr().err
+    bundle.with_name("tiny.bundle.sig").unlink()
+    assert main(["key", "sign", str(bundle), "me", *keys]) == 0
 
 
 class Terminal(io.StringIO):

@@ -156,8 +156,8 @@ def test_a_node_serves_on_the_second_broker_and_goes_back_to_the_first(
                 after.stop()
                 b.stop()
                 for asker in (b, after):  # what a broker handed on is answered, and once
-                    until(lambda asker=asker: set(asker.heard()) <= set(asker.replies))  # type: ignore[misc]
                     until(lambda asker=asker: len(asker.acknowledged) == len(asker.sent_s))  # type: ignore[misc]
+                    until(lambda asker=asker: set(asker.heard()) <= set(asker.replies))  # type: ignore[misc]
                     assert sorted(asker.heard()) == sorted(asker.replies.elements())
                     assert set(asker.acknowledged.values()) == {0, NOBODY}
                     assert set(asker.ends) <= {"ok", "out_of_scope", "queue_full", "shed"}

@@ -225,7 +225,9 @@ def test_what_comes_up_after_the_goodbye_keeps_the_link_too(
 
 
 def test_what_the_broker_has_not_confirmed_keeps_the_link(
-    pair: tuple[BrokerProcess, BrokerProcess], monkeypatch: pytest.MonkeyPatch
+    pair: tuple[BrokerProcess, BrokerProcess],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("mqtt_bridge.transport.mqtt._CLOSE_TIMEOUT_S", 0.2)
     first, second = pair
@@ -243,6 +245,7 @@ def test_what_the_broker_has_not_confirmed_keeps_the_link(
             first.start()
             guest.says("prepare", "goodbye", "resume")
             assert str(guest.link.broker) == second.url
+            assert "has not confirmed in time" in caplog.text
         finally:
             os.kill(pid, signal.SIGCONT)
         assert guest.link.connected

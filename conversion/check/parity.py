@@ -22,9 +22,9 @@ from firmware_py.inference.exits import accepts, judge
 class Bounds:
     """What a recipe may be off by, as shares of the sentences and in logits.
 
-    `agreement`, `tags` and `exits` are least shares at full width, the `narrow_` ones at any other, and of what
-    exit 0 says by itself: a narrow stage, or none, is less sure, so that rounding decides more often, and its own
-    thresholds are calibrated on what it says. `mean_error` bounds the mean logit error, `mean_share` that error as a share of the logits' standard
+    `agreement`, `tags` and `exits` are least shares at full width, the `narrow_` ones at any other: a
+    narrow stage is less sure, so that rounding decides more often, and its own thresholds are calibrated
+    on what it says. `mean_error` bounds the mean logit error, `mean_share` that error as a share of the logits' standard
     deviation; None where a recipe moves logits by design and is calibrated by itself.
     """
 
@@ -71,8 +71,8 @@ class Rules:
 class Parity:
     """How far a runtime is from torch on `rows` sentences.
 
-    `agreement` and `same_tags` are of the worst prefix at full width from exit 1 on, `mean_logit_error` and
-    `max_logit_error` from exit 0 on, `same_exit` of full width; the `narrow_` ones of the worst other. `by_prefix` holds
+    `agreement`, `same_tags`, `mean_logit_error`, `max_logit_error` are of the worst prefix at full width
+    (exits 0 … S), `same_exit` of full width; the `narrow_` ones of the worst other. `by_prefix` holds
     agreement and mean logit error of each prefix, `by_widths` the share of same exits. `logit_spread` is the
     standard deviation of torch's logits, the smallest of the full-width prefixes'.
     """
@@ -155,8 +155,7 @@ def compare(name: str, runtime: str, ours: LatticeAnswers, torch: LatticeAnswers
     }
 
     def least(values: Mapping[Prefix, float], *, wide: bool) -> float:
-        shares = (one for prefix, one in values.items() if (prefix in full and prefix != ()) == wide)
-        return min(shares, default=1.0)
+        return min((one for prefix, one in values.items() if (prefix in full) == wide), default=1.0)
 
     agreement = {prefix: pair[0] for prefix, pair in by_prefix.items()}
     return Parity(
@@ -184,8 +183,8 @@ def faults(parity: Parity, bounds: Bounds) -> list[str]:
         ("intents agree on", parity.agreement, bounds.agreement),
         ("tags agree on", parity.same_tags, bounds.tags),
         ("exits agree on", parity.same_exit, bounds.exits),
-        ("at narrow widths or exit 0 intents agree on", parity.narrow_agreement, bounds.narrow_agreement),
-        ("at narrow widths or exit 0 tags agree on", parity.narrow_tags, bounds.narrow_tags),
+        ("at narrow widths intents agree on", parity.narrow_agreement, bounds.narrow_agreement),
+        ("at narrow widths tags agree on", parity.narrow_tags, bounds.narrow_tags),
         ("at narrow widths exits agree on", parity.narrow_exits, bounds.narrow_exits),
     )
     out = [f"{what} {share:.3f}, at least {low} needed" for what, share, low in shares if not share >= low]

@@ -90,8 +90,8 @@ def test_one_wrong_narrow_graph_is_enough(fault: str) -> None:
     assert all("narrow" in one or "finite" in one for one in found)
 
 
-@pytest.mark.parametrize(("prefix", "passes"), [((), True), ((3,), True), ((4,), False)])
-def test_what_is_less_sure_may_flip_more_often(prefix: Prefix, passes: bool) -> None:
+@pytest.mark.parametrize(("prefix", "passes"), [((), False), ((3,), True), ((4,), False)])
+def test_a_narrow_graph_may_flip_more_often(prefix: Prefix, passes: bool) -> None:
     torch = answers()
     few = changed(torch, [prefix], lambda one: np.vstack((np.roll(one[:6], 1, axis=-1), one[6:])))  # of 200
     assert (faults(compare("dyn8", "here", few, torch, RULES), bounds_of("dyn8")) == []) == passes

@@ -98,7 +98,7 @@ def test_every_prefix_says_what_torch_says_and_nothing_is_converted_twice(tmp_pa
     parts = write_parts(model, PIECES, tmp_path / "parts")
     heads = tuple(parts / f"head-{number}.npz" for number in range(3))
     prefixes = prefixes_of(list(product((1, 4), repeat=2)))
-    said, tokenizer = texts(70), WordPiece(PIECES)
+    said, tokenizer = texts(200), WordPiece(PIECES)  # of 70, one host's near ties were 4
     reference = torch_answers(model, tokenizer, said, prefixes)
     for runtime in runtimes:
         for recipe in ("fp32", "w8"):
@@ -113,5 +113,4 @@ def test_every_prefix_says_what_torch_says_and_nothing_is_converted_twice(tmp_pa
                 assert error.mean() < 0.1, (runtime, recipe, prefix)
                 assert (ours.tags[prefix] >= 0).sum() == (reference.tags[prefix] >= 0).sum()
                 agree = (ours.logits[prefix].argmax(1) == reference.logits[prefix].argmax(1)).mean()
-                # Near ties of an untrained student: 66 of 70 on one host.
-                assert agree > 0.9, (runtime, recipe, prefix)
+                assert agree > 0.95, (runtime, recipe, prefix)

@@ -60,15 +60,15 @@ def run_key(args: argparse.Namespace) -> int:
 def _sign(bundle: Path, private: Path, *, as_json: bool) -> int:
     """Sign what is a whole bundle, and say by which key."""
     from firmware_py.bundles.read import read_bundle
-    from firmware_py.bundles.sign import SIGNATURE_SUFFIX, sign_file
-    from firmware_py.bundles.verify import Trust, parse_signature
+    from firmware_py.bundles.sign import sign_file
+    from firmware_py.bundles.verify import Trust, parse_signature, signature_path
     from firmware_py.contracts.errors import BundleHashError, BundleTruncatedError, BundleUntrustedError
 
     # Reads all of it: no text file is signed, and no bundle that was changed since somebody signed it.
     try:
         sha256 = read_bundle(bundle, Trust(None, allow_unsigned=True)).sha256
     except (BundleHashError, BundleTruncatedError, BundleUntrustedError) as error:
-        former = bundle.with_name(bundle.name + SIGNATURE_SUFFIX)
+        former = signature_path(bundle)
         if not former.exists():
             raise
         hint = f"{error.hint} If {former} is an earlier bundle's, delete it first."

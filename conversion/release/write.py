@@ -20,7 +20,8 @@ from conversion.export.sizes import sizes
 from conversion.release.figures import figures_of, save_report_rows
 from conversion.release.listen import SPLITS, Heard, Target, Trained, compared, listen
 from conversion.release.ways import Ways, accuracy, find_ways, judge_of, shipped_variants
-from firmware_py.bundles.sign import SIGNATURE_SUFFIX, sign_file
+from firmware_py.bundles.sign import sign_file
+from firmware_py.bundles.verify import signature_path
 from firmware_py.bundles.write import write_atomic
 from firmware_py.tasks.text import WordPiece
 
@@ -53,10 +54,9 @@ def release_all(
 
 def _put_in_place(made: Path, place: Path) -> None:
     """A bundle and its signature take the place of what was there."""
-    for suffix in ("", SIGNATURE_SUFFIX):
-        file = made.with_name(made.name + suffix)
+    for file, target in ((made, place), (signature_path(made), signature_path(place))):
         if file.is_file():
-            write_atomic(place.with_name(place.name + suffix), file.read_bytes())
+            write_atomic(target, file.read_bytes())
 
 
 def release(trained: Trained, target: Target) -> dict[str, Any]:

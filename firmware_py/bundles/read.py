@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from firmware_py.bundles.archive import MAX_ARCHIVE_BYTES, Reader
-from firmware_py.bundles.verify import MAX_SIGNATURE_BYTES, Trust, check_archive
+from firmware_py.bundles.verify import MAX_SIGNATURE_BYTES, Trust, check_archive, signature_path
 from firmware_py.bundles.write import MANIFEST_NAME, sync_folder
 from firmware_py.contracts.errors import (
     BundleCorruptError,
@@ -113,13 +113,14 @@ def load_archive(path: Path, trust: Trust) -> tuple[bytes, str]:
         msg = f"{path} is over {MAX_ARCHIVE_BYTES} bytes"
         raise BundleTooLargeError(msg)
     signature: bytes | None
+    beside = signature_path(path)
     try:
-        with path.with_name(path.name + ".sig").open("rb") as file:
+        with beside.open("rb") as file:
             signature = file.read(MAX_SIGNATURE_BYTES + 1)
     except FileNotFoundError:
         signature = None
     except OSError as error:
-        msg = f"{path}.sig cannot be read: {error.strerror}"
+        msg = f"{beside} cannot be read: {error.strerror}"
         raise BundleMissingError(msg) from error
     return archive, check_archive(archive, signature, trust)
 

@@ -11,11 +11,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_py.bundles.verify import Signature, key_id, message
+from firmware_py.bundles.verify import Signature, key_id, message, signature_path
 from firmware_py.bundles.write import write_atomic
 from firmware_py.contracts.errors import BundleMissingError, KeyFileError
 
-SIGNATURE_SUFFIX = ".sig"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -91,6 +90,6 @@ def sign_file(bundle_path: Path, private_key_path: Path) -> Path:
         sha256=sha256,
         signature=key.sign(message(len(archive), sha256)),
     )
-    path = bundle_path.with_name(bundle_path.name + SIGNATURE_SUFFIX)
+    path = signature_path(bundle_path)
     write_atomic(path, signed.to_bytes())
     return path

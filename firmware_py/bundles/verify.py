@@ -101,6 +101,11 @@ def key_id(raw_public_key: bytes) -> str:
     return hashlib.sha256(raw_public_key).hexdigest()[:16]
 
 
+def signature_path(bundle: Path) -> Path:
+    """Where the signature of a bundle file lies: beside it."""
+    return bundle.with_name(bundle.name + ".sig")
+
+
 def parse_signature(data: bytes) -> Signature:
     """Read a `.sig` file.
 

@@ -15,7 +15,7 @@ import pytest
 
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.process import start_broker
-from tests.commands import ROOT, ciuic
+from tests.commands import CIUIC, ROOT, ciuic
 
 pytestmark = [
     pytest.mark.usefixtures("any_broker"),
@@ -45,7 +45,7 @@ def _ask(broker: str, text: str, deadline_s: float = 5.0) -> dict[str, object]:
 @contextmanager
 def _running(words: list[str], path: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "ciuic", *words],
+        [*CIUIC, *words],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": path},
         stdout=subprocess.PIPE,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
-import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +20,7 @@ from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.process import BrokerProcess, start_broker
 from mqtt_bridge.testing.transport_contract import until
 from tests.brokers import needs_mosquitto
-from tests.commands import ROOT, ciuic
+from tests.commands import CIUIC, ENVIRONMENT, ROOT, ciuic
 
 WAIT_S = 30.0
 NOBODY = 0x10  # no matching subscribers (MQTT 5, 3.4.2.1)
@@ -76,6 +74,14 @@ class Asker:
         """The questions that the broker has given to somebody."""
         return [found for found, code in self.acknowledged.items() if code == 0]
 
+    def all_acknowledged(self) -> bool:
+        """Whether the broker has said something of every question."""
+        return len(self.acknowledged) == len(self.sent_s)
+
+    def all_answered(self) -> bool:
+        """Whether somebody has answered every question that the broker has given on."""
+        return set(self.heard()) <= set(self.replies)
+
     def _ask(self) -> None:
         number = 0
         while not self._stop.wait(0.01):
@@ -110,7 +116,7 @@ def asking(broker: BrokerProcess, name: str) -> Iterator[Asker]:
 def roaming_node(brokers: list[BrokerProcess], folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     bundle = folder / "tiny.bundle"
     write_tiny_bundle(bundle)
-    command = [sys.executable, "-m", "ciuic", "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
+    command = [*CIUIC, "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
     command += ["--model", str(bundle), "--allow-unsigned", "--store", str(folder), "--state", "-"]
     command += ["--cache-entries", "0", "--return-s", "0.3", *words]
     for broker in brokers:
@@ -120,7 +126,7 @@ def roaming_node(brokers: list[BrokerProcess], folder: Path, *words: str) -> Ite
         subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -156,8 +162,8 @@ def test_a_node_serves_on_the_second_broker_and_goes_back_to_the_first(
                 after.stop()
                 b.stop()
                 for asker in (b, after):  # what a broker handed on is answered, and once
-                    until(lambda asker=asker: len(asker.acknowledged) == len(asker.sent_s))  # type: ignore[misc]
-                    until(lambda asker=asker: set(asker.heard()) <= set(asker.replies))  # type: ignore[misc]
+                    until(asker.all_acknowledged)
+                    until(asker.all_answered)
                     assert sorted(asker.heard()) == sorted(asker.replies.elements())
                     assert set(asker.acknowledged.values()) == {0, NOBODY}
                     assert set(asker.ends) <= {"ok", "out_of_scope", "queue_full", "shed"}

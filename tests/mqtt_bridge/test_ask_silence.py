@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +19,9 @@ from mqtt_bridge.node.roll import why_absent
 from mqtt_bridge.testing.transport_contract import WAIT_S
 from mqtt_bridge.transport.base import LinkEvent, LinkOptions
 from mqtt_bridge.transport.memory import MemoryBroker, MemoryTransport
+from tests.commands import CIUIC, ENVIRONMENT, ROOT, ciuic
 
-ROOT = Path(__file__).parents[2]
 HELD_UP_S = 3.0  # longer than a request of a short deadline is waited for
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture
@@ -37,7 +34,7 @@ def broker() -> Iterator[BrokerProcess]:
 def _node(broker: BrokerProcess, folder: Path) -> Iterator[None]:
     """A node that serves `home`; it leaves cleanly at the end."""
     write_tiny_bundle(folder / "tiny.bundle")
-    command = [sys.executable, "-m", "ciuic", "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
+    command = [*CIUIC, "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
     command += ["--model", str(folder / "tiny.bundle"), "--allow-unsigned", "--store", str(folder)]
     command += ["--state", "-", "--broker", broker.url]
     with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
@@ -52,26 +49,7 @@ def _node(broker: BrokerProcess, folder: Path) -> Iterator[None]:
 
 def _ask(broker: BrokerProcess, *words: str, deadline_s: float = 0.2) -> tuple[str, str]:
     """The two lines of an ask that fails; the deadline is short where silence is waited for."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ciuic",
-            "ask",
-            *words,
-            "--deadline",
-            str(deadline_s),
-            "--broker",
-            broker.url,
-            "hello",
-        ],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    done = ciuic("ask", *words, "--deadline", str(deadline_s), "--broker", broker.url, "hello")
     assert (done.returncode, done.stdout) == (1, "")
     first, second = done.stderr.splitlines()
     return first, second

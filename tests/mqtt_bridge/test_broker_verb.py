@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,13 +16,13 @@ from mqtt_bridge.broker.process import free_port
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
 from mqtt_bridge.transport.base import LinkOptions, Message, Protocol
 from mqtt_bridge.transport.mqtt import MqttTransport
-from tests.commands import ENVIRONMENT, ROOT, ciuic
+from tests.commands import CIUIC, ENVIRONMENT, ROOT, ciuic
 
 
 @contextmanager
 def _running(*words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The verb's process and the line that says it is ready."""
-    command = [sys.executable, "-m", "ciuic", "broker", *words]
+    command = [*CIUIC, "broker", *words]
     with subprocess.Popen(
         command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

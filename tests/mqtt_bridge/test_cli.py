@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from mqtt_bridge.compose import BRIDGE
 from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox
 from mqtt_bridge.transport.base import LinkOptions
 from mqtt_bridge.transport.mqtt import MqttTransport
-from tests.commands import ROOT, ciuic
+from tests.commands import CIUIC, ENVIRONMENT, ROOT, ciuic
 
 PATIENT = ("--deadline", "30")  # where an answer is expected, a busy machine may take its time
 
@@ -44,9 +43,9 @@ def test_a_node_serves_is_asked_and_leaves_cleanly(tmp_path: Path, number: signa
         with (
             link,
             subprocess.Popen(
-                [sys.executable, "-m", "ciuic", *command, "--broker", broker.url],
+                [*CIUIC, *command, "--broker", broker.url],
                 cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                env=ENVIRONMENT,
                 stdout=subprocess.PIPE,
                 text=True,
             ) as node,
@@ -87,9 +86,9 @@ def test_a_start_that_waits_for_another_process_heeds_a_signal(
     with (tmp_path / ".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # this process is the other one
         with subprocess.Popen(
-            [sys.executable, "-m", "ciuic", *command],
+            [*CIUIC, *command],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=ENVIRONMENT,
             stderr=subprocess.PIPE,
             text=True,
         ) as node:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.process import BrokerProcess, start_broker
 from mqtt_bridge.testing.transport_contract import WAIT_S
 from tests.brokers import mosquitto_with, needs_mosquitto
-from tests.commands import ROOT, ciuic
+from tests.commands import CIUIC, ROOT, ciuic
 
 PATIENT = ("--deadline", "30")
 PASSWORD = "p@ss,word:1/2#3"
@@ -57,7 +56,7 @@ def test_a_password_comes_from_file_or_variable_and_is_printed_nowhere(
     bundle, file = tmp_path / "tiny.bundle", tmp_path / "node.toml"
     write_tiny_bundle(bundle)
     file.write_text(f'broker = ["{_url(broker)}"]\n')
-    command = [sys.executable, "-m", "ciuic", "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
+    command = [*CIUIC, "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
     command += ["--model", str(bundle), "--allow-unsigned", "--store", str(tmp_path), "--state", "-"]
     command += ["--config", str(file), "--log-level", "debug"]
     with (

@@ -2,8 +2,9 @@
 
 Three changes, mixed (TinyBERT, Jiao et al. 2019, section 3.3 replaces words by neighbours of their embedding;
 the others are word dropout and splicing): a word becomes one of its nearest neighbours in the teacher's
-embedding table; a word is lost; the head of one text meets the tail of another. Only the teacher says what
-such a text means.
+embedding table; a word is lost; the head of one text meets the tail of another. A crossing changes no word: one
+text goes on as another does behind the same word or two, which makes it likelier English. Only the teacher says what
+such texts mean.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy.typing as npt
 NEIGHBOURS = 8
 REPLACED, LOST, SPLICED = 0.25, 0.1, 0.2  # shares of words, of words, of texts
 MAX_WORDS = 40
+PAIRED = 0.6  # share of crossings behind two equal words, where at least `KNOWN` places have them
+KNOWN, TRIES = 3, 4
 
 
 class Neighbours:
@@ -55,6 +58,63 @@ def augment(texts: Sequence[str], neighbours: Neighbours, each: int, seed: int) 
                 seen.add(text.lower())
                 out.append(text)
     return out
+
+
+def cross(texts: Sequence[str], others: Sequence[str], each: int, seed: int) -> list[str]:
+    """About `each` crossings of every text with one of `others`, without repeats and without any of the given texts.
+
+    A place where both have the same word, or the same two, is drawn; one text ends there, the other goes on. Which begins is drawn, too.
+    """
+    random = Random(f"cross {seed}")  # noqa: S311 - reproducible draws, no secret
+    mates = [text.split()[:MAX_WORDS] for text in others]
+    places = _places(mates)
+    seen, out = {text.lower() for text in (*texts, *others)}, []
+    for _ in range(each):
+        for words in (text.split()[:MAX_WORDS] for text in texts):
+            text = next(
+                (
+                    one
+                    for _ in range(TRIES)
+                    if (one := _cross(words, mates, places, random)) and one.lower() not in seen
+                ),
+                "",
+            )
+            if text:
+                seen.add(text.lower())
+                out.append(text)
+    return out
+
+
+def _places(texts: Sequence[Sequence[str]]) -> dict[tuple[str, ...], list[tuple[int, int]]]:
+    """Behind which word, and which two, a text goes on: (its number, how many words come before)."""
+    places: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    for number, words in enumerate(texts):
+        low = [word.lower() for word in words]
+        for before in range(1, len(low)):
+            for size in (1, 2)[:before]:
+                places.setdefault(tuple(low[before - size : before]), []).append((number, before))
+    return places
+
+
+def _cross(
+    words: list[str],
+    mates: Sequence[list[str]],
+    places: dict[tuple[str, ...], list[tuple[int, int]]],
+    random: Random,
+) -> str:
+    if len(words) < 3:
+        return ""
+    at = random.randint(1, len(words) - 1)
+    low = tuple(word.lower() for word in words[:at])
+    found = places.get(low[-2:], []) if random.random() < PAIRED else []
+    if len(found) < KNOWN:
+        found = places.get(low[-1:], [])
+    if not found:
+        return ""
+    number, before = random.choice(found)
+    mate = mates[number]
+    made = words[:at] + mate[before:] if random.random() < 0.5 else mate[:before] + words[at:]
+    return " ".join(made[:MAX_WORDS])
 
 
 def _change(words: list[str], every: list[list[str]], neighbours: Neighbours, random: Random) -> str:

@@ -15,6 +15,8 @@ from conversion.nets.deepseek_lite import DeepSeekLite, quantise_rows
 from conversion.nets.heads import npz_bytes
 from conversion.nets.student import Student
 
+_BATCH = 256
+
 
 def table_arrays(table: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
     """A token table [V,d] as int8 `rows` with one float16 `scale` each (symmetric, largest magnitude = 127).
@@ -47,11 +49,27 @@ def vocabulary_bytes(pieces: Sequence[str]) -> bytes:
     return ("\n".join(pieces) + "\n").encode()
 
 
-def write_parts(student: Student, pieces: Sequence[str], folder: Path) -> Path:
-    """`vocab.txt`, `embedding.npz` and `head-<exit>.npz` with the zeroth exit as `head-0.npz`."""
+def pooled(student: Student, sentences: Sequence[Sequence[int]]) -> list[Tensor]:
+    """What each exit's head reads of sentences given as token ids: pooled rows [N,3d], the zeroth exit's first."""
+    longest = max(map(len, sentences))
+    ids = torch.tensor([[*one, *[0] * (longest - len(one))] for one in sentences])
+    mask = torch.tensor([[1.0] * len(one) + [0.0] * (longest - len(one)) for one in sentences])
+    with torch.no_grad():
+        said = [student(*rows) for rows in zip(ids.split(_BATCH), mask.split(_BATCH), strict=True)]
+    return [torch.cat([one.pool for one in exit_said]) for exit_said in zip(*said, strict=True)]
+
+
+def write_parts(
+    student: Student, pieces: Sequence[str], folder: Path, sentences: Sequence[Sequence[int]] = ()
+) -> Path:
+    """`vocab.txt`, `embedding.npz` and `head-<exit>.npz` with the zeroth exit as `head-0.npz`.
+
+    `sentences`: token ids of training texts, for which the heads are rounded; none: each weight by itself.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_bytes(vocabulary_bytes(pieces))
     (folder / "embedding.npz").write_bytes(embedding_bytes(student.trunk))
-    for number, head in enumerate(student.heads):
-        (folder / f"head-{number}.npz").write_bytes(head.to_bytes())
+    seen = pooled(student, sentences) if sentences else [None] * len(student.heads)
+    for number, (head, pools) in enumerate(zip(student.heads, seen, strict=True)):
+        (folder / f"head-{number}.npz").write_bytes(head.to_bytes(pools))
     return folder

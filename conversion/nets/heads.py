@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion.nets.deepseek_lite import norm
+from conversion.nets.rounding import compensated, nearest, steps
 from firmware_py.inference.heads import BLOCKS, NAMES, WINDOW
 
 HIDDEN = (128, 64)  # of the intent head and of the tag head
@@ -70,24 +71,27 @@ class Head(nn.Module):
         )
         return Said(logits, self.drop(tags + torch.relu(heard)) @ self.tag_w2 + self.tag_b2, pool)
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays of the bundle's member: int8 matrices with a float32 scale per output column, float32 shifts."""
+    def arrays(self, pools: Tensor | None = None) -> dict[str, np.ndarray]:
+        """The arrays of the bundle's member: int8 matrices with a float32 scale per output column, float32 shifts.
+
+        `pools` [N,3d]: pooled rows of this exit; the first matrix, whose rounding costs most, is then rounded for them.
+        """
         out: dict[str, np.ndarray] = {}
         for name in NAMES:
             if not hasattr(self, name):
                 continue
-            value = getattr(self, name).detach().numpy().astype(np.float32)
+            value = getattr(self, name).detach().float()
             if value.ndim == 1:
-                out[name] = value
+                out[name] = value.numpy()
                 continue
-            scale = np.maximum(np.abs(value).max(-2, keepdims=True), 1e-8) / 127.0
-            out[name] = np.clip(np.rint(value / scale), -127, 127).astype(np.int8)
-            out[f"{name}_scale"] = scale.astype(np.float32)
+            fitted = name == "intent_w1" and pools is not None
+            out[name] = (compensated(value, pools) if fitted else nearest(value)).numpy()
+            out[f"{name}_scale"] = steps(value).numpy()
         return out
 
-    def to_bytes(self) -> bytes:
-        """The bundle's member: an `.npz` with the same bytes for the same weights."""
-        return npz_bytes(self.arrays())
+    def to_bytes(self, pools: Tensor | None = None) -> bytes:
+        """The bundle's member: an `.npz` with the same bytes for the same weights and pooled rows."""
+        return npz_bytes(self.arrays(pools))
 
 
 def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:

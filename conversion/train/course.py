@@ -34,13 +34,15 @@ from conversion.train.teacher import (
     start_embeddings,
 )
 
+_FOLD_SEED = 100  # and the fold's number: none of them starts as a teacher of all rows does
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
     """What a student learns from.
 
     `pieces` of its vocabulary, `side`: the encoded rows, `lesson`: what the teachers said of them, in rows of
-    `teacher_width`, `logs` of the teachers' runs, `general`: where it starts, None for from nothing.
+    `teacher_width`, `logs` of the teachers' runs, the best first, those of folds last, `general`: where it starts, None for from nothing.
     """
 
     data: TaskData
@@ -73,18 +75,33 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
         for number, run in enumerate(plan.runs, 1)
     ])  # fmt: skip
     folders.sort(key=lambda folder: -store.read_log(folder)["selection"])
+    folds = bench.together([
+        Step(f"fold-{number}", f"fold-{number}",
+            partial(_tune, teaching.without_fold(data, number, plan.folds), replace(plan.runs[0], seed=_FOLD_SEED + number)),
+            {"fold": number, "folds": plan.folds})
+        for number in range(plan.folds)
+    ])  # fmt: skip
+    crossed = {"crossed": plan.crossed} if plan.crossed else {}  # absent, the key is that of builds before
     pool = bench.step(
-        "pool", "pool.json", lambda path, tell: _write_pool(path, data, plan, tell), each=plan.augmented
+        "pool",
+        "pool.json",
+        lambda path, tell: _write_pool(path, data, plan, tell),
+        each=plan.augmented,
+        **crossed,
     )
     texts: list[str] = json.loads(pool.read_text("utf-8"))
     lesson = bench.step("lesson", "lesson.npz",
-        lambda path, tell: store.save_lesson(path, teaching.lesson_of(data, texts, folders[: plan.speakers], tell)),
+        lambda path, tell: store.save_lesson(
+            path, teaching.lesson_of(data, texts, folders[: plan.speakers], folds, tell)),
         speakers=plan.speakers)  # fmt: skip
     rows = [*data.train, *unlabelled(texts)]
     side = encode(rows, data.tokenizer(pieces), data.labels, data.slots)
-    return Course(
-        data, pieces, side, lesson, WIDTH, tuple(store.read_log(folder) for folder in folders), general
-    )
+    logs = [store.read_log(folder) for folder in folders]
+    logs += [
+        store.read_log(folder) | {"left_out": f"fold {number} of {plan.folds}"}
+        for number, folder in enumerate(folds)
+    ]
+    return Course(data, pieces, side, lesson, WIDTH, tuple(logs), general)
 
 
 def learn(course: Course, settings: Settings, bench: Workbench, made: str) -> Student:
@@ -127,7 +144,9 @@ def cut_pieces(data: TaskData, size: int) -> list[str]:
 
 
 def _write_pool(path: Path, data: TaskData, plan: Plan, tell: Tell) -> None:
-    path.write_text(json.dumps(teaching.pool_of(data, plan.augmented), ensure_ascii=False), "utf-8")
+    path.write_text(
+        json.dumps(teaching.pool_of(data, plan.augmented, plan.crossed), ensure_ascii=False), "utf-8"
+    )
     tell(1.0)
 
 

@@ -19,7 +19,9 @@ class Plan:
 
     `runs`: how MiniLM is tuned, each logged; none: the teacher is `larger`, of the student's own
     architecture, from nothing. `speakers`: how many of the tuned ones, the best first, speak in the lesson.
-    `general`: what the general stage reads. `augmented`: texts made from each training text for the teacher to label.
+    `folds`: teachers tuned like the first run, each without one fold of the training rows, who speak, too.
+    `general`: what the general stage reads. `augmented`: near neighbours made of each training text for the teachers
+    to label; `crossed`: crossings of each, and as many with texts of other sets.
     """
 
     vocabulary: int
@@ -27,6 +29,8 @@ class Plan:
     augmented: int
     settings: Settings
     speakers: int = 2
+    folds: int = 0
+    crossed: int = 0
     general: Corpus = HOME
     larger: Dims | None = None
     larger_settings: Settings = field(default_factory=lambda: Settings(0))

@@ -5,14 +5,15 @@ What comes of it is kept by `store`. All of it computes with `precision.THREADS`
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 
-from conversion.data.augment import augment
+from conversion.data.augment import augment, cross
 from conversion.data.task import TaskData, inside
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.student import Student
@@ -95,35 +96,60 @@ def own_lesson(larger: Student, side: Encoded) -> Lesson:
     return Lesson(logits, torch.nn.functional.normalize(rows, dim=-1))
 
 
-def pool_of(data: TaskData, each: int) -> list[str]:
-    """Texts without labels: near neighbours of the training texts, then texts of other sets.
+def pool_of(data: TaskData, each: int, crossed: int = 0) -> list[str]:
+    """Texts without labels: near neighbours of the training texts, crossings, then texts of other sets.
 
+    Of every training text there are about `each` near neighbours, `crossed` crossings with its like and as many with other sets' texts.
     None is a text that the model is chosen, calibrated or judged on.
     """
-    made = [*augment([row.text for row in data.train], neighbours(), each, 0), *data.unlabelled]
+    texts = [row.text for row in data.train]
+    near = augment(texts, neighbours(), each, 0)
+    mixed = [text for others in (texts, data.unlabelled) for text in cross(texts, others, crossed, 0)]
     sides = (data.selection, data.temperature, data.thresholds, data.report, *data.extras.values())
     asked = {row.text.lower() for rows in sides for row in rows}
+    made = dict.fromkeys([*near, *mixed, *data.unlabelled])
     return [text for text in made if text.lower() not in asked]
 
 
-def lesson_of(data: TaskData, pool: Sequence[str], teachers: Sequence[Path], tell: Tell) -> Lesson:
+def without_fold(data: TaskData, fold: int, folds: int) -> TaskData:
+    """All but the training rows of a fold."""
+    return replace(data, train=tuple(row for row in data.train if fold_of(row.text, folds) != fold))
+
+
+def fold_of(text: str, folds: int) -> int:
+    """In which fold a training text is; equal ones, in whatever case, are in the same."""
+    return int(hashlib.sha256(text.lower().encode()).hexdigest()[:8], 16) % folds
+
+
+def lesson_of(
+    data: TaskData, pool: Sequence[str], teachers: Sequence[Path], folds: Sequence[Path], tell: Tell
+) -> Lesson:
     """What the teachers say of training texts and pool: the mean of their logits; rows of the best one.
 
     Args:
         data: whose training texts come first.
         pool: texts after them.
         teachers: folders of tuned teachers, the best one first.
+        folds: folders of teachers that were tuned without a fold each. Of training texts they speak of that fold's
+            only, with the doubt of who never saw the answer (cross-fitting: Dao et al. 2021, arXiv 2104.09732).
         tell: takes the share done.
     """
     settle_threads()
-    texts = [*(row.text for row in data.train), *pool]
+    known, texts = len(data.train), [*(row.text for row in data.train), *pool]
     logits, embeddings = torch.zeros(len(texts), len(data.labels)), torch.zeros(0)
-    for number, folder in enumerate(teachers):
+    spoken = torch.zeros(len(texts), 1)
+    folders = [*teachers, *folds]
+    for number, folder in enumerate(folders):
+        fold = number - len(teachers)
+        rows = [n for n, text in enumerate(texts) if fold < 0 or n >= known or fold_of(text, len(folds)) == fold]  # fmt: skip
         teacher = store.load_teacher(folder, model_folder(), len(data.labels))
-        said = listen(teacher, texts, lambda share, n=number: tell((n + share) / len(teachers)))  # type: ignore[misc]
-        logits += said.logits / len(teachers)
+        said = listen(
+            teacher, [texts[n] for n in rows], lambda share, n=number: tell((n + share) / len(folders))
+        )  # type: ignore[misc]
+        logits[rows] += said.logits
+        spoken[rows] += 1
         embeddings = said.embeddings if number == 0 else embeddings
-    return Lesson(logits, embeddings)
+    return Lesson(logits / spoken, embeddings)
 
 
 def train_student(student: Student, taught: Taught, settings: Settings, tell: Tell) -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import random
 import socket
 import threading
@@ -36,6 +35,7 @@ from firmware_py.contracts.errors import BrokerUnreachableError, NameTakenError
 from mqtt_bridge.transport import paho_client
 from mqtt_bridge.transport.address import BrokerAddress, parse_broker
 from mqtt_bridge.transport.base import REFUSED_HINT, LinkOptions, Message, Subscription, Transport
+from mqtt_bridge.transport.ending import Ending
 from mqtt_bridge.transport.outbox import Outbox
 from mqtt_bridge.transport.outgoing import BrokerLimits
 from mqtt_bridge.transport.preference import Preference
@@ -48,7 +48,6 @@ _log = logging.getLogger(__name__)
 
 _MISC_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
-_SILENCE_S = 0.5
 _CLOSED = "the connection was closed"
 _TAKEN_OVER = 0x8E  # reason code of a DISCONNECT (MQTT 5, 3.14.2.1)
 _DRAIN = 64  # packets read in one go before jobs and timers get their turn
@@ -72,8 +71,7 @@ class MqttTransport(Transport):
         self._poller = Poller()
         self._up = threading.Event()
         self._awaited: dict[int, str] = {}  # filters by the packet id of their SUBSCRIBE
-        self._ending: set[int] = set()
-        self._handled = 0  # messages of filters that were left
+        self._ending = Ending()
         self._stopping = self._killed = False
         self._shared: bool | None = None
         self._limits: dict[BrokerAddress, BrokerLimits] = {}
@@ -244,7 +242,8 @@ class MqttTransport(Transport):
         while self._inbox:
             message, mid, qos = self._inbox.popleft()
             self._deliver(message)
-            self._handled += any(matches(topic_filter, message.topic) for topic_filter in self._left)
+            if any(matches(topic_filter, message.topic) for topic_filter in self._left):
+                self._ending.came()
             if qos:
                 self._client.ack(mid, qos)
         for _ in range(len(self._jobs)):
@@ -347,7 +346,7 @@ class MqttTransport(Transport):
         self._poller.detach()
         self._up.clear()
         self._awaited.clear()
-        self._ending.clear()
+        self._ending.link_ended()
         self._inbox.clear()  # unacknowledged: the broker sends them again, or they are lost as QoS 0 is
         found = self._client.socket()
         if found is not None:
@@ -415,7 +414,7 @@ class MqttTransport(Transport):
         _reasons: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        self._ending.discard(mid)
+        self._ending.confirmed(mid)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
@@ -447,7 +446,12 @@ class MqttTransport(Transport):
     def _send_unsubscribe(self, topic_filter: str) -> None:
         _rc, mid = self._client.unsubscribe(topic_filter)
         if mid is not None:
-            self._ending.add(mid)
+            self._ending.sent(mid)
+
+    def _end_again(self, topic_filter: str, now_s: float) -> None:
+        _rc, mid = self._client.unsubscribe(topic_filter)
+        if mid is not None:
+            self._ending.ask_again(mid, now_s)
 
     def _begin_stop(self) -> None:
         self._stopping = True
@@ -461,23 +465,16 @@ class MqttTransport(Transport):
         """Handle what is on its way for filters that were left and send what waits, until `idle` holds, too.
 
         False: it did not come to that, for the time was over or the link broke.
-        What was left may still be on its way, and a broker sends more as we acknowledge: the filters are
-        ended once more until nothing of theirs came before the confirmation. Everything on one connection is in order.
-        A broker that does not confirm what has ended before (iotcore; MQTT 5, 3.10.4, asks for it) has a while,
-        which must be silent.
         """
         deadline_s = time.monotonic() + _CLOSE_TIMEOUT_S
         self._work()
-        asked_at, asked_s, again = -1, math.inf, frozenset[int]()
-        while self._poller.attached and self._outbox.open and time.monotonic() < deadline_s:
-            if time.monotonic() > asked_s + _SILENCE_S and not self._poller.readable():
-                self._ending -= again
-            if not self._client.want_write() and not self._outbox.pending and not self._ending and idle():
-                if asked_at == self._handled or not self._left:
+        self._ending.begin()
+        while self._poller.attached and self._outbox.open and (now_s := time.monotonic()) < deadline_s:
+            waits = self._ending.waits(now_s, silent=not self._poller.readable())
+            if not waits and not self._client.want_write() and not self._outbox.pending and idle():
+                if not self._left or self._ending.over:
                     return True
-                asked_at, asked_s = self._handled, time.monotonic()
-                self._send_unsubscribe(next(iter(self._left)))
-                again = frozenset(self._ending)
+                self._end_again(next(iter(self._left)), now_s)
             if self._client.want_write():
                 self._client.loop_write()
             if self._poller.readable(0.02):

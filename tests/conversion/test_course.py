@@ -46,11 +46,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         path.mkdir(exist_ok=True)
         (path / "log.json").write_text(json.dumps({"selection": run.rate}), "utf-8")
 
-    def lesson(_data: Any, _texts: Any, folders: list[Path], _tell: Any) -> teacher.Lesson:
-        out.append("lesson of " + " and ".join(folder.name for folder in folders))
+    def lesson(_data: Any, _texts: Any, folders: list[Path], folds: list[Path], _tell: Any) -> teacher.Lesson:
+        out.append("lesson of " + " and ".join(folder.name for folder in (*folders, *folds)))
         return teacher.Lesson(torch.zeros(1, 2), torch.zeros(1, 2))
 
-    def pool(_data: Any, each: int) -> list[str]:
+    def pool(_data: Any, each: int, _crossed: int) -> list[str]:
         out.append("pool")
         return ["turn"] * each
 
@@ -79,6 +79,19 @@ def test_a_lesson_is_given_again_where_others_speak(tmp_path: Path, made: list[s
     other = replace(data, train=(*rows, Sentence("turn turn off", "off")))
     course.prepare(replace(PLAN, augmented=3), other, bench(tmp_path), None)
     assert made[7:] == ["teacher-1", "teacher-2", "pool", "lesson of teacher-2 and teacher-1"]
+
+
+def test_folds_speak_behind_the_teachers_of_all_rows(tmp_path: Path, made: list[str]) -> None:
+    rows = tuple(Sentence(f"turn {what}", what) for what in ("on", "off"))
+    data = TaskData("t", "t", ("en",), ("off", "on"), (), rows, rows, rows, rows, rows)
+    first = bench(tmp_path)
+    folded = replace(PLAN, speakers=1, folds=2)
+    course.prepare(folded, data, first, None)
+    assert made == ["teacher-1", "teacher-2", "fold-0", "fold-1", "pool", "lesson of teacher-2 and fold-0 and fold-1"]  # fmt: skip
+    course.prepare(folded, data, bench(tmp_path), None)
+    assert made[6:] == []
+    course.prepare(replace(folded, crossed=1), data, bench(tmp_path), None)
+    assert made[6:] == ["pool", "lesson of teacher-2 and fold-0 and fold-1"]
 
 
 OWN = Plan(

@@ -13,11 +13,12 @@ torch = pytest.importorskip(
     "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
 )
 
-from conversion.export.parts import embedding_bytes, packed_arrays, table_arrays
+from conversion.export.parts import embedding_bytes, packed_arrays, pooled, table_arrays
 from conversion.export.stage_graph import StageGraph
 from conversion.nets.deepseek_lite import DeepSeekLite, Dims
 from conversion.nets.heads import Head, npz_bytes
-from conversion.nets.student import attention_bias, positions
+from conversion.nets.rounding import compensated, steps
+from conversion.nets.student import Student, attention_bias, positions
 from firmware_py.inference.heads import ExitHead
 from firmware_py.inference.tensors import Embedding, bias, position_tables
 
@@ -109,6 +110,44 @@ def test_int8_heads_are_within_half_a_step_of_the_weights() -> None:
     for name in ("intent_w1", "tag_w1"):
         weight, scale = getattr(head, name).detach().numpy(), arrays[f"{name}_scale"]
         assert (np.abs(arrays[name] * scale - weight) <= scale / 2 + 1e-7).all()
+
+
+def test_a_head_rounded_for_what_it_reads_says_it_more_exactly() -> None:
+    """Inputs of few directions, as pooled rows are: what one row of the matrix loses, others can make up for."""
+    torch.manual_seed(0)
+    head = Head(32, 7, 0).eval()
+    mixed = torch.randn(20, 96)
+    seen, others = torch.randn(500, 20) @ mixed, torch.randn(200, 20) @ mixed
+
+    def lost(arrays: dict[str, np.ndarray]) -> float:
+        kept = torch.from_numpy(arrays["intent_w1"] * arrays["intent_w1_scale"])
+        return float((others @ (kept - head.intent_w1.detach())).abs().mean())
+
+    plain, fitted = head.arrays(), head.arrays(seen)
+    assert lost(fitted) < 0.5 * lost(plain)
+    assert np.abs(fitted["intent_w1"].astype(int)).max() <= 127
+    for name in set(plain) - {"intent_w1"}:
+        np.testing.assert_array_equal(plain[name], fitted[name])
+
+
+@pytest.mark.parametrize("seen", [torch.zeros(3, 12), torch.ones(1, 12), torch.randn(40, 12) * 1e4])
+def test_rounding_for_odd_inputs_stays_near_the_weights(seen: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(12, 5)
+    weight[:, 2] = 0.0
+    moved = (compensated(weight, seen) * steps(weight) - weight).abs()
+    assert (moved <= 12 * steps(weight)).all()
+
+
+def test_pooled_rows_do_not_depend_on_the_sentences_beside() -> None:
+    torch.manual_seed(0)
+    student = Student(Dims(50, layers=1, stages=2), 3, 0).eval()
+    sentences = [tuple(range(2, 2 + length)) for length in (1, 5, 17)]
+    together = pooled(student, sentences)
+    assert [len(one) for one in together] == [3, 3, 3]
+    for number, sentence in enumerate(sentences):
+        for alone, beside in zip(pooled(student, [sentence]), together, strict=True):
+            torch.testing.assert_close(alone[0], beside[number], atol=1e-5, rtol=1e-4)
 
 
 def old_embedding_bytes(table: np.ndarray) -> bytes:

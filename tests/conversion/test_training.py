@@ -172,6 +172,49 @@ def test_no_text_that_a_teacher_speaks_about_chooses_calibrates_or_judges(
     assert teaching.pool_of(data, 1) == ["turn on the tap", "turn it", "hum"]
 
 
+@pytest.mark.parametrize("side", ["selection", "report"])
+def test_crossings_are_with_training_texts_and_with_other_sets_and_none_judges(
+    monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
+    monkeypatch.setattr(teaching, "neighbours", lambda: None)
+    monkeypatch.setattr(teaching, "augment", lambda *_: [])
+    rows = tuple(Sentence(text, "on") for text in ("turn on the fan", "put on the lamp"))
+    data = TaskData("t", "t", ("en",), LABELS, SLOTS, rows, (), (), (), (), unlabelled=("sing on the roof",))
+    every = {"turn on the lamp", "put on the fan", "turn on the roof", "put on the roof", "sing on the fan", "sing on the lamp"}  # fmt: skip
+    assert set(teaching.pool_of(data, 0, 9)) == every | {"sing on the roof"}
+    given: dict[str, Any] = {side: (replace(rows[0], text="Turn on the LAMP"),)}
+    assert set(teaching.pool_of(replace(data, **given), 0, 9)) == every - {"turn on the lamp"} | {"sing on the roof"}  # fmt: skip
+
+
+def test_a_fold_is_spoken_of_by_who_never_saw_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"turn {number}" for number in range(12)]
+    rows = tuple(Sentence(text, "on") for text in texts)
+    data = TaskData("t", "t", ("en",), LABELS, SLOTS, rows, (), (), (), ())
+    left = [{row.text for row in teaching.without_fold(data, fold, 3).train} for fold in range(3)]
+    assert set.union(*left) == set(texts)
+    assert sum(len(texts) - len(one) for one in left) == len(texts)
+    assert teaching.fold_of("Turn ON", 5) == teaching.fold_of("turn on", 5)
+    heard: dict[str, list[str]] = {}
+
+    def listen(teacher: str, said: list[str], _tell: Any) -> teaching.Lesson:
+        heard[teacher] = said
+        value = float(teacher) if teacher.isdecimal() else 100.0
+        return teaching.Lesson(torch.full((len(said), len(LABELS)), value), torch.full((len(said), 2), value))
+
+    monkeypatch.setattr(teaching, "model_folder", Path)
+    monkeypatch.setattr(teaching.store, "load_teacher", lambda folder, *_: folder.name)
+    monkeypatch.setattr(teaching, "listen", listen)
+    folds = [Path(str(number)) for number in range(3)]
+    lesson = teaching.lesson_of(data, ["hum", "sing"], [Path("all")], folds, lambda _: None)
+    for number, one in enumerate(left):
+        assert heard[str(number)] == [*(text for text in texts if text not in one), "hum", "sing"]
+    assert heard["all"] == [*texts, "hum", "sing"]
+    for number, text in enumerate(texts):
+        assert lesson.logits[number, 0] == (100 + teaching.fold_of(text, 3)) / 2
+    assert lesson.logits[12:].eq((100 + 0 + 1 + 2) / 4).all()
+    assert lesson.embeddings.eq(100).all()
+
+
 def test_a_student_starts_from_the_general_stage_piece_by_piece(tmp_path: Path) -> None:
     general, known = student(), ["[PAD]", "[UNK]", "lamp", "turn"]
     with torch.no_grad():

@@ -1,7 +1,6 @@
 """What one machine's seconds say of a board that is not here: joules of an answer, or the reason why not.
 
-A profile's speed factor is against one processor, the reference host's. Seconds of another host must not be
-multiplied with it: what comes of that is null, and says why.
+Of seconds of a host that was never compared with the one that the boards' factors are against (`hosts`) nothing comes: null, and why.
 """
 
 from __future__ import annotations
@@ -11,14 +10,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from conversion.check.hosts import REFERENCE, host_of, other_host, told
 from device_profiles.profile import BoardProfile
 from firmware_py.contracts.run import RunRecord
 from firmware_py.contracts.written import prefix, si
 from firmware_py.costs import CostModel
 from firmware_py.energy.uncertainty import Z95
-
-# The sources of the factors in `device_profiles/boards` name it: AMD EPYC family 26.
-REFERENCE_ARCH, REFERENCE_FAMILY = "x86_64", 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +39,6 @@ class Joules:
 UNKNOWN = Joules(None, None, "none", "none", simulated=False)
 
 
-def other_host(machine: Mapping[str, Any]) -> str | None:
-    """Why seconds of this machine cannot be stretched to a board's; None: they can.
-
-    `machine` is a measurement file's. A file of before 28 November 2026 does not say its processor's family and
-    is of the reference host.
-    """
-    family = machine.get("cpu_family", REFERENCE_FAMILY)
-    arch = machine.get("arch", REFERENCE_ARCH)
-    if (arch, family) == (REFERENCE_ARCH, REFERENCE_FAMILY):
-        return None
-    here = f"{machine.get('cpu') or arch}" + ("" if family is None else f" family {family}")
-    return (
-        f"timed on {here}, and the boards' speed factors are against AMD EPYC family {REFERENCE_FAMILY}: "
-        "these seconds say nothing of a board"
-    )
-
-
 def no_joules(profile: BoardProfile, machine: Mapping[str, Any]) -> str | None:
     """Why there are no joules for seconds of this machine on the board; None: there are."""
     if profile.simulation.speed_factor is None or profile.simulation.busy_w is None:
@@ -74,11 +54,15 @@ def estimated(profile: BoardProfile, mean_s: float, machine: Mapping[str, Any]) 
     if (why := no_joules(profile, machine)) is not None:
         return replace(UNKNOWN, source=why)
     factor, busy_w = profile.simulation.speed_factor or 0.0, profile.simulation.busy_w or 0.0
-    charge = CostModel(busy_w).charge(RunRecord("", "", (), 1, 0.0, mean_s * factor, 1))
+    host = host_of(machine) or REFERENCE
+    charge = CostModel(busy_w).charge(RunRecord("", "", (), 1, 0.0, mean_s * host.stretch * factor, 1))
     if charge is None:
         return UNKNOWN
-    source = f"profile {profile.name}: busy_w {busy_w:g} W x seconds here x speed_factor {factor:g}"
-    return Joules(charge.energy_j, Z95 * charge.parameter_sd_j, "estimated", source, simulated=True)
+    source = (
+        f"profile {profile.name}: busy_w {busy_w:g} W x seconds here{told(host)} x speed_factor {factor:g}"
+    )
+    u95_j = math.hypot(Z95 * charge.parameter_sd_j, charge.energy_j * host.u95)
+    return Joules(charge.energy_j, u95_j, "estimated", source, simulated=True)
 
 
 def figure(value: float, u95: float | None, unit: str) -> str:

@@ -8,6 +8,7 @@ Neither is a measurement, and both say so.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from conversion.check.cascade import Array
+from conversion.check.hosts import REFERENCE, host_of, told
 from conversion.check.on_board import UNKNOWN, Joules, estimated, no_joules
 from device_profiles.profile import BoardProfile
 from firmware_py.contracts.clock import VirtualClock
@@ -49,8 +51,13 @@ def joules(
         return estimated(profile, float(np.mean(seconds)), machine)
     if (why := no_joules(profile, machine)) is not None:
         return replace(UNKNOWN, source=why)
+    host = host_of(machine) or REFERENCE
     factor, busy_w = profile.simulation.speed_factor or 0.0, profile.simulation.busy_w or 0.0
-    return _metered(profile, np.asarray(seconds, np.float64) * factor, busy_w, seed)
+    found = _metered(profile, np.asarray(seconds, np.float64) * host.stretch * factor, busy_w, seed)
+    if found.energy_j is None or found.u95_j is None:
+        return found
+    u95_j = math.hypot(found.u95_j, found.energy_j * host.u95)
+    return replace(found, u95_j=u95_j, source=f"{found.source}{told(host).replace(' x ', ', seconds x ')}")
 
 
 def _metered(profile: BoardProfile, seconds: Array, busy_w: float, seed: int) -> Joules:

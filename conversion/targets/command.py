@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conversion.check.on_board import other_host
+from conversion.check.hosts import other_host
 from conversion.targets.report import OTHER_RUNTIME, Built, Measured, rows
 from conversion.targets.text import table_text
 from device_profiles.vocabulary import RECIPES
@@ -104,7 +104,7 @@ def _said_of(measurements: Path, one: Built, runtime: str) -> list[Measured]:
             continue
         which, mean = ("mean", True) if "mean" in latency else ("p50", False)
         source = f"{'mean' if mean else 'median'} of {path.name} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
-        out.append(Measured(float(latency[which]), source, mean))
+        out.append(Measured(float(latency[which]), source, mean, machine))
     return out
 
 

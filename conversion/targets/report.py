@@ -1,8 +1,8 @@
 """What each board would make of a model: recipe, operators, size, accuracy, and - predicted - seconds and joules.
 
 Nothing here ran on a board. Shares come from committed operator tables, accuracy of the default rule from the
-recipe bundles' own manifests, mean seconds under that rule from a measurement of the reference host stretched by
-the board profile's speed factor, joules from those seconds as a trade-off estimates them; of an accelerator, seconds
+recipe bundles' own manifests, mean seconds under that rule from a measurement of the reference host, or of one compared with it, stretched
+by the board profile's speed factor, joules from those seconds as a trade-off estimates them; of an accelerator, seconds
 are its compiler's own estimate where that is in the bundle. What has no source is null.
 """
 
@@ -13,13 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conversion.check.on_board import (
-    REFERENCE_ARCH,
-    REFERENCE_FAMILY,
-    UNKNOWN,
-    Joules,
-    estimated,
-)
+from conversion.check.hosts import REFERENCE, host_of, told
+from conversion.check.on_board import UNKNOWN, Joules, estimated
 from conversion.data.sources import NAMES
 from conversion.targets.forms import read_form
 from conversion.targets.mapping import Division, divide, total
@@ -37,7 +32,6 @@ OF_THE_FORM = "operators of a two-layer stage as the build writes it; nothing of
 OTHER_RUNTIME = Delegate(
     "tflite-runtime", None, {}, "w8", "the CPU where tflite-runtime is what is installed"
 )
-_REFERENCE = {"arch": REFERENCE_ARCH, "cpu_family": REFERENCE_FAMILY}  # `Measured` is of no other machine
 _ON_CPU = ("xnnpack", OTHER_RUNTIME.name)
 
 
@@ -54,7 +48,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds of one answer under the default rule on the reference machine, and what says so.
+    """Seconds of one answer under the default rule on a machine, and what says so; `machine`: a measurement file's.
 
     `mean`: they are the mean, else the median, which is too little for joules: a mean answer costs what the slow ones do.
     """
@@ -62,6 +56,7 @@ class Measured:
     seconds: float
     source: str
     mean: bool = True
+    machine: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,17 +254,18 @@ def _compiled(delegate: Delegate, manifest: Manifest) -> _Predicted | None:
 
 
 def _predict(profile: BoardProfile | None, delegate: Delegate, measured: Measured | None) -> _Predicted:
-    """Of one answer on a board's CPU, from the reference host's seconds."""
+    """Of one answer on a board's CPU, from a host's seconds."""
     why = _no_seconds(profile, delegate, measured)
     if why is not None or profile is None or measured is None or profile.simulation.speed_factor is None:
         return _Predicted(None, UNKNOWN, f"unknown: {why}", why, why)
     factor, busy_w = profile.simulation.speed_factor, profile.simulation.busy_w
-    seconds = measured.seconds * factor
-    basis = f"predicted, not measured there: {measured.source} x speed_factor {factor:g}"
+    host = host_of(measured.machine) or REFERENCE
+    seconds = measured.seconds * host.stretch * factor
+    basis = f"predicted, not measured there: {measured.source}{told(host)} x speed_factor {factor:g}"
     if not measured.mean:
         why = f"{measured.source} is a median; joules go by a mean"
         return _Predicted(seconds, UNKNOWN, f"{basis}; a median, so no joules", no_joules=why)
-    joules = estimated(profile, measured.seconds, _REFERENCE)
+    joules = estimated(profile, measured.seconds, measured.machine)
     if joules.energy_j is None:
         why = "the board's profile has no busy_w: watts while it works"
         return _Predicted(seconds, joules, f"{basis}; no busy_w, so no joules", no_joules=why)

@@ -40,7 +40,7 @@ _USUAL = (Run(epochs=6, rate=2e-4), Run(epochs=5, rate=4e-4, seed=1))
 _HOME = (Run(epochs=2, rate=2e-4, batch=64, rows=8000), Run(epochs=2, rate=4e-4, batch=64, rows=8000, seed=1))
 
 PLANS = {
-    "hwu64": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
+    "hwu64": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=3.0), speakers=1, folds=4, crossed=6),
     "banking77": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
     "clinc150": Plan(
         11_000,

@@ -121,21 +121,25 @@ class Measurement:
 
 
 def machine() -> dict[str, Any]:
-    """This machine, without its name: architecture, processor and its family (x86), cores, kernel."""
+    """This machine, without its name: architecture, processor with its family and model (x86), cores, kernel."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    family = said.get("cpu family", "")
     return {
         "arch": platform.machine(),
         "cpu": said.get("model name") or said.get("Model") or None,
-        "cpu_family": int(family) if family.isdecimal() else None,
+        "cpu_family": _number(said.get("cpu family", "")),
+        "cpu_model": _number(said.get("model", "")),
         "cores": os.cpu_count(),
         "system": platform.system(),
         "kernel": platform.release(),
     }
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
 
 
 def versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ import pytest
 
 from conversion.check import runtime
 from conversion.check.answers import LatticeAnswers
-from conversion.check.on_board import other_host
+from conversion.check.hosts import other_host
 from conversion.check.rows import load_rows
 from conversion.check.runtime import ENVIRONMENTS
 from conversion.data.sentence import Sentence

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conversion.check.hosts import host_of
 from conversion.cli import configure_model
 from conversion.targets.report import Built, Measured, build_command, rows
 from conversion.targets.text import table_text
@@ -123,3 +124,17 @@ def test_a_recipe_says_its_size_and_what_it_costs_in_accuracy() -> None:
     assert "88.50% -1.50" in text
     assert "works on float32" in text
     assert text.count("[1]") == 3  # the board, the stick, and one note for both
+
+
+def test_seconds_of_a_compared_host_are_stretched_and_their_joules_wider() -> None:
+    reference = built()
+    machine = {"arch": "x86_64", "cpu_family": 6, "cpu_model": 167}
+    host = host_of(machine)
+    assert host is not None
+    timed = Measured(host.stretch * 1e-4, "a.json"), Measured(1e-4, "b.json", machine=machine)
+    here, there = (row_of(rows({"dyn8": reference}, reference, {"dyn8": one}), "raspberry-pi-5", "xnnpack") for one in timed)  # fmt: skip
+    assert there.predicted_s == pytest.approx(here.predicted_s)
+    assert there.predicted_j == pytest.approx(here.predicted_j)
+    assert here.predicted_u95_j is not None
+    assert (there.predicted_u95_j or 0.0) > here.predicted_u95_j
+    assert "± 20 % of this host" in there.basis

@@ -46,7 +46,10 @@ PLANS = {
         11_000,
         (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)),
         2,
-        Settings(0, epochs=8, unlabelled=2.0),
+        Settings(0, epochs=8, unlabelled=3.0),
+        speakers=1,
+        folds=4,
+        crossed=3,
         general=PUBLIC,
     ),
     "snips7": Plan(

@@ -179,7 +179,7 @@ def build_mesh_node(config: BridgeConfig, agent: CiuicNode, clock: Clock | None 
             simulated=board.simulated,
             energy_method=board.energy_method(),
             costs=board.cost_lines(),
-            dropped=endpoint.counts.dropped,
+            dropped=endpoint.counts.dropped + transport.unread,
         )
 
     presence = Presence(transport, config.mesh, birth, heartbeat, config.heartbeat_s)

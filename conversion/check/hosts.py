@@ -27,7 +27,7 @@ REFERENCE = Host(1.0, 0.0)
 # By architecture, family and model. docs/measurements/model-clinc150.json against amx/model-clinc150.json, one bundle on both:
 # 1.29 (all stages), 1.07 (`balanced`), 0.96 (`risk-1`), means of 3,000 texts. The deeper, the more is matrix products,
 # which that host is better at; which of the three another bundle's rules are like is not known.
-_TIMED = {("x86_64", 6, 167): Host(1.10, 0.20)}
+_TIMED: Mapping[tuple[Any, ...], Host] = {("x86_64", 6, 167): Host(1.10, 0.20)}
 
 
 def host_of(machine: Mapping[str, Any]) -> Host | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -143,13 +144,16 @@ def lesson_of(
         fold = number - len(teachers)
         rows = [n for n, text in enumerate(texts) if fold < 0 or n >= known or fold_of(text, len(folds)) == fold]  # fmt: skip
         teacher = store.load_teacher(folder, model_folder(), len(data.labels))
-        said = listen(
-            teacher, [texts[n] for n in rows], lambda share, n=number: tell((n + share) / len(folders))
-        )  # type: ignore[misc]
+        share_before, each = number / len(folders), 1 / len(folders)
+        said = listen(teacher, [texts[n] for n in rows], partial(_tell_part, tell, share_before, each))
         logits[rows] += said.logits
         spoken[rows] += 1
         embeddings = said.embeddings if number == 0 else embeddings
     return Lesson(logits / spoken, embeddings)
+
+
+def _tell_part(tell: Tell, before: float, each: float, share: float) -> None:
+    tell(before + share * each)
 
 
 def train_student(student: Student, taught: Taught, settings: Settings, tell: Tell) -> None:

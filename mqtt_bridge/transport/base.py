@@ -98,6 +98,7 @@ class Transport(ABC):
         self._watchers: list[Watcher] = []
         self._refused: set[str] = set()
         self._dropped = 0
+        self._unread = 0
 
     @property
     def filters(self) -> frozenset[str]:
@@ -111,8 +112,13 @@ class Transport(ABC):
 
     @property
     def dropped(self) -> int:
-        """Messages that could not be sent or delivered: QoS 0 while down, or beyond a bound."""
-        return self._dropped
+        """Messages that could not be sent or delivered: QoS 0 while down, beyond a bound, or `unread`."""
+        return self._dropped + self._unread
+
+    @property
+    def unread(self) -> int:
+        """Messages that came and could not be read, or were too long to be."""
+        return self._unread
 
     @property
     @abstractmethod

@@ -100,7 +100,7 @@ class MqttTransport(Transport):
     @property
     def dropped(self) -> int:
         """As the contract says, with what no broker took."""
-        return self._dropped + self._outbox.dropped
+        return super().dropped + self._outbox.dropped
 
     @property
     def socket(self) -> socket.socket | None:
@@ -420,7 +420,7 @@ class MqttTransport(Transport):
         try:
             found = paho_client.received(message)
         except UnicodeDecodeError:
-            self._dropped += 1
+            self._unread += 1
             self._client.ack(message.mid, message.qos)  # else it holds a place of the receive maximum
             return
         self._inbox.append((found, message.mid, message.qos))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -131,7 +131,7 @@ def test_a_head_rounded_for_what_it_reads_says_it_more_exactly() -> None:
 
 
 @pytest.mark.parametrize("seen", [torch.zeros(3, 12), torch.ones(1, 12), torch.randn(40, 12) * 1e4])
-def test_rounding_for_odd_inputs_stays_near_the_weights(seen: torch.Tensor) -> None:
+def test_rounding_for_odd_inputs_stays_near_the_weights(seen: Any) -> None:
     torch.manual_seed(0)
     weight = torch.randn(12, 5)
     weight[:, 2] = 0.0

@@ -17,7 +17,7 @@ from conversion.data.task import TaskData
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.importance import sort_groups
 from conversion.nets.student import Student
-from conversion.train import teaching
+from conversion.train import store, teaching
 from conversion.train.batches import IGNORED, encode, sample
 from conversion.train.distil import Settings, distill_model, narrower
 from conversion.train.general import take_over
@@ -196,13 +196,13 @@ def test_a_fold_is_spoken_of_by_who_never_saw_it(monkeypatch: pytest.MonkeyPatch
     assert teaching.fold_of("Turn ON", 5) == teaching.fold_of("turn on", 5)
     heard: dict[str, list[str]] = {}
 
-    def listen(teacher: str, said: list[str], _tell: Any) -> teaching.Lesson:
+    def listen(teacher: str, said: list[str], _tell: Any) -> Lesson:
         heard[teacher] = said
         value = float(teacher) if teacher.isdecimal() else 100.0
-        return teaching.Lesson(torch.full((len(said), len(LABELS)), value), torch.full((len(said), 2), value))
+        return Lesson(torch.full((len(said), len(LABELS)), value), torch.full((len(said), 2), value))
 
     monkeypatch.setattr(teaching, "model_folder", Path)
-    monkeypatch.setattr(teaching.store, "load_teacher", lambda folder, *_: folder.name)
+    monkeypatch.setattr(store, "load_teacher", lambda folder, *_: folder.name)
     monkeypatch.setattr(teaching, "listen", listen)
     folds = [Path(str(number)) for number in range(3)]
     lesson = teaching.lesson_of(data, ["hum", "sing"], [Path("all")], folds, lambda _: None)

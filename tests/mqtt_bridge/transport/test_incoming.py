@@ -169,7 +169,8 @@ def test_what_cannot_be_read_is_counted_and_acknowledged(broker: BrokerProcess) 
     with Victim(broker) as victim, Evil(broker) as evil:
         for _ in range(20):
             evil.publish(odd, b"x", 1)
-        until(lambda: victim.link.dropped == 20)
+        until(lambda: victim.link.unread == 20)
+        assert victim.link.dropped == 20
         victim.still_hears(evil)
 
 

@@ -26,10 +26,11 @@ from conversion.train.course import Course, cut_pieces
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
 from conversion.train.teacher import Tell
+from conversion.train.teaching import Making
 from firmware_py.tasks.text import UNKNOWN, WordPiece
 
 # How a student of a user's own task learns: as those of the public sets do.
-PLAN = Plan(11_000, RUNS, 6, Settings(0, epochs=20, unlabelled=2.0))
+PLAN = Plan(11_000, RUNS, Making(6), Settings(0, epochs=20, unlabelled=2.0))
 MIN_STEPS = 100  # of a student's training, a minute or two: after fewer it is so unsure that rounding decides, and no gate passes it
 SMALL = 200_000_000  # parameters of a teacher that reads a plan's whole pool; a larger one reads one text for each
 CACHE = "checkpoint"  # what reading and tuning keep, a folder of the build's
@@ -54,13 +55,14 @@ class Looked:
     checkpoint: Checkpoint
     way: Way
 
-    def texts_each(self, plan: Plan) -> int:
-        """Texts that are made from each training text for the teacher to label."""
-        return plan.augmented if self.checkpoint.parameters <= SMALL else min(plan.augmented, 1)
+    def making(self, plan: Plan) -> Making:
+        """Which texts are made of each training text for the teacher to label: few for a large one to read."""
+        few = Making(near=min(plan.making.near, 1))
+        return plan.making if self.checkpoint.parameters <= SMALL else few
 
     def usual_s(self, plan: Plan) -> float:
         """Seconds of the step `teacher`, roughly: what the time left begins with, until the step's own pace shows."""
-        texts = _USUAL_TEXTS * (1 + self.texts_each(plan))
+        texts = _USUAL_TEXTS * (1 + self.making(plan).each)
         reading_s = 2.0 * self.checkpoint.parameters * _USUAL_TOKENS * texts / _FLOP_PER_S
         tuning_s = _TUNING_S * len(plan.runs or RUNS) if self.way == "tuned" else 0.0
         return _LOADING_S + reading_s + tuning_s
@@ -102,7 +104,7 @@ def check_room(looked: Looked, plan: Plan, texts: Sequence[str], build: Path) ->
     if cache.exists():
         return
     if looked.way == "probed":
-        copies = 1 + looked.texts_each(plan)
+        copies = 1 + looked.making(plan).each
         tokens = sum(map(len, own_tokens(checkpoint, texts)))
         need_bytes = disk_bytes(checkpoint, tokens * copies, len(texts) * copies)
     else:
@@ -126,13 +128,13 @@ def prepare_from_checkpoint(
     Raises:
         CiuicError: memory or disk is too small by now.
     """
-    checkpoint, each = looked.checkpoint, looked.texts_each(plan)
+    checkpoint, making = looked.checkpoint, looked.making(plan)
     pool = bench.step(
         "pool",
         "pool.json",
-        lambda path, _: _write_pool(path, data, each),
+        lambda path, _: _write_pool(path, data, making),
         data=data.fingerprint(),
-        each=each,
+        **making.key(),
     )
     texts: list[str] = json.loads(pool.read_text("utf-8"))
     order = Order(checkpoint, looked.way, plan.runs or RUNS, tuple(texts))
@@ -183,8 +185,8 @@ def unknown_share(pieces: list[str], data: TaskData) -> float:
     return ids.count(pieces.index(UNKNOWN)) / max(1, len(ids))
 
 
-def _write_pool(path: Path, data: TaskData, each: int) -> None:
-    path.write_text(json.dumps(teaching.pool_of(data, each), ensure_ascii=False), "utf-8")
+def _write_pool(path: Path, data: TaskData, making: Making) -> None:
+    path.write_text(json.dumps(teaching.pool_of(data, making), ensure_ascii=False), "utf-8")
 
 
 def _write_lesson(path: Path, order: Order, data: TaskData, tell: Tell) -> None:

@@ -3,13 +3,14 @@
 Three changes, mixed (TinyBERT, Jiao et al. 2019, section 3.3 replaces words by neighbours of their embedding;
 the others are word dropout and splicing): a word becomes one of its nearest neighbours in the teacher's
 embedding table; a word is lost; the head of one text meets the tail of another. A crossing changes no word: one
-text goes on as another does behind the same word or two, which makes it likelier English. Only the teacher says what
-such texts mean.
+text goes on as another does behind the same word or two, which makes it likelier English. And words that no training text has
+stand in for some that it has: what they mean there a student hears from no other text. Only the teacher says what such texts mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import numpy as np
@@ -33,6 +34,11 @@ class Neighbours:
         self._rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
         self._index = {word: number for number, word in enumerate(self._words)}
         self._found: dict[str, list[str]] = {}
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The words that may be given."""
+        return self._words
 
     def of(self, word: str) -> list[str]:
         """The nearest words, the word itself left out; none for an unknown word."""
@@ -83,6 +89,37 @@ def cross(texts: Sequence[str], others: Sequence[str], each: int, seed: int) -> 
                 seen.add(text.lower())
                 out.append(text)
     return out
+
+
+def cover(texts: Sequence[str], words: Sequence[str], each: int, seed: int) -> list[str]:
+    """About `each` texts per text in which one or two words are others, drawn so that all of `words` come equally often.
+
+    Of two places that are drawn the one whose word is rarer in the texts gets the other word: "turn" and "on" mostly stay.
+    """
+    random = Random(f"cover {seed}")  # noqa: S311 - reproducible draws, no secret
+    split = [text.split()[:MAX_WORDS] for text in texts]
+    known = Counter(word.lower() for one in split for word in one)
+    strange = _endless(list(words), random)
+    seen, out = {text.lower() for text in texts}, []
+    for one in [*split] * each if words else ():
+        if len(one) < 2:
+            continue
+        made = list(one)
+        for _ in range(1 if len(one) < 5 or random.random() < 0.6 else 2):
+            places = random.randrange(len(one)), random.randrange(len(one))
+            made[min(places, key=lambda place: known[one[place].lower()])] = next(strange)
+        text = " ".join(made)
+        if text.lower() not in seen:
+            seen.add(text.lower())
+            out.append(text)
+    return out
+
+
+def _endless(words: list[str], random: Random) -> Iterator[str]:
+    """All of them in an order drawn anew each round."""
+    while True:
+        random.shuffle(words)
+        yield from words
 
 
 def _places(texts: Sequence[Sequence[str]]) -> dict[tuple[str, ...], list[tuple[int, int]]]:

@@ -81,13 +81,8 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
             {"fold": number, "folds": plan.folds})
         for number in range(plan.folds)
     ])  # fmt: skip
-    crossed = {"crossed": plan.crossed} if plan.crossed else {}  # absent, the key is that of builds before
     pool = bench.step(
-        "pool",
-        "pool.json",
-        lambda path, tell: _write_pool(path, data, plan, tell),
-        each=plan.augmented,
-        **crossed,
+        "pool", "pool.json", lambda path, tell: _write_pool(path, data, plan, tell), **plan.making.key()
     )
     texts: list[str] = json.loads(pool.read_text("utf-8"))
     lesson = bench.step("lesson", "lesson.npz",
@@ -144,9 +139,7 @@ def cut_pieces(data: TaskData, size: int) -> list[str]:
 
 
 def _write_pool(path: Path, data: TaskData, plan: Plan, tell: Tell) -> None:
-    path.write_text(
-        json.dumps(teaching.pool_of(data, plan.augmented, plan.crossed), ensure_ascii=False), "utf-8"
-    )
+    path.write_text(json.dumps(teaching.pool_of(data, plan.making), ensure_ascii=False), "utf-8")
     tell(1.0)
 
 

@@ -11,6 +11,7 @@ from conversion.nets.deepseek_lite import Dims
 from conversion.train.distil import Settings
 from conversion.train.general import HOME, PUBLIC, Corpus
 from conversion.train.teacher import Run
+from conversion.train.teaching import Making
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +21,15 @@ class Plan:
     `runs`: how MiniLM is tuned, each logged; none: the teacher is `larger`, of the student's own
     architecture, from nothing. `speakers`: how many of the tuned ones, the best first, speak in the lesson.
     `folds`: teachers tuned like the first run, each without one fold of the training rows, who speak, too.
-    `general`: what the general stage reads. `augmented`: near neighbours made of each training text for the teachers
-    to label; `crossed`: crossings of each, and as many with texts of other sets.
+    `general`: what the general stage reads. `making`: which texts are made of each training text for the teachers to label.
     """
 
     vocabulary: int
     runs: tuple[Run, ...]
-    augmented: int
+    making: Making
     settings: Settings
     speakers: int = 2
     folds: int = 0
-    crossed: int = 0
     general: Corpus = HOME
     larger: Dims | None = None
     larger_settings: Settings = field(default_factory=lambda: Settings(0))
@@ -40,22 +39,23 @@ _USUAL = (Run(epochs=6, rate=2e-4), Run(epochs=5, rate=4e-4, seed=1))
 _HOME = (Run(epochs=2, rate=2e-4, batch=64, rows=8000), Run(epochs=2, rate=4e-4, batch=64, rows=8000, seed=1))
 
 PLANS = {
-    "hwu64": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=3.0), speakers=1, folds=4, crossed=6),
-    "banking77": Plan(11_000, _USUAL, 6, Settings(0, epochs=8, unlabelled=2.0)),
+    "hwu64": Plan(
+        11_000, _USUAL, Making(4, 4, 6), Settings(0, epochs=8, unlabelled=3.0), speakers=1, folds=4
+    ),
+    "banking77": Plan(11_000, _USUAL, Making(6), Settings(0, epochs=8, unlabelled=2.0)),
     "clinc150": Plan(
         11_000,
         (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)),
-        2,
+        Making(2, 2, 3),
         Settings(0, epochs=8, unlabelled=3.0),
         speakers=1,
         folds=4,
-        crossed=3,
         general=PUBLIC,
     ),
     "snips7": Plan(
         11_000,
         (Run(epochs=1, rate=2e-4), Run(epochs=1, rate=4e-4, seed=1)),
-        0,
+        Making(),
         Settings(0, epochs=5, unlabelled=0.0),
         speakers=1,
     ),
@@ -63,14 +63,14 @@ PLANS = {
     "home-en": Plan(
         12_000,
         _HOME,
-        0,
+        Making(),
         Settings(0, epochs=12, unlabelled=0.0, head_hidden=(48, 44)),
         speakers=1,
     ),
     "home-multi": Plan(
         16384,
         (),
-        0,
+        Making(),
         # Most pieces start from nothing here: the table learns faster than where MiniLM knows every word.
         Settings(0, epochs=6, unlabelled=0.0, embedding_rate=0.25),
         larger=Dims(vocabulary=0, d=192, heads=8, latent=32, ffn=512, layers=2, table_bits=32),

@@ -69,7 +69,8 @@ def minilm_uses(plan: Plan, name: str, *, checkpoint: bool, general: bool) -> tu
         "word pieces": not own,
         "English words of the vocabulary": own,
         "start of the word table": True,
-        "near neighbours of training texts": not own and plan.augmented > 0,
+        "near neighbours of training texts": not own and plan.making.near > 0,
+        "words that stand in for others": not own and plan.making.covered > 0,
         "words of invented names": model_of(name).invented_names,
         "teacher of the general stage": general,
     }

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from conversion.data.augment import augment, cross
+from conversion.data.augment import augment, cover, cross
 from conversion.data.task import TaskData, inside
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.student import Student
@@ -97,18 +97,41 @@ def own_lesson(larger: Student, side: Encoded) -> Lesson:
     return Lesson(logits, torch.nn.functional.normalize(rows, dim=-1))
 
 
-def pool_of(data: TaskData, each: int, crossed: int = 0) -> list[str]:
-    """Texts without labels: near neighbours of the training texts, crossings, then texts of other sets.
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How many texts without labels are made of each training text.
 
-    Of every training text there are about `each` near neighbours, `crossed` crossings with its like and as many with other sets' texts.
+    `near`: near neighbours. `crossed`: crossings with its like, and as many with texts of other sets. `covered`: with words
+    that stand in for some of its own.
+    """
+
+    near: int = 0
+    crossed: int = 0
+    covered: int = 0
+
+    @property
+    def each(self) -> int:
+        """All of them together."""
+        return self.near + 2 * self.crossed + self.covered
+
+    def key(self) -> dict[str, int]:
+        """What a build's step depends on: near neighbours alone were there before, under another name."""
+        more = {"crossed": self.crossed, "covered": self.covered}
+        return {"each": self.near} | {name: count for name, count in more.items() if count}
+
+
+def pool_of(data: TaskData, making: Making) -> list[str]:
+    """Texts without labels: made of the training texts, then texts of other sets.
+
     None is a text that the model is chosen, calibrated or judged on.
     """
-    texts = [row.text for row in data.train]
-    near = augment(texts, neighbours(), each, 0)
-    mixed = [text for others in (texts, data.unlabelled) for text in cross(texts, others, crossed, 0)]
+    texts, known = [row.text for row in data.train], neighbours()
+    near = augment(texts, known, making.near, 0)
+    mixed = [text for others in (texts, data.unlabelled) for text in cross(texts, others, making.crossed, 0)]
+    strange = cover(texts, known.words, making.covered, 0)
     sides = (data.selection, data.temperature, data.thresholds, data.report, *data.extras.values())
     asked = {row.text.lower() for rows in sides for row in rows}
-    made = dict.fromkeys([*near, *mixed, *data.unlabelled])
+    made = dict.fromkeys([*near, *mixed, *strange, *data.unlabelled])
     return [text for text in made if text.lower() not in asked]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from conversion.data.augment import cross
+from conversion.data.augment import cover, cross
 
 TEXTS = ("turn on the lamp in the hall", "switch the fan off in the evening", "play The song", "stop")
 
@@ -51,3 +53,24 @@ def test_a_crossing_is_no_longer_than_texts_may_be() -> None:
 def test_with_other_texts_either_may_begin_and_none_is_crossed_with_itself() -> None:
     made = cross(["turn on the lamp"], ["put on the kettle", "sing a song"], 30, 0)
     assert set(made) == {"turn on the kettle", "put on the lamp"}
+
+
+def test_strange_words_stand_in_for_rare_ones_and_all_come_equally_often() -> None:
+    words = [f"w{number}" for number in range(250)]
+    texts = ["play the song of the year", "play the game", "play the song"]
+    made = cover(texts, words, 100, 0)
+    came = Counter(word for text in made for word in text.split() if word in words)
+    assert len(came) > 240  # texts that come twice are left out
+    assert set(came.values()) <= {1, 2}  # some 400 draws of 250
+    for text in made:
+        same = [one for one in texts if len(one.split()) == len(text.split())]
+        changed = min(sum(a != b for a, b in zip(one.split(), text.split(), strict=True)) for one in same)
+        assert changed in (1, 2)
+    kept = Counter(word for text in made for word in text.split())
+    assert kept["play"] > 2 * kept["game"]
+
+
+def test_without_words_or_with_texts_of_one_word_nothing_is_covered() -> None:
+    assert cover(["play the song"], [], 3, 0) == []
+    assert cover(["stop", ""], ["w"], 3, 0) == []
+    assert cover(["play it"], ["w"], 2, 1) == cover(["play it"], ["w"], 2, 1)

@@ -36,6 +36,7 @@ from conversion.train import teaching
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
 from conversion.train.teacher import Lesson, Run, model_folder
+from conversion.train.teaching import Making
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.contracts.errors import CiuicError
 from tests.conversion import checkpoints
@@ -153,7 +154,7 @@ def test_a_course_is_what_a_student_learns_from(data: TaskData, v3: Path, tmp_pa
     """Teacher of another tokenizer and width; interrupted builds go on where they stopped."""
     from conversion.train.course import learn
 
-    plan = Plan(2048, (), 1, Settings(0, epochs=1))
+    plan = Plan(2048, (), Making(1), Settings(0, epochs=1))
     bench = bench_of(tmp_path)
     looked = look_over(Source(v3))
     course = prepare_from_checkpoint(looked, plan, data, bench)
@@ -190,7 +191,7 @@ def test_a_corrected_checkpoint_teaches_anew(
         elif stage == "tokenizer.json":
             raw = json.loads((folder / stage).read_text("utf-8"))
             (folder / stage).write_text(json.dumps(raw | {"normalizer": {"type": "Lowercase"}}), "utf-8")
-        plan = Plan(2048, (), 1, Settings(0, epochs=1))
+        plan = Plan(2048, (), Making(1), Settings(0, epochs=1))
         prepare_from_checkpoint(look_over(Source(folder, "probe")), plan, data, bench_of(tmp_path / "build"))
     assert taught == ["first", "config.json", "tokenizer.json"]
 

@@ -24,11 +24,12 @@ from conversion.train.batches import encode
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
 from conversion.train.teacher import Run
+from conversion.train.teaching import Making
 from firmware_py.contracts.clock import VirtualClock
 from firmware_py.tasks.text import WordPiece
 
 PIECES = ["[PAD]", "[UNK]", "turn", "on", "off"]
-PLAN = Plan(8, (Run(1, 1e-3), Run(1, 2e-3, seed=1)), 2, Settings(0), speakers=2)
+PLAN = Plan(8, (Run(1, 1e-3), Run(1, 2e-3, seed=1)), Making(2), Settings(0), speakers=2)
 
 
 def bench(folder: Path) -> Workbench:
@@ -50,9 +51,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         out.append("lesson of " + " and ".join(folder.name for folder in (*folders, *folds)))
         return teacher.Lesson(torch.zeros(1, 2), torch.zeros(1, 2))
 
-    def pool(_data: Any, each: int, _crossed: int) -> list[str]:
+    def pool(_data: Any, making: Making) -> list[str]:
         out.append("pool")
-        return ["turn"] * each
+        return ["turn"] * making.near
 
     monkeypatch.setattr(teaching, "tune_teacher", tuned)
     monkeypatch.setattr(teaching, "lesson_of", lesson)
@@ -68,16 +69,16 @@ def test_a_lesson_is_given_again_where_others_speak(tmp_path: Path, made: list[s
     first = bench(tmp_path)
     course.prepare(PLAN, data, first, None)
     assert made == ["teacher-1", "teacher-2", "pool", "lesson of teacher-2 and teacher-1"]
-    job = pipeline.Job("hwu64", PLAN.settings, ("dyn8",), tmp_path, None, tmp_path, None)
+    job = pipeline.Job("banking77", PLAN.settings, ("dyn8",), tmp_path, None, tmp_path, None)
     assert list(pipeline.usual_seconds(job))[1:5] == list(first.seconds)  # what the time left counts
     course.prepare(PLAN, data, bench(tmp_path), None)
     assert made[4:] == []
     course.prepare(replace(PLAN, speakers=1), data, bench(tmp_path), None)
     assert made[4:] == ["lesson of teacher-2"]
-    course.prepare(replace(PLAN, augmented=3), data, bench(tmp_path), None)
+    course.prepare(replace(PLAN, making=Making(3)), data, bench(tmp_path), None)
     assert made[5:] == ["pool", "lesson of teacher-2 and teacher-1"]
     other = replace(data, train=(*rows, Sentence("turn turn off", "off")))
-    course.prepare(replace(PLAN, augmented=3), other, bench(tmp_path), None)
+    course.prepare(replace(PLAN, making=Making(3)), other, bench(tmp_path), None)
     assert made[7:] == ["teacher-1", "teacher-2", "pool", "lesson of teacher-2 and teacher-1"]
 
 
@@ -90,12 +91,12 @@ def test_folds_speak_behind_the_teachers_of_all_rows(tmp_path: Path, made: list[
     assert made == ["teacher-1", "teacher-2", "fold-0", "fold-1", "pool", "lesson of teacher-2 and fold-0 and fold-1"]  # fmt: skip
     course.prepare(folded, data, bench(tmp_path), None)
     assert made[6:] == []
-    course.prepare(replace(folded, crossed=1), data, bench(tmp_path), None)
+    course.prepare(replace(folded, making=Making(2, 1)), data, bench(tmp_path), None)
     assert made[6:] == ["pool", "lesson of teacher-2 and fold-0 and fold-1"]
 
 
 OWN = Plan(
-    8, (), 0, Settings(0),
+    8, (), Making(), Settings(0),
     larger=Dims(0, d=16, heads=4, latent=4, rope=4, ffn=16, stages=2, dropout=0.0),
     larger_settings=Settings(0, epochs=20, stages=2, batch=4, warm_up_steps=1, rate=1e-2, sandwich=False),
 )  # fmt: skip

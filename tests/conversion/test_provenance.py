@@ -30,6 +30,7 @@ from conversion.train.general import HOME, corpus_texts
 from conversion.train.plans import PLANS, Plan
 from conversion.train.precision import THREADS
 from conversion.train.sources import UNKNOWN, licence_of, minilm_uses
+from conversion.train.teaching import Making
 
 CUSTOM = {**PLANS, "custom": PLAN}
 MINILM = "all-MiniLM-L6-v2"
@@ -190,8 +191,8 @@ def test_a_checkpoint_that_taught_is_named_and_minilm_only_for_what_it_was_used_
 @pytest.mark.parametrize(
     ("name", "checkpoint", "general", "uses"),
     [
-        ("hwu64", False, True, {"teacher", "word pieces", "near neighbours of training texts", "teacher of the general stage"}),
-        ("hwu64", True, True, {"word pieces", "near neighbours of training texts", "teacher of the general stage"}),
+        ("hwu64", False, True, {"teacher", "word pieces", "near neighbours of training texts", "words that stand in for others", "teacher of the general stage"}),
+        ("hwu64", True, True, {"word pieces", "near neighbours of training texts", "words that stand in for others", "teacher of the general stage"}),
         ("home-en", False, False, {"teacher", "word pieces", "words of invented names"}),
         ("home-multi", False, True, {"English words of the vocabulary", "teacher of the general stage"}),
         ("home-multi", True, False, {"word pieces"}),
@@ -201,9 +202,9 @@ def test_uses_of_minilm(name: str, *, checkpoint: bool, general: bool, uses: set
     plan: Plan = PLANS[name]
     said = minilm_uses(plan, name, checkpoint=checkpoint, general=general)
     assert set(said) == uses | {"start of the word table"}
-    if plan.augmented == 0:
+    if plan.making.near == 0:
         more = minilm_uses(
-            replace(plan, augmented=2, larger=None), name, checkpoint=checkpoint, general=general
+            replace(plan, making=Making(near=2), larger=None), name, checkpoint=checkpoint, general=general
         )
         assert "near neighbours of training texts" in more
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from conversion.train.batches import IGNORED, encode, sample
 from conversion.train.distil import Settings, distill_model, narrower
 from conversion.train.general import take_over
 from conversion.train.teacher import Lesson
+from conversion.train.teaching import Making
 from firmware_py.tasks.text import WordPiece
 
 PIECES = ["[PAD]", "[UNK]", "turn", "on", "off", "the", "lamp", "fan", "sing", "please", "now", "kitchen"]
@@ -160,7 +162,7 @@ def test_an_epoch_has_every_labelled_row_and_a_draw_of_the_others() -> None:
 def test_no_text_that_a_teacher_speaks_about_chooses_calibrates_or_judges(
     monkeypatch: pytest.MonkeyPatch, side: str
 ) -> None:
-    monkeypatch.setattr(teaching, "neighbours", lambda: None)
+    monkeypatch.setattr(teaching, "neighbours", lambda: SimpleNamespace(words=[]))
     monkeypatch.setattr(teaching, "augment", lambda *_: ["Turn on the FAN", "turn on the tap", "turn it"])
     row = ROWS[0]
     data = TaskData(
@@ -169,21 +171,21 @@ def test_no_text_that_a_teacher_speaks_about_chooses_calibrates_or_judges(
     )  # fmt: skip
     given: dict[str, Any] = {side: (replace(row, text="turn on the fan"),)}
     data = replace(data, **given)
-    assert teaching.pool_of(data, 1) == ["turn on the tap", "turn it", "hum"]
+    assert teaching.pool_of(data, Making(1)) == ["turn on the tap", "turn it", "hum"]
 
 
 @pytest.mark.parametrize("side", ["selection", "report"])
 def test_crossings_are_with_training_texts_and_with_other_sets_and_none_judges(
     monkeypatch: pytest.MonkeyPatch, side: str
 ) -> None:
-    monkeypatch.setattr(teaching, "neighbours", lambda: None)
+    monkeypatch.setattr(teaching, "neighbours", lambda: SimpleNamespace(words=[]))
     monkeypatch.setattr(teaching, "augment", lambda *_: [])
     rows = tuple(Sentence(text, "on") for text in ("turn on the fan", "put on the lamp"))
     data = TaskData("t", "t", ("en",), LABELS, SLOTS, rows, (), (), (), (), unlabelled=("sing on the roof",))
     every = {"turn on the lamp", "put on the fan", "turn on the roof", "put on the roof", "sing on the fan", "sing on the lamp"}  # fmt: skip
-    assert set(teaching.pool_of(data, 0, 9)) == every | {"sing on the roof"}
+    assert set(teaching.pool_of(data, Making(crossed=9))) == every | {"sing on the roof"}
     given: dict[str, Any] = {side: (replace(rows[0], text="Turn on the LAMP"),)}
-    assert set(teaching.pool_of(replace(data, **given), 0, 9)) == every - {"turn on the lamp"} | {"sing on the roof"}  # fmt: skip
+    assert set(teaching.pool_of(replace(data, **given), Making(crossed=9))) == every - {"turn on the lamp"} | {"sing on the roof"}  # fmt: skip
 
 
 def test_a_fold_is_spoken_of_by_who_never_saw_it(monkeypatch: pytest.MonkeyPatch) -> None:

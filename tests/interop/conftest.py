@@ -5,9 +5,7 @@ A kind that is not installed is a skip with its name, here for every file of thi
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +15,9 @@ from firmware_py.backends.litert import installed
 from firmware_py.testing.tiny_bundle import write_tiny_bundle
 from mqtt_bridge.broker.process import KINDS, BrokerProcess
 from tests.brokers import broker, kind
+from tests.commands import CIUIC, ENVIRONMENT, ROOT
 
 __all__ = ["any_broker", "broker", "bundle", "kind", "node"]
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -45,11 +42,10 @@ def node(broker: BrokerProcess, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("node")
     bundle = folder / "tiny.bundle"
     write_tiny_bundle(bundle)
-    command = [sys.executable, "-m", "ciuic", "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
+    command = [*CIUIC, "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
     command += ["--model", str(bundle), "--allow-unsigned", "--store", str(folder), "--state", "-"]
     command += ["--broker", broker.url]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline().startswith("node n1: serves home")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.commands import CIUIC, ENVIRONMENT, ROOT
+
 COUNT = 60  # a tenth over MQTT 3.1.1, a tenth out of scope; killed after the 36th
 KILL_AT = 36
 METER_WAIT_S = 60  # at most: nodes give up teaching their meters after 15 s
@@ -19,11 +18,10 @@ METER_WAIT_S = 60  # at most: nodes give up teaching their meters after 15 s
 
 @pytest.fixture(scope="module")
 def ended(kind: str, bundle: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ciuic", "demo", "--count", str(COUNT), "--broker", kind, "--json"]
+    command = [*CIUIC, "demo", "--count", str(COUNT), "--broker", kind, "--json"]
     command += ["--model", str(bundle), "--meter-wait", str(METER_WAIT_S)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
     )
 
 

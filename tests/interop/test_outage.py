@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import os
 import queue
 import signal
 import subprocess
@@ -22,8 +21,8 @@ from mqtt_bridge.broker.process import BrokerProcess, start_broker
 from mqtt_bridge.transport.base import LinkOptions
 from mqtt_bridge.transport.mqtt import MqttTransport
 from mqtt_bridge.transport.rpc import Client, ClientOptions, new_id
+from tests.commands import CIUIC, ENVIRONMENT, ROOT
 
-ROOT = Path(__file__).parents[2]
 WAIT_S = 30.0
 
 
@@ -34,11 +33,10 @@ def running_node(
     bundle = folder / "tiny.bundle"
     if not bundle.exists():
         write_tiny_bundle(bundle)
-    command = [sys.executable, "-m", "ciuic", "node", "run", "--id", name, "--simulate", "--meter", "off"]
+    command = [*CIUIC, "node", "run", "--id", name, "--simulate", "--meter", "off"]
     command += ["--model", str(bundle), "--allow-unsigned", "--store", str(folder / name), "--state", "-"]
     command += ["--cache-entries", "0", "--broker", broker.url, *words]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(f"node {name}: serves")
         try:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,8 +15,8 @@ from mqtt_bridge.testing.transport_contract import WAIT_S, Inbox, until
 from mqtt_bridge.transport.base import LinkOptions, Protocol
 from mqtt_bridge.transport.mqtt import MqttTransport
 from tests.brokers import mosquitto_with, needs_mosquitto
+from tests.commands import CIUIC, ENVIRONMENT, ROOT
 
-ROOT = Path(__file__).parents[2]
 REQUESTS = "$share/home/ciuic/v1/home/svc/home/infer/+"
 # Access lists of mosquitto 2.0 take every subscription and deliver nothing; its own plugin refuses.
 PLUGINS = [
@@ -87,7 +85,7 @@ def test_a_node_says_why_it_is_not_ready_and_serves_once_it_may(
     broker, allow = strict
     states, bundle = Inbox(), tmp_path / "tiny.bundle"
     write_tiny_bundle(bundle)
-    command = [sys.executable, "-m", "ciuic", "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
+    command = [*CIUIC, "node", "run", "--id", "n1", "--simulate", "--meter", "off"]
     command += ["--model", str(bundle), "--allow-unsigned", "--store", str(tmp_path), "--state", "-"]
     link = MqttTransport(LinkOptions("observer", (broker.url,)))
     link.subscribe("ciuic/v1/home/node/n1/state", states)
@@ -96,7 +94,7 @@ def test_a_node_says_why_it_is_not_ready_and_serves_once_it_may(
         subprocess.Popen(
             [*command, "--broker", broker.url],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             text=True,
         ) as node,

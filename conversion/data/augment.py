@@ -70,49 +70,61 @@ def cross(texts: Sequence[str], others: Sequence[str], each: int, seed: int) -> 
     """About `each` crossings of every text with one of `others`, without repeats and without any of the given texts.
 
     A place where both have the same word, or the same two, is drawn; one text ends there, the other goes on. Which begins is drawn, too.
+    A text of two words crosses nowhere: what is left of it would be a word.
     """
     random = Random(f"cross {seed}")  # noqa: S311 - reproducible draws, no secret
     mates = [text.split()[:MAX_WORDS] for text in others]
     places = _places(mates)
-    seen, out = {text.lower() for text in (*texts, *others)}, []
+    new = _New([*texts, *others])
     for _ in range(each):
         for words in (text.split()[:MAX_WORDS] for text in texts):
-            text = next(
-                (
-                    one
-                    for _ in range(TRIES)
-                    if (one := _cross(words, mates, places, random)) and one.lower() not in seen
-                ),
-                "",
-            )
-            if text:
-                seen.add(text.lower())
-                out.append(text)
-    return out
+            for _ in range(TRIES):
+                if new.take(_cross(words, mates, places, random)):
+                    break
+    return new.taken
 
 
 def cover(texts: Sequence[str], words: Sequence[str], each: int, seed: int) -> list[str]:
-    """About `each` texts per text in which one or two words are others, drawn so that all of `words` come equally often.
+    """About `each` texts per text in which one or two words give way to `words` that no text has, all of those equally often.
 
     Of two places that are drawn the one whose word is rarer in the texts gets the other word: "turn" and "on" mostly stay.
     """
     random = Random(f"cover {seed}")  # noqa: S311 - reproducible draws, no secret
     split = [text.split()[:MAX_WORDS] for text in texts]
     known = Counter(word.lower() for one in split for word in one)
-    strange = _endless(list(words), random)
-    seen, out = {text.lower() for text in texts}, []
-    for one in [*split] * each if words else ():
+    strange = [word for word in words if word not in known]
+    endless, new = _endless(strange, random), _New(texts)
+    for one in [*split] * each if strange else ():
         if len(one) < 2:
             continue
-        made = list(one)
+        made, free = list(one), list(range(len(one)))
         for _ in range(1 if len(one) < 5 or random.random() < 0.6 else 2):
-            places = random.randrange(len(one)), random.randrange(len(one))
-            made[min(places, key=lambda place: known[one[place].lower()])] = next(strange)
-        text = " ".join(made)
-        if text.lower() not in seen:
-            seen.add(text.lower())
-            out.append(text)
-    return out
+            place = min(random.choice(free), random.choice(free), key=lambda at: known[one[at].lower()])
+            made[place] = next(endless)
+            free.remove(place)
+        new.take(" ".join(made))
+    return new.taken
+
+
+class _New:
+    """Texts that were made: none is a given one and none comes twice, whatever its case and spaces."""
+
+    def __init__(self, given: Sequence[str]) -> None:
+        self._seen = {plain(text) for text in given} | {""}
+        self.taken: list[str] = []
+
+    def take(self, text: str) -> bool:
+        """Keep it if it is new."""
+        if (key := plain(text)) in self._seen:
+            return False
+        self._seen.add(key)
+        self.taken.append(text)
+        return True
+
+
+def plain(text: str) -> str:
+    """A text without case, its words one space apart."""
+    return " ".join(text.lower().split())
 
 
 def _endless(words: list[str], random: Random) -> Iterator[str]:

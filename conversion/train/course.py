@@ -91,10 +91,12 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
         speakers=plan.speakers)  # fmt: skip
     rows = [*data.train, *unlabelled(texts)]
     side = encode(rows, data.tokenizer(pieces), data.labels, data.slots)
-    logs = [store.read_log(folder) for folder in folders]
+    logs = [
+        store.read_log(folder) | {"speaks": number < plan.speakers} for number, folder in enumerate(folders)
+    ]
     logs += [
-        store.read_log(folder) | {"left_out": f"fold {number} of {plan.folds}"}
-        for number, folder in enumerate(folds)
+        store.read_log(folder) | {"speaks": True, "left_out": f"fold {number} of {plan.folds}"}
+        for number, folder in enumerate(folds, 1)
     ]
     return Course(data, pieces, side, lesson, WIDTH, tuple(logs), general)
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from conversion.data.augment import augment, cover, cross
+from conversion.data.augment import augment, cover, cross, plain
 from conversion.data.task import TaskData, inside
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.student import Student
@@ -130,9 +130,9 @@ def pool_of(data: TaskData, making: Making) -> list[str]:
     mixed = [text for others in (texts, data.unlabelled) for text in cross(texts, others, making.crossed, 0)]
     strange = cover(texts, known.words, making.covered, 0)
     sides = (data.selection, data.temperature, data.thresholds, data.report, *data.extras.values())
-    asked = {row.text.lower() for rows in sides for row in rows}
+    asked = {plain(row.text) for rows in sides for row in rows}
     made = dict.fromkeys([*near, *mixed, *strange, *data.unlabelled])
-    return [text for text in made if text.lower() not in asked]
+    return [text for text in made if plain(text) not in asked]
 
 
 def without_fold(data: TaskData, fold: int, folds: int) -> TaskData:

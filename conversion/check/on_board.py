@@ -58,9 +58,8 @@ def estimated(profile: BoardProfile, mean_s: float, machine: Mapping[str, Any]) 
     charge = CostModel(busy_w).charge(RunRecord("", "", (), 1, 0.0, mean_s * host.stretch * factor, 1))
     if charge is None:
         return UNKNOWN
-    source = (
-        f"profile {profile.name}: busy_w {busy_w:g} W x seconds here{told(host)} x speed_factor {factor:g}"
-    )
+    seconds = f"seconds here x {told(host)}" if told(host) else "seconds here"
+    source = f"profile {profile.name}: busy_w {busy_w:g} W x {seconds} x speed_factor {factor:g}"
     u95_j = math.hypot(Z95 * charge.parameter_sd_j, charge.energy_j * host.u95)
     return Joules(charge.energy_j, u95_j, "estimated", source, simulated=True)
 

@@ -57,7 +57,8 @@ def joules(
     if found.energy_j is None or found.u95_j is None:
         return found
     u95_j = math.hypot(found.u95_j, found.energy_j * host.u95)
-    return replace(found, u95_j=u95_j, source=f"{found.source}{told(host).replace(' x ', ', seconds x ')}")
+    stretched = f", seconds here x {told(host)}" if told(host) else ""
+    return replace(found, u95_j=u95_j, source=found.source + stretched)
 
 
 def _metered(profile: BoardProfile, seconds: Array, busy_w: float, seed: int) -> Joules:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conversion.check.hosts import other_host
+from conversion.check.hosts import host_of, other_host
 from conversion.targets.report import OTHER_RUNTIME, Built, Measured, rows
 from conversion.targets.text import table_text
 from device_profiles.vocabulary import RECIPES
@@ -75,7 +76,7 @@ def _beside(bundle: Path) -> list[Path]:
 
 
 def _measured(measurements: Path, built: Mapping[str, Built]) -> dict[str, Measured]:
-    """Seconds of one answer by recipe, of these very bundles in the recipe's runtime, as the reference host wrote them when quiet.
+    """Seconds of one answer by recipe, of these very bundles in the recipe's runtime, as a host that is known wrote them when quiet.
 
     From `ciuic bench model`, `bench engine`, or a trade-off of the bundle, published or beside it. A mean goes before
     a median, which some files have alone.
@@ -83,10 +84,15 @@ def _measured(measurements: Path, built: Mapping[str, Built]) -> dict[str, Measu
     found: dict[str, Measured] = {}
     for recipe, one in built.items():
         said = _said_of(measurements, one, OTHER_RUNTIME.name if recipe == OTHER_RUNTIME.recipe else _USUAL)
-        best = next((one for one in said if one.mean), next(iter(said), None))
-        if best is not None:
-            found[recipe] = best
+        if said:
+            found[recipe] = min(said, key=_doubt)
     return found
+
+
+def _doubt(said: Measured) -> tuple[bool, float]:
+    """A mean is better than a median, then the reference host than one that was compared with it."""
+    host = host_of(said.machine)
+    return not said.mean, math.inf if host is None else host.u95
 
 
 def _said_of(measurements: Path, one: Built, runtime: str) -> list[Measured]:
@@ -104,7 +110,7 @@ def _said_of(measurements: Path, one: Built, runtime: str) -> list[Measured]:
             continue
         which, mean = ("mean", True) if "mean" in latency else ("p50", False)
         source = f"{'mean' if mean else 'median'} of {path.name} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
-        out.append(Measured(float(latency[which]), source, mean, machine))
+        out.append(Measured(float(latency[which]), source, machine, mean))
     return out
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conversion.check.hosts import REFERENCE, host_of, told
+from conversion.check.hosts import REFERENCE, host_of, other_host, told
 from conversion.check.on_board import UNKNOWN, Joules, estimated
 from conversion.data.sources import NAMES
 from conversion.targets.forms import read_form
@@ -48,15 +48,15 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds of one answer under the default rule on a machine, and what says so; `machine`: a measurement file's.
+    """Seconds of one answer under the default rule on a machine, a measurement file's, and what says so.
 
     `mean`: they are the mean, else the median, which is too little for joules: a mean answer costs what the slow ones do.
     """
 
     seconds: float
     source: str
+    machine: Mapping[str, Any]
     mean: bool = True
-    machine: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +261,8 @@ def _predict(profile: BoardProfile | None, delegate: Delegate, measured: Measure
     factor, busy_w = profile.simulation.speed_factor, profile.simulation.busy_w
     host = host_of(measured.machine) or REFERENCE
     seconds = measured.seconds * host.stretch * factor
-    basis = f"predicted, not measured there: {measured.source}{told(host)} x speed_factor {factor:g}"
+    stretched = f" x {told(host)}" if told(host) else ""
+    basis = f"predicted, not measured there: {measured.source}{stretched} x speed_factor {factor:g}"
     if not measured.mean:
         why = f"{measured.source} is a median; joules go by a mean"
         return _Predicted(seconds, UNKNOWN, f"{basis}; a median, so no joules", no_joules=why)
@@ -281,6 +282,8 @@ def _no_seconds(profile: BoardProfile | None, delegate: Delegate, measured: Meas
             "this very bundle is not measured in this runtime; `ciuic model tradeoff BUNDLE --out docs/measurements`"
             " does it, for ai-edge-litert `ciuic bench model` or `engine`, too"
         )
+    if (why := other_host(measured.machine)) is not None:
+        return why
     if profile is None or profile.simulation.speed_factor is None:
         return "the board's profile has no speed_factor against the machine that was measured"
     return None

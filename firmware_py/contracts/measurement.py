@@ -26,6 +26,8 @@ Relation = Literal["<=", ">="]
 MEASUREMENT_VERSION = 1
 RELATIONS: tuple[Relation, ...] = ("<=", ">=")
 _BUSY_NOTE = "BUSY"  # in a note of a file without `quiet`
+# What int8 and float32 products run on; of x86_64 and of aarch64.
+_VECTORS = ("avx2", "avx512f", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
 _PACKAGES = ("ciuic-edge", "ai-edge-litert", "tflite-runtime", "numpy", "paho-mqtt", "iotcore")
 
 
@@ -121,17 +123,18 @@ class Measurement:
 
 
 def machine() -> dict[str, Any]:
-    """This machine, without its name: architecture, processor with its family and model (x86), cores, kernel."""
+    """This machine, without its name: architecture, processor with its family (x86) and vector units, cores, kernel."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = said.get("flags", said.get("Features", "")).split()
     return {
         "arch": platform.machine(),
         "cpu": said.get("model name") or said.get("Model") or None,
         "cpu_family": _number(said.get("cpu family", "")),
-        "cpu_model": _number(said.get("model", "")),
+        "cpu_vectors": [unit for unit in _VECTORS if unit in flags],
         "cores": os.cpu_count(),
         "system": platform.system(),
         "kernel": platform.release(),

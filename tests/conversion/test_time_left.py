@@ -27,7 +27,17 @@ from conversion.train.teacher import model_folder, read_vocabulary
 from firmware_py.contracts.clock import VirtualClock
 
 STEPS = {
-    "hwu64": ["data", "teacher-1", "teacher-2", "pool", "lesson", "student", "graphs", "release"],
+    "hwu64": [
+        "data",
+        "teacher-1",
+        "teacher-2",
+        *(f"fold-{number}" for number in range(4)),
+        "pool",
+        "lesson",
+        "student",
+        "graphs",
+        "release",
+    ],
     "home-multi": ["data", "teacher-1", "lesson", "student", "graphs", "release"],
     "mine": ["data", "pool", "teacher", "student", "graphs", "release"],
 }
@@ -66,7 +76,7 @@ def test_a_build_that_takes_as_long_as_usual_says_so_from_beginning_to_end(name:
         bench.work(step, lambda tell, step=step: takes(step, tell))  # type: ignore[misc]
     assert len(said) == 5 * len(STEPS[name])
     for line, left_min in zip(said, true_min, strict=True):
-        match = re.fullmatch(r"\[(\d)/(\d)\] (\S+) +\d+%  about ([\d.]+) min left", line)
+        match = re.fullmatch(r"\[(\d+)/(\d+)\] (\S+) +\d+%  about ([\d.]+) min left", line)
         assert match, line
         assert STEPS[name][int(match[1]) - 1] == match[3]
         assert int(match[2]) == len(STEPS[name])

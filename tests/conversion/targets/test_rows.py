@@ -83,7 +83,7 @@ def test_a_custom_model_s_other_recipes_have_a_command_that_exists() -> None:
 
 def test_the_cpu_under_tflite_runtime_has_its_row_of_w8() -> None:
     reference, other = built(), built("w8", 0.893)
-    found = rows({"dyn8": reference, "w8": other}, reference, {"w8": Measured(3e-4, "elsewhere.json")})
+    found = rows({"dyn8": reference, "w8": other}, reference, {"w8": Measured(3e-4, "elsewhere.json", {})})
     row, profile = row_of(found, "raspberry-pi-5", "tflite-runtime"), load_profile("raspberry-pi-5")
     assert (row.recipe, row.status, row.size_bytes) == ("w8", "built", 1000)
     assert row.accuracy_change == pytest.approx(-0.7)
@@ -101,7 +101,7 @@ def test_the_cpu_under_tflite_runtime_has_its_row_of_w8() -> None:
 
 def test_predictions_say_what_they_rest_on() -> None:
     reference = built()
-    found = rows({"dyn8": reference}, reference, {"dyn8": Measured(1e-4, "somewhere.json")})
+    found = rows({"dyn8": reference}, reference, {"dyn8": Measured(1e-4, "somewhere.json", {})})
     pi, profile = row_of(found, "raspberry-pi-5", "xnnpack"), load_profile("raspberry-pi-5")
     factor, busy_w = profile.simulation.speed_factor, profile.simulation.busy_w
     assert factor is not None and busy_w is not None  # noqa: PT018 - for the type checker
@@ -128,13 +128,22 @@ def test_a_recipe_says_its_size_and_what_it_costs_in_accuracy() -> None:
 
 def test_seconds_of_a_compared_host_are_stretched_and_their_joules_wider() -> None:
     reference = built()
-    machine = {"arch": "x86_64", "cpu_family": 6, "cpu_model": 167}
+    machine = {
+        "arch": "x86_64",
+        "cpu": "Intel(R) Xeon(R) Processor",
+        "cpu_family": 6,
+        "cpu_vectors": ["avx2", "amx_int8"],
+    }
     host = host_of(machine)
     assert host is not None
-    timed = Measured(host.stretch * 1e-4, "a.json"), Measured(1e-4, "b.json", machine=machine)
+    timed = Measured(host.stretch * 1e-4, "a.json", {}), Measured(1e-4, "b.json", machine)
     here, there = (row_of(rows({"dyn8": reference}, reference, {"dyn8": one}), "raspberry-pi-5", "xnnpack") for one in timed)  # fmt: skip
     assert there.predicted_s == pytest.approx(here.predicted_s)
     assert there.predicted_j == pytest.approx(here.predicted_j)
     assert here.predicted_u95_j is not None
     assert (there.predicted_u95_j or 0.0) > here.predicted_u95_j
-    assert "± 20 % of this host" in there.basis
+    assert "x 1.11 ± 30 % x speed_factor" in there.basis
+    unknown = Measured(1e-4, "c.json", machine | {"cpu_vectors": ["avx2"]})
+    row = row_of(rows({"dyn8": reference}, reference, {"dyn8": unknown}), "raspberry-pi-5", "xnnpack")
+    assert (row.predicted_s, row.predicted_j) == (None, None)
+    assert "say nothing of a board" in row.unknown["predicted_s"]

@@ -56,13 +56,14 @@ class Looked:
     way: Way
 
     def making(self, plan: Plan) -> Making:
-        """Which texts are made of each training text for the teacher to label: few for a large one to read."""
-        few = Making(near=min(plan.making.near, 1))
-        return plan.making if self.checkpoint.parameters <= SMALL else few
+        """Which texts are made of each training text for the teacher to label: the plan's, few for a large one to read."""
+        if self.checkpoint.parameters > SMALL:
+            return Making(near=min(plan.making.near, 1))
+        return plan.making
 
     def usual_s(self, plan: Plan) -> float:
         """Seconds of the step `teacher`, roughly: what the time left begins with, until the step's own pace shows."""
-        texts = _USUAL_TEXTS * (1 + self.making(plan).each)
+        texts = _USUAL_TEXTS * (1 + self.making(plan).total)
         reading_s = 2.0 * self.checkpoint.parameters * _USUAL_TOKENS * texts / _FLOP_PER_S
         tuning_s = _TUNING_S * len(plan.runs or RUNS) if self.way == "tuned" else 0.0
         return _LOADING_S + reading_s + tuning_s
@@ -104,7 +105,7 @@ def check_room(looked: Looked, plan: Plan, texts: Sequence[str], build: Path) ->
     if cache.exists():
         return
     if looked.way == "probed":
-        copies = 1 + looked.making(plan).each
+        copies = 1 + looked.making(plan).total
         tokens = sum(map(len, own_tokens(checkpoint, texts)))
         need_bytes = disk_bytes(checkpoint, tokens * copies, len(texts) * copies)
     else:
@@ -152,7 +153,7 @@ def prepare_from_checkpoint(
     side = encode(rows, data.tokenizer(pieces), data.labels, data.slots)
     width = store.load_lesson(made / "lesson.npz").embeddings.shape[1]
     logs[0]["unknown_pieces_of_training_rows"] = round(unknown_share(pieces, data), 5)
-    return Course(data, tuple(pieces), side, made / "lesson.npz", width, tuple(logs), general)
+    return Course(data, tuple(pieces), side, made / "lesson.npz", width, tuple(logs), general, making)
 
 
 def enough(settings: Settings, known: int, others: int) -> Settings:

@@ -50,7 +50,7 @@ def vocabulary_bytes(pieces: Sequence[str]) -> bytes:
 
 
 def pooled(student: Student, sentences: Sequence[Sequence[int]]) -> list[Tensor]:
-    """What each exit's head reads of sentences given as token ids: pooled rows [N,3d], the zeroth exit's first."""
+    """What each exit's head reads of sentences given as token ids, at full width: pooled rows [N,3d], the zeroth exit's first."""
     longest = max(map(len, sentences))
     ids = torch.tensor([[*one, *[0] * (longest - len(one))] for one in sentences])
     mask = torch.tensor([[1.0] * len(one) + [0.0] * (longest - len(one)) for one in sentences])

@@ -21,10 +21,10 @@ def nearest(weight: Tensor) -> Tensor:
 
 
 def compensated(weight: Tensor, seen: Tensor) -> Tensor:
-    """Levels int8 [I,O] whose products with inputs like `seen` are nearer to the weight's than those of `nearest`.
+    """Levels int8 [I,O], rounded for the products with inputs like `seen`.
 
-    Row by row, the inputs of most energy first, what rounding costs is made up for by the rows that are still to come
-    (GPTQ, Frantar et al. 2022, arXiv 2210.17323, section 3). Within 127 steps of zero no weight moves by more than that allows.
+    Row by row, the inputs of most energy first, what rounding (or 127 as the most) costs is made up for by the rows that
+    are still to come (GPTQ, Frantar et al. 2022, arXiv 2210.17323, section 3). Of inputs that are unlike `seen` nothing is promised.
 
     Args:
         weight: float32 [I,O].

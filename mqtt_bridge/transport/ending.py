@@ -47,10 +47,13 @@ class Ending:
         self.sent(mid)
         self._asked_at, self._asked_s, self._again = self._came, now_s, mid
 
-    def waits(self, now_s: float, *, silent: bool) -> bool:
-        """Whether a confirmation is still to come; `silent`: nothing lies unread."""
+    def heard(self, now_s: float, *, silent: bool) -> None:
+        """So late it is; `silent`: nothing lies unread. Silence confirms, after a while, what had ended before."""
         if silent and self._again is not None and now_s > self._asked_s + SILENCE_S:
             self._unconfirmed.discard(self._again)
+
+    def waits(self) -> bool:
+        """Whether a confirmation is still to come."""
         return bool(self._unconfirmed)
 
     @property

@@ -470,8 +470,13 @@ class MqttTransport(Transport):
         self._work()
         self._ending.begin()
         while self._poller.attached and self._outbox.open and (now_s := time.monotonic()) < deadline_s:
-            waits = self._ending.waits(now_s, silent=not self._poller.readable())
-            if not waits and not self._client.want_write() and not self._outbox.pending and idle():
+            self._ending.heard(now_s, silent=not self._poller.readable())
+            if (
+                not self._ending.waits()
+                and not self._client.want_write()
+                and not self._outbox.pending
+                and idle()
+            ):
                 if not self._left or self._ending.over:
                     return True
                 self._end_again(next(iter(self._left)), now_s)

@@ -42,10 +42,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The steps that were made, in order; nothing is tuned."""
     out: list[str] = []
 
-    def tuned(path: Path, _data: Any, run: Run, _source: Any, _tell: Any) -> None:
+    def tuned(path: Path, data: TaskData, run: Run, _source: Any, _tell: Any) -> None:
         out.append(path.name)
         path.mkdir(exist_ok=True)
-        (path / "log.json").write_text(json.dumps({"selection": run.rate}), "utf-8")
+        log = {"selection": run.rate, "seed": run.seed, "texts": [row.text for row in data.train]}
+        (path / "log.json").write_text(json.dumps(log), "utf-8")
 
     def lesson(_data: Any, _texts: Any, folders: list[Path], folds: list[Path], _tell: Any) -> teacher.Lesson:
         out.append("lesson of " + " and ".join(folder.name for folder in (*folders, *folds)))
@@ -85,14 +86,24 @@ def test_a_lesson_is_given_again_where_others_speak(tmp_path: Path, made: list[s
 def test_folds_speak_behind_the_teachers_of_all_rows(tmp_path: Path, made: list[str]) -> None:
     rows = tuple(Sentence(f"turn {what}", what) for what in ("on", "off"))
     data = TaskData("t", "t", ("en",), ("off", "on"), (), rows, rows, rows, rows, rows)
+    data = replace(data, train=tuple(Sentence(f"turn {number}", "on") for number in range(8)))
     first = bench(tmp_path)
     folded = replace(PLAN, speakers=1, folds=2)
-    course.prepare(folded, data, first, None)
+    found = course.prepare(folded, data, first, None)
     assert made == ["teacher-1", "teacher-2", "fold-0", "fold-1", "pool", "lesson of teacher-2 and fold-0 and fold-1"]  # fmt: skip
     course.prepare(folded, data, bench(tmp_path), None)
     assert made[6:] == []
     course.prepare(replace(folded, making=Making(2, 1)), data, bench(tmp_path), None)
     assert made[6:] == ["pool", "lesson of teacher-2 and fold-0 and fold-1"]
+    best, other, *folds = found.logs
+    assert (best["selection"], best["speaks"], other["speaks"]) == (2e-3, True, False)
+    assert [one["left_out"] for one in folds] == ["fold 1 of 2", "fold 2 of 2"]
+    texts = [row.text for row in data.train]
+    for number, one in enumerate(folds):
+        assert one["speaks"]
+        assert one["texts"] == [text for text in texts if teaching.fold_of(text, 2) != number]
+    assert 0 < len(folds[0]["texts"]) < len(texts)
+    assert len({one["seed"] for one in found.logs}) == 4
 
 
 OWN = Plan(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,11 +14,11 @@ torch = pytest.importorskip(
     "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
 )
 
-from conversion.export.parts import embedding_bytes, packed_arrays, pooled, table_arrays
+from conversion.export.parts import embedding_bytes, packed_arrays, pooled, table_arrays, write_parts
 from conversion.export.stage_graph import StageGraph
 from conversion.nets.deepseek_lite import DeepSeekLite, Dims
 from conversion.nets.heads import Head, npz_bytes
-from conversion.nets.rounding import compensated, steps
+from conversion.nets.rounding import compensated, nearest
 from conversion.nets.student import Student, attention_bias, positions
 from firmware_py.inference.heads import ExitHead
 from firmware_py.inference.tensors import Embedding, bias, position_tables
@@ -130,13 +131,30 @@ def test_a_head_rounded_for_what_it_reads_says_it_more_exactly() -> None:
         np.testing.assert_array_equal(plain[name], fitted[name])
 
 
-@pytest.mark.parametrize("seen", [torch.zeros(3, 12), torch.ones(1, 12), torch.randn(40, 12) * 1e4])
-def test_rounding_for_odd_inputs_stays_near_the_weights(seen: Any) -> None:
+def test_rounding_depends_on_the_directions_of_what_is_read_and_not_on_its_size() -> None:
     torch.manual_seed(0)
-    weight = torch.randn(12, 5)
+    weight, seen = torch.randn(12, 5), torch.randn(40, 12) @ torch.randn(12, 12)
     weight[:, 2] = 0.0
-    moved = (compensated(weight, seen) * steps(weight) - weight).abs()
-    assert (moved <= 12 * steps(weight)).all()
+    levels = compensated(weight, seen)
+    assert torch.equal(levels, compensated(weight, 1e4 * seen))
+    assert not levels[:, 2].any()
+    assert not torch.equal(levels, nearest(weight))
+    assert torch.equal(compensated(weight, torch.zeros(3, 12)), nearest(weight))
+    assert torch.equal(
+        compensated(weight, torch.eye(12)), nearest(weight)
+    )  # nothing can make up for anything
+
+
+def test_the_parts_of_a_bundle_are_rounded_for_the_texts_that_are_given(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    student = Student(Dims(50, layers=1, stages=2), 3, 0).eval()
+    sentences = [tuple(range(2, 2 + length)) for length in (3, 5, 17)] * 20
+    write_parts(student, ["a"] * 50, tmp_path / "plain")
+    write_parts(student, ["a"] * 50, tmp_path / "fitted", sentences)
+    for number, (head, pools) in enumerate(zip(student.heads, pooled(student, sentences), strict=True)):
+        name = f"head-{number}.npz"
+        assert (tmp_path / "plain" / name).read_bytes() == head.to_bytes()
+        assert (tmp_path / "fitted" / name).read_bytes() == head.to_bytes(pools) != head.to_bytes()
 
 
 def test_pooled_rows_do_not_depend_on_the_sentences_beside() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,8 @@ def data_of(name: str) -> TaskData:
 def course_of(name: str, general: Path | None = None, log: dict[str, Any] | None = None) -> Course:
     """A course that was taken: only what the provenance looks at is real."""
     logs = ({"parameters": 7, **(log or {})},)
-    return Course(data_of(name), (), None, Path(), 1, logs, general)  # type: ignore[arg-type]
+    making = Making() if name.startswith("home") else Making(near=1)
+    return Course(data_of(name), (), None, Path(), 1, logs, general, making)  # type: ignore[arg-type]
 
 
 def job_of(name: str, sets: Path | None, root: Path, teacher: Path | None = None) -> Job:
@@ -200,13 +200,16 @@ def test_a_checkpoint_that_taught_is_named_and_minilm_only_for_what_it_was_used_
 )  # fmt: skip
 def test_uses_of_minilm(name: str, *, checkpoint: bool, general: bool, uses: set[str]) -> None:
     plan: Plan = PLANS[name]
-    said = minilm_uses(plan, name, checkpoint=checkpoint, general=general)
+    said = minilm_uses(plan, name, plan.making, checkpoint=checkpoint, general=general)
     assert set(said) == uses | {"start of the word table"}
-    if plan.making.near == 0:
-        more = minilm_uses(
-            replace(plan, making=Making(near=2), larger=None), name, checkpoint=checkpoint, general=general
-        )
-        assert "near neighbours of training texts" in more
+    near, strange = "near neighbours of training texts", "words that stand in for others"
+    for making, made in (
+        (Making(near=1), {near}),
+        (Making(covered=1), {strange}),
+        (Making(crossed=1), set()),
+    ):
+        found = minilm_uses(plan, name, making, checkpoint=checkpoint, general=general)
+        assert set(found) & {near, strange} == made
 
 
 @pytest.mark.parametrize(

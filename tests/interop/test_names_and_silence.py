@@ -90,7 +90,7 @@ def test_the_heartbeat_counts_what_was_refused_unread_and_what_was_dropped(broke
         link.publish(Message("ciuic/v1/home/svc/home/infer/counts", b"{", 1))
         link.publish(Message("ciuic/v1/home/svc/home/infer/counts", QUESTION.encode(), 1))  # no reply topic
         link.publish(Message("ciuic/v1/home/node/n1/cmd/infer", QUESTION.encode(), 1))
-        # No program reads such a property, so nobody knows whom to tell.
+        # A property that the transport reads for nobody (`wire` has no such text), so whom to tell is not known.
         link.publish(Message("ciuic/v1/home/svc/home/infer/counts", b"{", 1, response_topic="\ufeff"))
         wanted = before["refused"] + 2, before["dropped"] + 2
         for _ in range(2 * WAIT_S):

@@ -163,7 +163,11 @@ def where_from(job: Job, course: Course) -> dict[str, Any]:
     """The provenance of bundles and report: who taught, on what, with which settings and versions."""
     given = Given(job.data, None if job.teacher is None else job.teacher.folder)
     made = made_by(plan_of(job.name), course, given, tool_version(job.root))
-    return describe(course.data, made) | {"settings": asdict(job.settings), "teachers": list(course.logs)}
+    return describe(course.data, made) | {
+        "settings": asdict(job.settings),
+        "texts_made": asdict(course.making),
+        "teachers": list(course.logs),
+    }
 
 
 def take_course(job: Job, bench: Workbench) -> Course:

@@ -133,6 +133,7 @@ def test_threads_and_every_converter_s_version_are_listed(
     assert said["versions"]["onnx2tf"] == "1.2.3"
     assert {"torch", "onnx-ir", "ai-edge-quantizer", "python"} <= set(said["versions"])
     assert said["settings"]["seed"] == 3
+    assert said["texts_made"] == {"near": 1, "crossed": 0, "covered": 0}
     assert said["cpu"]["machine"]
 
 

@@ -227,7 +227,7 @@ def student_file(settings: Settings) -> str:
 
 def strangeness_of(name: str) -> Strangeness:
     """How a model's rows are turned away: not by the label of foreign ones where there are too few of them."""
-    return Strangeness(by_label=False, rejected=0.01) if model_of(name).few_foreign else Strangeness()
+    return Strangeness(by_label=not model_of(name).few_foreign)
 
 
 def count(student: Student) -> dict[str, int]:

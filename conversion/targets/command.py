@@ -78,7 +78,7 @@ def _beside(bundle: Path) -> list[Path]:
 def _measured(measurements: Path, built: Mapping[str, Built]) -> dict[str, Measured]:
     """Seconds of one answer by recipe, of these very bundles in the recipe's runtime, as a host that is known wrote them when quiet.
 
-    From `ciuic bench model`, `bench engine`, or a trade-off of the bundle, published or beside it. A mean goes before
+    From `ciuic bench model`, `bench engine`, or a trade-off of the bundle: published, there or in a host's folder, or beside it. A mean goes before
     a median, which some files have alone.
     """
     found: dict[str, Measured] = {}
@@ -97,19 +97,18 @@ def _doubt(said: Measured) -> tuple[bool, float]:
 
 def _said_of(measurements: Path, one: Built, runtime: str) -> list[Measured]:
     out = []
-    for folder, name in (
-        (measurements, f"model-{one.manifest.name}.json"),
-        (measurements, "engine.json"),
-        *((place, f"{one.path.stem}.tradeoff.json") for place in (measurements, one.path.parent)),
-    ):
-        path = folder / name
+    hosts = sorted(path for path in measurements.glob("*/") if path.is_dir())
+    names = (f"model-{one.manifest.name}.json", "engine.json", f"{one.path.stem}.tradeoff.json")
+    published = [folder / name for folder in (measurements, *hosts) for name in names]
+    for path in (*published, one.path.parent / names[-1]):
         document = json.loads(path.read_text("utf-8")) if path.is_file() else {}
         latency = _of_tradeoff(document, one, runtime) or _of_bench(document, one, runtime)
         machine = document.get("machine", {})
         if latency is None or other_host(machine) is not None:
             continue
         which, mean = ("mean", True) if "mean" in latency else ("p50", False)
-        source = f"{'mean' if mean else 'median'} of {path.name} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
+        file = f"{path.parent.name}/{path.name}" if path.parent in hosts else path.name
+        source = f"{'mean' if mean else 'median'} of {file} ({machine.get('cpu')}, {str(document.get('date'))[:10]})"
         out.append(Measured(float(latency[which]), source, machine, mean))
     return out
 

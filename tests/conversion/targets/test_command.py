@@ -49,6 +49,32 @@ def test_seconds_are_only_those_of_this_very_bundle(tmp_path: Path) -> None:
         assert (pi["predicted_s"] is not None) == known
 
 
+AMX = {"arch": "x86_64", "cpu": "Intel(R) Xeon(R) Processor", "cpu_family": 6, "cpu_vectors": ["amx_int8"]}
+
+
+def test_a_host_s_own_folder_counts_behind_the_reference_host_and_a_mean_before_a_median(
+    tmp_path: Path,
+) -> None:
+    def publish(path: str, machine: dict[str, Any], **latency_s: float) -> None:
+        rows_ = [{"config": "balanced", "latency_s": latency_s, "extra": {"what": "this engine"}}]
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        document = {"bundle_sha256": home().sha256, "machine": machine, "rows": rows_}
+        (tmp_path / path).write_text(json.dumps(document))
+
+    def basis() -> str:
+        document = command.targets(HOME, TRUST, tmp_path)
+        return str(next(row for row in document["rows"] if row["board"] == "raspberry-pi-5")["basis"])
+
+    publish("zen1/engine.json", {"cpu_family": 23}, mean=1e-4)
+    assert "unknown" in basis()
+    publish("engine.json", {"cpu_family": 26}, p50=1e-4)
+    assert "median of engine.json" in basis()
+    publish("amx/engine.json", AMX, mean=1e-4)
+    assert "mean of amx/engine.json" in basis()
+    publish("model-home-en.json", {"cpu_family": 26}, mean=1e-4)
+    assert "mean of model-home-en.json" in basis()
+
+
 def w8_rows(folder: Path) -> list[dict[str, Any]]:
     document = command.targets(HOME, TRUST, folder)
     return [

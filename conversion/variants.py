@@ -21,7 +21,7 @@ from conversion.check.rows import RowFile, SystemRows, save_rows, truth_of
 from conversion.data.workbench import Workbench
 from conversion.export.lattice import widths_by_bucket
 from conversion.nets.student import Student
-from conversion.pipeline import Job, take_course
+from conversion.pipeline import Job, student_file, take_course
 from conversion.train.course import Course, learn
 from conversion.train.distil import Settings
 from conversion.variant_table import VARIANTS
@@ -33,7 +33,9 @@ def study(job: Job, variant: str, bench: Workbench) -> dict[str, Any]:
     course = take_course(job, bench)
     folder = bench.folder / "variants"
     folder.mkdir(parents=True, exist_ok=True)
-    student = learn(course, settings, bench, f"variants/{variant}-{settings.seed}.pt")
+    # What ships is there from its build; it is trained only where it is not.
+    own = f"variants/{variant}-{settings.seed}.pt"
+    student = learn(course, settings, bench, own if VARIANTS[variant] else student_file(settings))
     found, rows = measure(course, student, settings)
     found = {
         "name": job.name,

@@ -25,7 +25,7 @@ class Host:
 REFERENCE = Host(1.0, 0.0)
 
 # By architecture, processor and a vector unit: a virtual machine may hide its processor's model. The bundle of
-# docs/measurements/model-clinc150.json was timed again for amx/model-clinc150.json, means of 1,000 texts: 1.29 (all stages),
+# docs/measurements/model-clinc150-2026-11-22.json was timed again for amx/model-clinc150.json, means of 1,000 texts: 1.29 (all stages),
 # 1.07 (`balanced`), 0.96 (`risk-1`); their mean, and 1.96 times their standard deviation. The deeper, the more is matrix
 # products, which that host is better at: what is told of all stages is rather too low, of an early exit too high.
 _TIMED = {("x86_64", "Intel(R) Xeon(R) Processor", "amx_int8"): Host(1.11, 0.30)}

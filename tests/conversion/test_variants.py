@@ -9,15 +9,20 @@ torch = pytest.importorskip(
 )
 
 from pathlib import Path
+from typing import Any
 
+from conversion import variants
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
+from conversion.data.workbench import Workbench
 from conversion.nets.deepseek_lite import Dims
 from conversion.nets.student import Student
+from conversion.pipeline import Job
 from conversion.train.batches import encode
 from conversion.train.course import Course
 from conversion.train.distil import Settings
 from conversion.variants import measure
+from firmware_py.contracts.clock import VirtualClock
 from firmware_py.tasks.text import WordPiece
 
 PIECES = ("[PAD]", "[UNK]", "turn", "on", "off", "lamp", "fan")
@@ -45,3 +50,23 @@ def test_exits_that_no_loss_reached_are_not_listed(exits: bool, stages: int, slo
     last = figures["exits"][str(stages)]
     assert figures["widths"]["4"]["accuracy"] == last["accuracy"]
     assert rows.systems[f"exit-{stages}"].right.mean() == pytest.approx(last["accuracy"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("variant", "made"), [("as-shipped", "student-rms-0.pt"), ("no-kl", "variants/no-kl-0.pt")]
+)
+def test_what_ships_is_measured_as_it_was_built(
+    variant: str, made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def learn(*given: Any) -> Student:
+        asked.append(given[-1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(variants, "take_course", lambda *_: None)
+    monkeypatch.setattr(variants, "learn", learn)
+    job = Job("hwu64", Settings(0), ("dyn8",), tmp_path, None, tmp_path, None)
+    with pytest.raises(KeyboardInterrupt):
+        variants.study(job, variant, Workbench(tmp_path, VirtualClock(), lambda _: None, {}))
+    assert asked == [made]

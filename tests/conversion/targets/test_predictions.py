@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from conversion.check.hosts import host_of
 from conversion.check.on_board import estimated
 from conversion.targets import command
 from conversion.targets.report import Built, Row, rows
@@ -53,7 +54,11 @@ def test_joules_go_by_the_mean_and_have_a_half_width() -> None:
     file = json.loads((ROOT / "docs" / "measurements" / "model-clinc150.json").read_text("utf-8"))
     mean_s = next(row["latency_s"]["mean"] for row in file["rows"] if row["config"] == "balanced")
     assert "mean of model-clinc150.json" in pi["basis"]
-    assert pi["predicted_s"] == pytest.approx(mean_s * (profile.simulation.speed_factor or 0.0))
+    host = host_of(file["machine"])
+    assert host is not None
+    assert pi["predicted_s"] == pytest.approx(
+        mean_s * host.stretch * (profile.simulation.speed_factor or 0.0)
+    )
     joules = estimated(profile, mean_s, file["machine"])
     assert (pi["predicted_j"], pi["predicted_u95_j"]) == (joules.energy_j, joules.u95_j)
     assert pi["predicted_u95_j"] > 0

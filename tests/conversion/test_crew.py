@@ -101,6 +101,19 @@ def test_steps_made_at_once_are_kept_as_if_they_came_in_turn(tmp_path: Path) -> 
     assert in_turn.seconds.keys() == made.keys()
 
 
+def waits(path: Path, tell: Tell) -> None:
+    time.sleep(0.4)
+    written("waited", path, tell)
+
+
+def test_the_seconds_of_steps_made_at_once_are_together_those_on_the_wall(tmp_path: Path) -> None:
+    """Each by itself, they would be counted several times: those that wait for a worker, too."""
+    one, start_s = bench(tmp_path, 2), SystemClock().now_s()
+    one.together([Step(str(number), f"{number}.txt", waits, {}) for number in range(4)])
+    wall_s = SystemClock().now_s() - start_s
+    assert 0.8 - 0.2 <= sum(one.seconds.values()) <= wall_s + 0.2  # kept in tenths
+
+
 def test_one_worker_or_one_missing_step_needs_no_process(tmp_path: Path) -> None:
     for number, names in enumerate((("one",), ("one", "two"))):
         bench(tmp_path, 2).together(steps(*names))

@@ -13,7 +13,7 @@ from typing import Any
 
 from conversion.check import cascade, figures
 from conversion.check.answers import prefixes_of
-from conversion.check.calibrate import temperatures
+from conversion.check.calibrate import Strangeness, scope_of, temperatures
 from conversion.check.compute import GROUPS
 from conversion.check.judge import Costs, Judge
 from conversion.check.reference import torch_answers
@@ -21,7 +21,7 @@ from conversion.check.rows import RowFile, SystemRows, save_rows, truth_of
 from conversion.data.workbench import Workbench
 from conversion.export.lattice import widths_by_bucket
 from conversion.nets.student import Student
-from conversion.pipeline import Job, student_file, take_course
+from conversion.pipeline import Job, strangeness_of, student_file, take_course
 from conversion.train.course import Course, learn
 from conversion.train.distil import Settings
 from conversion.variant_table import VARIANTS
@@ -36,7 +36,7 @@ def study(job: Job, variant: str, bench: Workbench) -> dict[str, Any]:
     # What ships is there from its build; it is trained only where it is not.
     own = f"variants/{variant}-{settings.seed}.pt"
     student = learn(course, settings, bench, own if VARIANTS[variant] else student_file(settings))
-    found, rows = measure(course, student, settings)
+    found, rows = measure(course, student, settings, strangeness_of(job.name))
     found = {
         "name": job.name,
         "variant": variant,
@@ -49,8 +49,13 @@ def study(job: Job, variant: str, bench: Workbench) -> dict[str, Any]:
     return found
 
 
-def measure(course: Course, student: Student, settings: Settings) -> tuple[dict[str, Any], RowFile]:
-    """Accuracy of every exit that was trained and every uniform width on the report split, in scope; compute of each."""
+def measure(
+    course: Course, student: Student, settings: Settings, strangeness: Strangeness
+) -> tuple[dict[str, Any], RowFile]:
+    """Accuracy of every exit that was trained and every uniform width on the report split, in scope; compute of each.
+
+    Temperatures and the scope threshold are found as a release finds them, of these logits: what is turned away is wrong here, too.
+    """
     data, depth = course.data, settings.stages
     tokenizer = course.data.tokenizer(course.pieces)
     ways = (
@@ -62,11 +67,12 @@ def measure(course: Course, student: Student, settings: Settings) -> tuple[dict[
     exits = range(depth + 1) if settings.exits else (depth,)
     prefixes = prefixes_of(ways) if settings.exits else ways
     heated = torch_answers(student, tokenizer, [row.text for row in data.temperature], prefixes)
-    found = temperatures(heated.logits, truth_of(data.temperature, data.labels).target)
+    truth, full = truth_of(data.temperature, data.labels), (GROUPS,) * depth
+    found = temperatures(heated.logits, truth.target)
+    scope = scope_of(heated.logits[full], found[full], ~truth.inside, data.scope_index, strangeness)
     said = torch_answers(student, tokenizer, [row.text for row in data.report], prefixes)
     costs = Costs.of(student, widths_by_bucket())
-    nothing_foreign = cascade.Scope(1.1, data.scope_index)
-    judge = Judge(data.labels, data.slots, tokenizer, found, nothing_foreign, costs)
+    judge = Judge(data.labels, data.slots, tokenizer, found, scope, costs)
     lattice = judge.lattice(data.report, said)
     out: dict[str, Any] = {"exits": {}, "widths": {}}
     systems = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from conversion import variants
+from conversion.check.calibrate import Strangeness
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
@@ -38,7 +39,9 @@ def test_exits_that_no_loss_reached_are_not_listed(exits: bool, stages: int, slo
     student = Student(dims, 2, len(slots)).eval()
     side = encode(ROWS, WordPiece(list(PIECES)), data.labels, data.slots)
     course = Course(data, PIECES, side, Path(), 6, ())
-    figures, rows = measure(course, student, Settings(0, stages=stages, exits=exits, sandwich=exits))
+    figures, rows = measure(
+        course, student, Settings(0, stages=stages, exits=exits, sandwich=exits), Strangeness()
+    )
     listed = range(stages + 1) if exits else [stages]
     assert set(figures["exits"]) == set(map(str, listed))
     widths = [4, 3, 2, 1] if exits or stages == 3 else [4]  # each for pairing with another student's
@@ -70,3 +73,22 @@ def test_what_ships_is_measured_as_it_was_built(
     with pytest.raises(KeyboardInterrupt):
         variants.study(job, variant, Workbench(tmp_path, VirtualClock(), lambda _: None, {}))
     assert asked == [made]
+
+
+def test_what_is_turned_away_is_wrong_as_it_is_in_what_ships() -> None:
+    """Else int8 would seem to lose what the threshold turns away."""
+    foreign = tuple(Sentence(f"fan {what}", "oos") for what in ("off", "on"))
+    rows = (*ROWS, *foreign)
+    data = TaskData("t", "t", ("en",), ("off", "on", "oos"), (), rows, rows, rows, rows, rows)
+    torch.manual_seed(0)
+    dims = Dims(len(PIECES), d=16, heads=4, latent=4, rope=4, ffn=16, stages=2, dropout=0.0)
+    student = Student(dims, 3, 0).eval()
+    with torch.no_grad():
+        student.heads[2].intent_w2 *= 20.0  # so that sentences differ
+    course = Course(data, PIECES, encode(rows, WordPiece(list(PIECES)), data.labels, ()), Path(), 6, ())
+    strict, mild = (
+        measure(course, student, Settings(0, stages=2), Strangeness(by_label=False, rejected=share))[0]
+        for share in (0.7, 0.0)
+    )
+    assert strict["exits"]["2"]["rejected"] > mild["exits"]["2"]["rejected"]
+    assert strict["exits"]["2"]["accuracy"] <= mild["exits"]["2"]["accuracy"]

@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 2062852, "sha256": "b4d46c066dbd7a5421636abbe5f6b81affc94f59b576d4763c984d4bb0daf98b", "signature": "uoyiq/0v6N5vzf7yLtabuBdSc5vit1VZcBLf1vr1l4KGeIhuo5gi2aoLVA5+G9Sb7c1CgwnZViCsrM1f0zU+Cw=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 2083424, "sha256": "e6d1b8b084444ca4e1e91de2025e432a96a55c3ebf91e07664596fcd44c36e2d", "signature": "+eDRoIPm0WBTqLigP2PWjnx4wn64/Cj3X15eSI2JQ/ZagJI0IuyWac7oD1gm9iZPR3BiyIfQXWsOmDXp5x4RBg=="}

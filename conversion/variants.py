@@ -13,7 +13,7 @@ from typing import Any
 
 from conversion.check import cascade, figures
 from conversion.check.answers import prefixes_of
-from conversion.check.calibrate import Strangeness, scope_of, temperatures
+from conversion.check.calibrate import Strangeness, calibrated
 from conversion.check.compute import GROUPS
 from conversion.check.judge import Costs, Judge
 from conversion.check.reference import torch_answers
@@ -67,9 +67,8 @@ def measure(
     exits = range(depth + 1) if settings.exits else (depth,)
     prefixes = prefixes_of(ways) if settings.exits else ways
     heated = torch_answers(student, tokenizer, [row.text for row in data.temperature], prefixes)
-    truth, full = truth_of(data.temperature, data.labels), (GROUPS,) * depth
-    found = temperatures(heated.logits, truth.target)
-    scope = scope_of(heated.logits[full], found[full], ~truth.inside, data.scope_index, strangeness)
+    truth = truth_of(data.temperature, data.labels)
+    found, scope = calibrated(heated.logits, truth, (GROUPS,) * depth, data.scope_index, strangeness)
     said = torch_answers(student, tokenizer, [row.text for row in data.report], prefixes)
     costs = Costs.of(student, widths_by_bucket())
     judge = Judge(data.labels, data.slots, tokenizer, found, scope, costs)

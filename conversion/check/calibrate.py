@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from conversion.check.cascade import Prefix, Scope, judge_rows, shared
+from conversion.check.cascade import Prefix, Scope, Truth, judge_rows, shared
 from firmware_py.testing import calibration
 
 PRESETS = {"thrifty": 0.7, "balanced": 0.8, "careful": 0.9}
@@ -69,6 +69,22 @@ def scope_of(logits: Array, temperature: float, foreign: Array, index: int | Non
     rounded = math.ceil(threshold * 10_000) / 10_000
     highest = _HIGHEST if how.by_label else 0.99
     return Scope(min(highest, max(_LOWEST, rounded)), index, how.by_label)
+
+
+def calibrated(
+    logits: Mapping[Prefix, Array], truth: Truth, full: Prefix, index: int | None, how: Strangeness
+) -> tuple[dict[Prefix, float], Scope]:
+    """The temperature of every prefix and, by the last exit at full width, the scope, from one split's rows.
+
+    Args:
+        logits: [N,C] of every prefix.
+        truth: of the rows.
+        full: the prefix of the last exit at full width.
+        index: where `oos` stands; None as for `scope_of`.
+        how: strangeness is scored, and how many may be turned away.
+    """
+    found = temperatures(logits, truth.target)
+    return found, scope_of(logits[full], found[full], ~truth.inside, index, how)
 
 
 def fit_temperature(logits: Array, targets: Array) -> float:

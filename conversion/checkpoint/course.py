@@ -20,9 +20,9 @@ from conversion.checkpoint.tokenizer import load_tokenizer, longest
 from conversion.data.sentence import unlabelled
 from conversion.data.task import TaskData
 from conversion.data.workbench import Workbench
-from conversion.train import store, teaching
+from conversion.train import store
 from conversion.train.batches import encode
-from conversion.train.course import Course, cut_pieces
+from conversion.train.course import Course, cut_pieces, write_pool
 from conversion.train.distil import Settings
 from conversion.train.plans import Plan
 from conversion.train.teacher import Tell
@@ -133,7 +133,7 @@ def prepare_from_checkpoint(
     pool = bench.step(
         "pool",
         "pool.json",
-        lambda path, _: _write_pool(path, data, making),
+        lambda path, _: write_pool(path, data, making),
         data=data.fingerprint(),
         **making.key(),
     )
@@ -184,10 +184,6 @@ def unknown_share(pieces: list[str], data: TaskData) -> float:
     tokenizer = WordPiece(pieces)
     ids = [piece for row in data.train for piece in tokenizer.encode(row.text).ids]
     return ids.count(pieces.index(UNKNOWN)) / max(1, len(ids))
-
-
-def _write_pool(path: Path, data: TaskData, making: Making) -> None:
-    path.write_text(json.dumps(teaching.pool_of(data, making), ensure_ascii=False), "utf-8")
 
 
 def _write_lesson(path: Path, order: Order, data: TaskData, tell: Tell) -> None:

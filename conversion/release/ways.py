@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from conversion.check import cascade
 from conversion.check.answers import LatticeAnswers, Prefix
-from conversion.check.calibrate import preset_rules, scope_of, temperatures
+from conversion.check.calibrate import calibrated, preset_rules
 from conversion.check.judge import Costs, Judge
 from conversion.check.risk import RULES, Risk, guess, shared_sequence
 from conversion.check.rows import truth_of
@@ -26,9 +26,7 @@ def judge_of(trained: Trained, tokenizer: WordPiece, sides: Mapping[str, Lattice
     """Temperatures and the scope threshold from their split: the rows that test the rules have no part in it."""
     data, said = trained.data, sides["temperature"]
     truth = truth_of(data.temperature, data.labels)
-    found = temperatures(said.logits, truth.target)
-    full = trained.full
-    scope = scope_of(said.logits[full], found[full], ~truth.inside, data.scope_index, trained.strangeness)
+    found, scope = calibrated(said.logits, truth, trained.full, data.scope_index, trained.strangeness)
     costs = Costs.of(trained.student, widths_by_bucket())
     return Judge(data.labels, data.slots, tokenizer, found, scope, costs)
 

@@ -21,7 +21,7 @@ import torch
 
 from conversion.check import golden
 from conversion.check.answers import LatticeAnswers, Prefix
-from conversion.check.calibrate import DEFAULT, Strangeness, preset_rules, scope_of, temperatures
+from conversion.check.calibrate import DEFAULT, Strangeness, calibrated, preset_rules
 from conversion.check.parity import Bounds, Parity, Rules, bounds_of, compare, faults
 from conversion.check.refusal import Refusal, not_finite, refuse, uncalibrated
 from conversion.check.rows import truth_of
@@ -124,13 +124,8 @@ def build_staged(
         refuse([Refusal(gated(plain_rules), EARLY, (why,))], target.path, target.about)
 
     truth = {name: truth_of(rows, data.labels) for name, rows in sides.items()}
-    found = temperatures(heard["temperature"].logits, truth["temperature"].target)
-    scope = scope_of(
-        heard["temperature"].logits[full],
-        found[full],
-        ~truth["temperature"].inside,
-        data.scope_index,
-        Strangeness(),
+    found, scope = calibrated(
+        heard["temperature"].logits, truth["temperature"], full, data.scope_index, Strangeness()
     )
     rules = preset_rules(len(full))
     ordered = tuple(found[full[:depth]] for depth in range(1, len(full) + 1))

@@ -143,8 +143,13 @@ def cut_pieces(data: TaskData, size: int) -> list[str]:
     return cut(read_vocabulary(model_folder()), texts, size, order)
 
 
+def write_pool(path: Path, data: TaskData, making: Making) -> None:
+    """The texts that the teachers will speak of besides the training rows, as a JSON list."""
+    path.write_text(json.dumps(teaching.pool_of(data, making), ensure_ascii=False), "utf-8")
+
+
 def _write_pool(path: Path, data: TaskData, plan: Plan, tell: Tell) -> None:
-    path.write_text(json.dumps(teaching.pool_of(data, plan.making), ensure_ascii=False), "utf-8")
+    write_pool(path, data, plan.making)
     tell(1.0)
 
 

@@ -129,20 +129,17 @@ def machine() -> dict[str, Any]:
     except OSError:
         lines = []
     said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    family = said.get("cpu family", "")
     flags = said.get("flags", said.get("Features", "")).split()
     return {
         "arch": platform.machine(),
         "cpu": said.get("model name") or said.get("Model") or None,
-        "cpu_family": _number(said.get("cpu family", "")),
+        "cpu_family": int(family) if family.isdecimal() else None,
         "cpu_vectors": [unit for unit in _VECTORS if unit in flags],
         "cores": os.cpu_count(),
         "system": platform.system(),
         "kernel": platform.release(),
     }
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
 
 
 def versions() -> dict[str, str]:

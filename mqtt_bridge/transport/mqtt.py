@@ -25,6 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -184,7 +185,7 @@ class MqttTransport(Transport):
 
     def _unsubscribed(self, topic_filter: str) -> None:
         if self._outbox.open:
-            self._here_or_soon(lambda: self._send_unsubscribe(topic_filter))
+            self._here_or_soon(lambda: self._send_unsubscribe(topic_filter, self._ending.sent))
 
     def _here_or_soon(self, job: Job) -> None:
         """On this thread at once, so that a handler's SUBSCRIBE goes out before what it publishes next."""
@@ -443,15 +444,11 @@ class MqttTransport(Transport):
         if mid is not None:
             self._awaited[mid] = subscription.topic_filter
 
-    def _send_unsubscribe(self, topic_filter: str) -> None:
+    def _send_unsubscribe(self, topic_filter: str, note: Callable[[int], None]) -> None:
+        """End a filter; `note` takes the packet id of what went out."""
         _rc, mid = self._client.unsubscribe(topic_filter)
         if mid is not None:
-            self._ending.sent(mid)
-
-    def _end_again(self, topic_filter: str, now_s: float) -> None:
-        _rc, mid = self._client.unsubscribe(topic_filter)
-        if mid is not None:
-            self._ending.ask_again(mid, now_s)
+            note(mid)
 
     def _begin_stop(self) -> None:
         self._stopping = True
@@ -479,7 +476,7 @@ class MqttTransport(Transport):
             ):
                 if not self._left or self._ending.over:
                     return True
-                self._end_again(next(iter(self._left)), now_s)
+                self._send_unsubscribe(next(iter(self._left)), partial(self._ending.ask_again, now_s=now_s))
             if self._client.want_write():
                 self._client.loop_write()
             if self._poller.readable(0.02):

@@ -1,6 +1,6 @@
 """The operators of a stage under recipes that a model has not been built with: what a row can say without a bundle.
 
-`forms/<recipe>.json` holds one full-width stage of two layers (d 128, 16 tokens), as the build writes it; a stage
+`forms/<recipe>.json` holds one full-width stage of one layer (d 128, 16 tokens), as the build writes it; a stage
 of more layers repeats it, weights do not change it. A test makes such a stage anew and compares.
 """
 

@@ -27,7 +27,7 @@ from firmware_py.contracts.manifest import Manifest
 FIGURES = ("operators", "size_bytes", "accuracy", "accuracy_change", "predicted_s", "predicted_j")
 NOT_BUILT = "not built"
 NOT_KNOWN = "not known for this architecture"
-OF_THE_FORM = "operators of a two-layer stage as the build writes it; nothing of this model"
+OF_THE_FORM = "operators of a one-layer stage as the build writes it; nothing of this model"
 # No board's ladder names it: what runs there is decided by which runtime is installed.
 OTHER_RUNTIME = Delegate(
     "tflite-runtime", None, {}, "w8", "the CPU where tflite-runtime is what is installed"

@@ -41,7 +41,7 @@ class Settings:
     epochs: int = 16
     unlabelled: float = 2.0  # rows without a label per labelled row, drawn anew each epoch
     full_share: float = 0.35  # of the steps before widths are sorted and join in
-    layers: int = 2  # per stage
+    layers: int = 1  # per stage
     stages: int = 3
     batch: int = 128
     rate: float = 3e-3

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conversion.catalogue import MODELS
-from conversion.data.augment import augment
+from conversion.data.augment import augment, cover
 from conversion.data.digests import file_sha256, lines_sha256
 from conversion.data.out_of_scope import load_foreign
 from conversion.data.public import SETS, read_task, report_texts
@@ -46,20 +46,25 @@ from firmware_py.tasks.text import WordPiece
 
 VOCABULARY = 16384
 SHARPNESS = 0.1  # of the softmax over likenesses in a batch
+_BETWEEN = "\0"  # texts of a pool
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Whose training texts the general stage reads, how many more are made from each of them, and how often."""
+    """Whose training texts the general stage reads, how many more are made from each of them, and how often.
+
+    `augmented` are made by `augment`, `covered` by `cover`.
+    """
 
     name: str
     sets: tuple[str, ...]
     augmented: int
+    covered: int
     epochs: int
 
 
-HOME = Corpus("home", ("clinc150", "banking77", "snips7"), 1, 5)
-PUBLIC = Corpus("public", ("clinc150", "hwu64", "banking77", "snips7"), 4, 6)
+HOME = Corpus("home", ("clinc150", "banking77", "snips7"), augmented=1, covered=6, epochs=4)
+PUBLIC = Corpus("public", ("clinc150", "hwu64", "banking77", "snips7"), augmented=4, covered=3, epochs=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +137,30 @@ def general_start(
     texts, asked = corpus_texts(folder, corpus), unread_texts(folder)
 
     def pool(path: Path, tell: Tell) -> None:
-        made = augment(texts, neighbours(), corpus.augmented, settings.seed)
+        near = neighbours()
+        made = augment(texts, near, corpus.augmented, settings.seed)
+        made += cover(texts, near.words, corpus.covered, settings.seed)
         every = list(dict.fromkeys([*texts, *(text for text in made if text.lower() not in asked)]))
         settle_threads()
         said = listen(Teacher(model_folder(), 1), every, tell).embeddings
-        np.savez(path, texts=np.array(every), embeddings=said.numpy().astype(np.float16))
+        # One string of bytes: an array of strings gives each the room of the longest, 350 MB.
+        joined = np.frombuffer(_BETWEEN.join(every).encode(), np.uint8)
+        np.savez(path, texts=joined, embeddings=said.numpy().astype(np.float16))
 
-    made = bench.step(
-        "pool", "pool.npz", pool, texts=lines_sha256(texts), augmented=corpus.augmented, seed=settings.seed
-    )
+    made = bench.step("pool", "pool.npz", pool, texts=lines_sha256(texts),
+        augmented=corpus.augmented, covered=corpus.covered, seed=settings.seed)  # fmt: skip
     return bench.step("general", "general.pt",
         lambda path, tell: _train(path, made, settings, layers, tell), settings=asdict(settings), layers=layers)  # fmt: skip
+
+
+def pool_texts(path: Path) -> list[str]:
+    """The texts of a pool that `general_start` wrote, in the order of its embeddings.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with np.load(path) as file:
+        return list(file["texts"].tobytes().decode().split(_BETWEEN))
 
 
 def take_over(student: Student, pieces: Sequence[str], weights: Path) -> None:
@@ -169,11 +187,9 @@ def _train(path: Path, source: Path, settings: GeneralSettings, layers: int, tel
     settle_threads()
     torch.manual_seed(settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)
+    texts = pool_texts(source)
     with np.load(source) as file:
-        texts, targets = (
-            [str(text) for text in file["texts"]],
-            torch.from_numpy(file["embeddings"].astype(np.float32)),
-        )
+        targets = torch.from_numpy(file["embeddings"].astype(np.float32))
     pieces = cut(read_vocabulary(model_folder()), texts, VOCABULARY)
     side = encode(unlabelled(texts), WordPiece(pieces), (), ())
     dims = Dims(len(pieces), layers=layers, dropout=0.0)

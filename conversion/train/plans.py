@@ -40,11 +40,11 @@ _HOME = (Run(epochs=2, rate=2e-4, batch=64, rows=8000), Run(epochs=2, rate=4e-4,
 
 PLANS = {
     "hwu64": Plan(
-        11_000, _USUAL, Making(4, 4, 6), Settings(0, epochs=8, unlabelled=3.0), speakers=1, folds=4
+        16_000, _USUAL, Making(4, 4, 6), Settings(0, epochs=8, unlabelled=3.0), speakers=1, folds=4
     ),
-    "banking77": Plan(11_000, _USUAL, Making(6), Settings(0, epochs=8, unlabelled=2.0)),
+    "banking77": Plan(16_000, _USUAL, Making(6), Settings(0, epochs=8, unlabelled=2.0)),
     "clinc150": Plan(
-        11_000,
+        16_000,
         (Run(epochs=5, rate=2e-4), Run(epochs=4, rate=4e-4, seed=1)),
         Making(2, 2, 3),
         Settings(0, epochs=8, unlabelled=3.0),
@@ -53,7 +53,7 @@ PLANS = {
         general=PUBLIC,
     ),
     "snips7": Plan(
-        11_000,
+        16_000,
         (Run(epochs=1, rate=2e-4), Run(epochs=1, rate=4e-4, seed=1)),
         Making(),
         Settings(0, epochs=5, unlabelled=0.0),
@@ -61,7 +61,7 @@ PLANS = {
     ),
     # Smaller heads: names need a large table, and both must fit 2.2 MB.
     "home-en": Plan(
-        12_000,
+        16_000,
         _HOME,
         Making(),
         Settings(0, epochs=12, unlabelled=0.0, head_hidden=(48, 44)),

@@ -154,6 +154,7 @@ def _stage(corpus: Corpus, weights: Path) -> dict[str, Any]:
         "corpus": corpus.name,
         "sets": list(corpus.sets),
         "augmented": corpus.augmented,
+        "covered": corpus.covered,
         "settings": asdict(settings_for(corpus)),
         "teacher": MINILM["name"],
         "sha256": file_sha256(weights),

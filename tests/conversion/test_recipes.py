@@ -45,7 +45,7 @@ from firmware_py.tasks.text import WordPiece
 from tests.conversion.small import PIECES, student
 
 ROOT = Path(__file__).resolve().parents[2]
-DIMS = Dims(len(PIECES), d=32, heads=4, latent=8, rope=8, ffn=16, stages=2, layers=2, norm="dyt")
+DIMS = Dims(len(PIECES), d=32, heads=4, latent=8, rope=8, ffn=16, stages=2, norm="dyt")
 KEYS = lattice_keys(2, (16,), (4,))
 STATIC = ("ethosu", "edgetpu", "vx")
 

@@ -149,7 +149,7 @@ def general_start(
 
     made = bench.step("pool", "pool.npz", pool, texts=lines_sha256(texts),
         augmented=corpus.augmented, covered=corpus.covered, seed=settings.seed)  # fmt: skip
-    return bench.step("general", "general.pt",
+    return bench.step("general", f"general-{layers}.pt",
         lambda path, tell: _train(path, made, settings, layers, tell), settings=asdict(settings), layers=layers)  # fmt: skip
 
 

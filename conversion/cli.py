@@ -26,9 +26,9 @@ bundle, signature and report in models/, and for home-en examples/home_en.jsonl,
 With --out DIR it leaves all of these alone.
 
 A build needs Linux, Python 3.11, `make setup-train` and `scripts/setup tflr`; --recipe
-ethosu also needs `scripts/setup vela`. home-en took 72 minutes on two cores of 2017,
-and another 30, once, for the general stage that it starts from. You can stop a build at
-any time; the next call goes on where it stopped.
+ethosu also needs `scripts/setup vela`. home-en took 23 minutes on one core of 2023 and
+18 more, once, for the general stage that it starts from; cores of 2017 take three times
+as long. You can stop a build at any time; the next call goes on where it stopped.
 
 `--log-level debug` logs more on standard error."""
 PUBLISHER = "ciuic-demo"  # the key pair that signed what ships

@@ -55,8 +55,8 @@ from conversion.train.sources import Given, made_by
 from conversion.train.teacher import model_folder, read_vocabulary
 from firmware_py.contracts.run import GraphKey
 
-# Usual seconds of a step on the reference machine (x86_64, 2 cores, one used), for the time left.
-_USUAL_S = {"data": 60.0, "pool": 10.0, "teacher": 400.0, "fold": 300.0, "lesson": 200.0, "student": 900.0, "graphs": 240.0, "release": 120.0}  # fmt: skip
+# Usual seconds of a step (x86_64 with AMX, two cores, one used, 29 November 2026), for the time left.
+_USUAL_S = {"data": 20.0, "pool": 10.0, "teacher": 400.0, "fold": 390.0, "lesson": 300.0, "student": 600.0, "graphs": 95.0, "release": 60.0}  # fmt: skip
 ROUNDED_FOR = 2048  # sentences; twice as many make what is left of the error 2 % smaller
 RANGES = 40  # sentences of each length bucket that static int8 takes its ranges from
 FULL_LATTICE = ("dyn8",)  # recipes whose every width combination is run and offered
@@ -246,7 +246,7 @@ def _general(plan: Plan, job: Job, bench: Workbench) -> Path | None:
         job.root / ".ciuic" / "build" / f"general-{plan.general.name}",
         bench.clock,
         bench.say,
-        {"pool": 400.0, "general": 1400.0},
+        {"pool": 260.0, "general": 900.0 * plan.settings.layers},
     )
     return general_start(job.data, own, plan.general, settings_for(plan.general), plan.settings.layers)
 

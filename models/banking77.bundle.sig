@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1890904, "sha256": "6d7af311c5041dc84b8bba8ce8e448e9c77f808ca594d4146dbc3a0383fde0cb", "signature": "tVqu1eUxzGWFHDeLgJNLIwORtj32hfyfxhKeLLVVa0NuRR0m7LHTvvhLqpXmw6pt/SDn8KcSfNncykLrv6uwAQ=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1700416, "sha256": "520f391a76442c2f024fdaf180459aebeba03ddf311609e6bff2bdc992374faa", "signature": "RxuoKxjgaCxPJ7YrclcvkymT4LKKYHVfZe59u9yXuqXybmGGMYisU5spJJxljfAekdlmb6+Dc7TSha/AcmFpDw=="}

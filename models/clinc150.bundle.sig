@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 2083424, "sha256": "e6d1b8b084444ca4e1e91de2025e432a96a55c3ebf91e07664596fcd44c36e2d", "signature": "+eDRoIPm0WBTqLigP2PWjnx4wn64/Cj3X15eSI2JQ/ZagJI0IuyWac7oD1gm9iZPR3BiyIfQXWsOmDXp5x4RBg=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1917324, "sha256": "758f95daf5367a5f9285c960166b08e0d26198e58e444cc22a75e4589dccf713", "signature": "ixAkClw/a31ltIa5cQVTtJZvQd617l1PkjpQQNnaLiMxYDyShWudStLeM2/UdvABj0RM4DrT0Gmhrl4gsxP8CA=="}

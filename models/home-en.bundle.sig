@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1864308, "sha256": "36e629c6d9b9bfbc3e404d5d62692a3128c629147bb79fefe0bb6329b0f5e700", "signature": "8AN/cQ5xmWMdxKrnwGLeHotEGgsXPf4pIg3lb9FpQGZlYkUAAofLc0NNMVCNCNrLmE2QsFvYNyKFtkEujdP2Cw=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1639632, "sha256": "4deeb89fa0c607f6360124793d115560783871cfc8f3d59d9815b104c2e2c6fe", "signature": "Qhm/wsWzqH/RbFBFyqY0KacNYZSlxruPQucubPOr2FZeMGu+w9gtgfydBEDdvlr7ZIpe0XAITRM1r7o7C0FKBQ=="}

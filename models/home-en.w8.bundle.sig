@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1864332, "sha256": "25e015e3ab6899a6748c2bc489234ed369e98cb5537d515a6c454f1d64507d86", "signature": "o5coFOjNJgajgEZ7iz8tnl1RsEnavvxZTu+rF0atO8JsmgqNtisDrnuapPnGMgXdH1uNT9TNjR2PN1ZDi6kVAQ=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1639432, "sha256": "b0f825eaf00e1108d39835983fe2648ca8b68430fa29366c2b60185338e7f99d", "signature": "vBPEf4IXEE2y3DXB4MSc7IVmnmYXshfhWvLdrrTkPK7a8jLOlVVGepGAfDTli1jhJpsGNoUwA2xLkKoZKuH4AA=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1845196, "sha256": "5f4bdae7045776526eac2dcff8cdb271fe86a830420c0d542c3da4a397868dd1", "signature": "Q1GriFBSFftd/gTYBJJocN8GPksZgpUzDFcHH9aQJgAZxedxF/3ZUEEYt6W3sAg6IrIa52F6PxPlVx5E9+K6Ag=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1665540, "sha256": "0bf6e54f9b1278602feec5999a64af166d09127a7b1b7eb520f3db19d48ffa29", "signature": "K4rvTSFdzoDDPP8TBSU8WC/sZv0xonW2KXmvVAuWlD3Bg9ZvySj3y7MLYh/aTkHRmw9XXhvzxocrHboIRlEZBw=="}

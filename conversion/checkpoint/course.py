@@ -30,7 +30,7 @@ from conversion.train.teaching import Making
 from firmware_py.tasks.text import UNKNOWN, WordPiece
 
 # How a student of a user's own task learns: as those of the public sets do.
-PLAN = Plan(11_000, RUNS, Making(6), Settings(0, epochs=20, unlabelled=2.0))
+PLAN = Plan(16_000, RUNS, Making(6), Settings(0, epochs=20, unlabelled=2.0))
 MIN_STEPS = 100  # of a student's training, a minute or two: after fewer it is so unsure that rounding decides, and no gate passes it
 SMALL = 200_000_000  # parameters of a teacher that reads a plan's whole pool; a larger one reads one text for each
 CACHE = "checkpoint"  # what reading and tuning keep, a folder of the build's

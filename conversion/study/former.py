@@ -17,11 +17,13 @@ _UNSORTED, _UNMARKED = ", no sandwich", ", no marks"
 def name_of(name: str, settings: Mapping[str, Any], shipped: Mapping[str, Any]) -> str | None:
     """What a variant's file measured, by the settings in it and those of the student that ships; None: nothing of use now.
 
-    Of no use are a static student of another lesson than the cascade's, and any from after what ships was trained.
-    Where nothing is known of what ships, a file is what its name says.
+    Of no use are a static student of another lesson than the cascade's, any from after what ships was trained, and any whose
+    stages have another number of layers. Where nothing is known of what ships, a file is what its name says.
     """
     if not settings:
         return name
+    if shipped and settings.get("layers") != shipped.get("layers"):
+        return None
     unsorted = name == "groups-magnitude" and settings.get("sandwich") is False
     seen, seen_by_shipped = (bool(one.get("punctuated", 0.0)) for one in (settings, shipped))
     if not shipped or name == NO_MARKS or seen == seen_by_shipped:

@@ -1,7 +1,7 @@
 """The operators of a stage under recipes that a model has not been built with: what a row can say without a bundle.
 
-`forms/<recipe>.json` holds one full-width stage of one layer (d 128, 16 tokens), as the build writes it; a stage
-of more layers repeats it, weights do not change it. A test makes such a stage anew and compares.
+`forms/<recipe>.json` holds one full-width stage of one layer (d 128, 16 tokens), as the build writes it; weights do not change it. A stage of more
+layers has more such operators, of which a delegate that takes one piece takes a smaller share. A test makes such a stage anew and compares.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def _row(
     built, reference, measured = known
     one = built.get(delegate.recipe)
     if one is None:
-        return _unbuilt(board, delegate, build_command(reference.manifest, delegate.recipe))
+        return _unbuilt(board, delegate, reference.manifest)
     accuracy, base = _accuracy(one.manifest), _accuracy(reference.manifest)
     change = None if accuracy is None or base is None else round(100 * (accuracy - base), 3)
     predicted = _compiled(delegate, one.manifest) or _predict(
@@ -205,8 +205,9 @@ def build_command(manifest: Manifest, recipe: str) -> str | None:
     return f"ciuic model build custom --name {manifest.name} --recipe {recipe} --checkpoint DIR --data FILE (as before)"
 
 
-def _unbuilt(board: str, delegate: Delegate, command: str | None) -> Row:
+def _unbuilt(board: str, delegate: Delegate, manifest: Manifest) -> Row:
     """What can be said without a bundle: the operators of the recipe's form, which is DeepSeekLite's."""
+    command = build_command(manifest, delegate.recipe)
     if command is None:
         nothing = dict.fromkeys(FIGURES, NOT_KNOWN)
         return Row(board, delegate.name, delegate.recipe, NOT_KNOWN, basis=NOT_KNOWN, unknown=nothing)
@@ -214,7 +215,10 @@ def _unbuilt(board: str, delegate: Delegate, command: str | None) -> Row:
     nothing = dict.fromkeys(FIGURES, hint)
     if not form or delegate.name not in table_names():
         return Row(board, delegate.name, delegate.recipe, hint, unknown=nothing)
-    table = load_table(delegate.name)
+    table, layers = load_table(delegate.name), manifest.dims.get("layers", 1)
+    if table.whole and layers != 1:  # of more layers it takes as many operators, and a smaller share
+        nothing["operators"] = f"not known for stages of {layers:g} layers; {hint}"
+        return Row(board, delegate.name, delegate.recipe, hint, unknown=nothing)
     del nothing["operators"]
     return Row(
         board,

@@ -2,9 +2,10 @@
 
 Every exit's pooled row, projected, learns MiniLM's sentence embedding: the cosine to it, and the likeness of
 the sentences of a batch to each other (relational distillation, Park et al. 2019; TinyBERT calls the stage
-"general distillation", Jiao et al. 2019, section 3.2). No labels. One run serves every task of a `Corpus`:
-`HOME` leaves out HWU64 and SLURP, so that home-en can be judged on sentences of theirs; all but clinc150, the only
-one that gained from the wider `PUBLIC` and its hours, start there.
+"general distillation", Jiao et al. 2019, section 3.2). No labels. One run serves every task of a `Corpus`
+whose student has as many layers: `HOME` leaves out HWU64 and SLURP, so that home-en can be judged on sentences of
+theirs; all but clinc150, the only one that gained from the wider `PUBLIC`, start there. Texts in which words that no
+set has stand in for others are read, too: what those words mean, a student is told by nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conversion.catalogue import MODELS
-from conversion.data.augment import augment, cover
+from conversion.data.augment import augment, cover, plain
 from conversion.data.digests import file_sha256, lines_sha256
 from conversion.data.out_of_scope import load_foreign
 from conversion.data.public import SETS, read_task, report_texts
@@ -46,7 +47,7 @@ from firmware_py.tasks.text import WordPiece
 
 VOCABULARY = 16384
 SHARPNESS = 0.1  # of the softmax over likenesses in a batch
-_BETWEEN = "\0"  # texts of a pool
+_BETWEEN = "\0"  # the texts in a pool's file
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +95,19 @@ def corpus_texts(folder: Path, corpus: Corpus) -> list[str]:
     """
     asked = unread_texts(folder)
     read = [row.text for name in corpus.sets for row in read_task(name, folder).train]
-    return [text for text in read if text.lower() not in asked]
+    return [text for text in read if plain(text) not in asked]
 
 
 def unread_texts(folder: Path) -> frozenset[str]:
-    """What no general stage may read or make by changing a word, in lower case.
+    """What no general stage may read or make by changing a word, as `plain` has it.
 
     Raises:
         DataInvalidError: a file cannot be read.
     """
     foreign = (load_foreign(folder, seed) for seed in MODELS["home-en"].seeds)
     sides = (rows for one in foreign for rows in (one.calibration, one.evaluation))
-    return report_texts(folder) | {row.text.lower() for rows in sides for row in rows}
+    rows = {row.text for side in sides for row in side}
+    return frozenset(plain(text) for text in report_texts(folder) | rows)
 
 
 def corpus_sources(folder: Path, corpus: Corpus) -> list[dict[str, Any]]:
@@ -129,7 +131,7 @@ def corpus_sources(folder: Path, corpus: Corpus) -> list[dict[str, Any]]:
 def general_start(
     folder: Path, bench: Workbench, corpus: Corpus, settings: GeneralSettings, layers: int
 ) -> Path:
-    """The stage's weights with its vocabulary, made once.
+    """The stage's weights with its vocabulary, made once for each number of layers.
 
     Raises:
         DataMissingError: a set is not in the folder.
@@ -140,7 +142,7 @@ def general_start(
         near = neighbours()
         made = augment(texts, near, corpus.augmented, settings.seed)
         made += cover(texts, near.words, corpus.covered, settings.seed)
-        every = list(dict.fromkeys([*texts, *(text for text in made if text.lower() not in asked)]))
+        every = list(dict.fromkeys([*texts, *(text for text in made if plain(text) not in asked)]))
         settle_threads()
         said = listen(Teacher(model_folder(), 1), every, tell).embeddings
         # One string of bytes: an array of strings gives each the room of the longest, 350 MB.
@@ -190,6 +192,8 @@ def _train(path: Path, source: Path, settings: GeneralSettings, layers: int, tel
     texts = pool_texts(source)
     with np.load(source) as file:
         targets = torch.from_numpy(file["embeddings"].astype(np.float32))
+    if len(texts) != len(targets):
+        raise ValueError(f"{source}: {len(texts)} texts, {len(targets)} embeddings")
     pieces = cut(read_vocabulary(model_folder()), texts, VOCABULARY)
     side = encode(unlabelled(texts), WordPiece(pieces), (), ())
     dims = Dims(len(pieces), layers=layers, dropout=0.0)

@@ -76,7 +76,7 @@ PLANS = {
         Settings(0, epochs=6, unlabelled=0.0, embedding_rate=0.25, layers=2),
         larger=Dims(vocabulary=0, d=192, heads=8, latent=32, ffn=512, layers=2, table_bits=32),
         larger_settings=Settings(
-            0, epochs=1, unlabelled=0.0, sandwich=False, batch=64, rate=1.5e-3, embedding_rate=0.5
+            0, epochs=1, unlabelled=0.0, sandwich=False, batch=64, rate=1.5e-3, embedding_rate=0.5, layers=2
         ),
     ),
 }

@@ -71,8 +71,9 @@ def minilm_uses(plan: Plan, name: str, making: Making, *, checkpoint: bool, gene
         "word pieces": not own,
         "English words of the vocabulary": own,
         "start of the word table": True,
-        "near neighbours of training texts": making.near > 0,
-        "words that stand in for others": making.covered > 0,
+        # The general stage makes such texts, too.
+        "near neighbours of training texts": making.near > 0 or general,
+        "words that stand in for others": making.covered > 0 or general,
         "words of invented names": model_of(name).invented_names,
         "teacher of the general stage": general,
     }

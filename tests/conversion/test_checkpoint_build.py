@@ -86,7 +86,7 @@ def test_a_checkpoint_becomes_a_bundle_that_answers(
     new_key(tmp_path / "keys", "test")
     (tmp_path / "trust").mkdir()
     (tmp_path / "trust" / "test.pub").write_bytes((tmp_path / "keys" / "test.pub").read_bytes())
-    settings = replace(PLAN.settings, stages=2, layers=1, batch=32, epochs=1)
+    settings = replace(PLAN.settings, stages=2, batch=32, epochs=1)
     job = pipeline.Job(
         "rooms", settings, ("dyn8",), root, None, tmp_path, tmp_path / "keys" / "test.key",
         Source(make(tmp_path / "checkpoint")), (tmp_path / "rows.jsonl",),

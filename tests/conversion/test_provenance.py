@@ -115,6 +115,11 @@ def test_every_corpus_that_a_plan_reads_is_among_the_sources(
         assert source["source"].startswith("github.com/")
     assert set(said["general_stage"]["sets"]) == read
     assert said["general_stage"]["sha256"] == file_sha256(weights)
+    assert (said["general_stage"]["augmented"], said["general_stage"]["covered"]) == (
+        plan.general.augmented,
+        plan.general.covered,
+    )
+    assert plan.general.covered > 0
     assert {"name": "rows", "licence": "CC0-1.0"} in said["data"]["sources"]
 
 
@@ -195,7 +200,7 @@ def test_a_checkpoint_that_taught_is_named_and_minilm_only_for_what_it_was_used_
         ("hwu64", False, True, {"teacher", "word pieces", "near neighbours of training texts", "words that stand in for others", "teacher of the general stage"}),
         ("hwu64", True, True, {"word pieces", "near neighbours of training texts", "words that stand in for others", "teacher of the general stage"}),
         ("home-en", False, False, {"teacher", "word pieces", "words of invented names"}),
-        ("home-multi", False, True, {"English words of the vocabulary", "teacher of the general stage"}),
+        ("home-multi", False, True, {"English words of the vocabulary", "teacher of the general stage", "near neighbours of training texts", "words that stand in for others"}),
         ("home-multi", True, False, {"word pieces"}),
     ],
 )  # fmt: skip
@@ -209,8 +214,10 @@ def test_uses_of_minilm(name: str, *, checkpoint: bool, general: bool, uses: set
         (Making(covered=1), {strange}),
         (Making(crossed=1), set()),
     ):
-        found = minilm_uses(plan, name, making, checkpoint=checkpoint, general=general)
+        found = minilm_uses(plan, name, making, checkpoint=checkpoint, general=False)
         assert set(found) & {near, strange} == made
+        found = minilm_uses(plan, name, making, checkpoint=checkpoint, general=True)
+        assert {near, strange} <= set(found), "the general stage makes both"
 
 
 @pytest.mark.parametrize(

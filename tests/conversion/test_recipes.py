@@ -6,6 +6,7 @@ import random
 import struct
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ from firmware_py.tasks.text import WordPiece
 from tests.conversion.small import PIECES, student
 
 ROOT = Path(__file__).resolve().parents[2]
-DIMS = Dims(len(PIECES), d=32, heads=4, latent=8, rope=8, ffn=16, stages=2, norm="dyt")
+DIMS = Dims(len(PIECES), d=32, heads=4, latent=8, rope=8, ffn=16, stages=2, layers=2, norm="dyt")
 KEYS = lattice_keys(2, (16,), (4,))
 STATIC = ("ethosu", "edgetpu", "vx")
 
@@ -208,15 +209,24 @@ def test_the_files_are_what_their_delegates_ask(made: Files) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", STATIC)
-def test_the_committed_forms_are_what_the_build_writes(made: Files, recipe: str) -> None:
+@pytest.mark.parametrize("recipe", [*STATIC, "fp16"])
+def test_the_committed_forms_are_what_the_build_writes_of_one_layer(recipe: str, tmp_path: Path) -> None:
+    try:
+        find_tool(ROOT)
+    except ToolMissingError as error:
+        pytest.skip(str(error))
+    place = Place(ROOT, tmp_path, sentences=tuple(map(tuple, sentences(60))))
+    trunk = student(replace(DIMS, layers=1, norm=NORM_OF[recipe])).trunk
+    key = KEYS[-1]
+    made = make_graphs(trunk, [key], [recipe], place, lambda _: None)
+
     def shape_free(operators: Sequence[Operator]) -> list[tuple[Any, ...]]:
         return [
             (one.name, [(t.dtype, t.constant, min(t.scales, 2)) for t in (*one.inputs, *one.outputs)])
             for one in operators
         ]
 
-    fresh = read_operators(made[recipe][KEYS[-1]].read_bytes())
+    fresh = read_operators(made[recipe][key].read_bytes())
     assert shape_free(fresh) == shape_free(read_form(recipe))
 
 

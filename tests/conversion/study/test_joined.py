@@ -358,6 +358,9 @@ def test_what_was_measured_under_a_name_that_says_something_else_today_goes_by_w
         ("no-kl", {"seed": 0}, {"punctuated": 0.15}, "no-kl, no marks"),
         ("no-marks", {"punctuated": 0.0}, {"punctuated": 0.15}, "no-marks"),
         ("static-1", {"seed": 0}, {"punctuated": 0.15}, None),
+        ("no-kl", {"layers": 2}, {"layers": 2}, "no-kl"),
+        ("no-kl", {"layers": 2}, {"layers": 1}, None),  # two things differ
+        ("no-kl", {"layers": 2}, {}, "no-kl"),
     ],
 )
 def test_a_file_is_named_by_what_its_student_was_shown(

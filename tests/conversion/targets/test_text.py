@@ -58,3 +58,15 @@ def test_of_a_reference_that_does_not_say_its_accuracy_a_change_is_unknown_and_t
     assert row.unknown["accuracy_change"] == "home-en.bundle does not say its accuracy on the report split"
     assert "accuracy" not in row.unknown
     assert re.search(r"88\.50% \[\d\]", table_text([row]))
+
+
+def test_a_form_of_one_layer_says_nothing_of_one_piece_out_of_two() -> None:
+    one = built()
+    two = replace(one, manifest=replace(one.manifest, dims={**one.manifest.dims, "layers": 2.0}))
+    found = rows({"dyn8": two}, two, {})
+    coral = row_of(found, "coral-dev-board", "edgetpu")
+    assert coral.operators is None
+    assert "2 layers" in coral.unknown["operators"]
+    assert "ciuic model build home-en --recipe edgetpu" in coral.unknown["operators"]
+    npu = row_of(found, "imx8mp-evk", "vx")
+    assert npu.operators is not None, "a delegate that takes any piece takes the share that it takes of one"

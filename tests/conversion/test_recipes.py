@@ -155,12 +155,17 @@ def test_without_the_compiler_the_report_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Files:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Where graphs are made; without onnx2tf's environment there is none."""
     try:
         find_tool(ROOT)
     except ToolMissingError as error:
         pytest.skip(str(error))
-    place = Place(ROOT, tmp_path_factory.mktemp("cache"), sentences=tuple(map(tuple, sentences(60))))
+    return Place(ROOT, tmp_path_factory.mktemp("cache"), sentences=tuple(map(tuple, sentences(60))))
+
+
+@pytest.fixture(scope="module")
+def made(place: Place) -> Files:
     return make_graphs(student(DIMS).trunk, KEYS, STATIC, place, lambda _: None)
 
 
@@ -210,12 +215,7 @@ def test_the_files_are_what_their_delegates_ask(made: Files) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [*STATIC, "fp16"])
-def test_the_committed_forms_are_what_the_build_writes_of_one_layer(recipe: str, tmp_path: Path) -> None:
-    try:
-        find_tool(ROOT)
-    except ToolMissingError as error:
-        pytest.skip(str(error))
-    place = Place(ROOT, tmp_path, sentences=tuple(map(tuple, sentences(60))))
+def test_the_committed_forms_are_what_the_build_writes_of_one_layer(recipe: str, place: Place) -> None:
     trunk = student(replace(DIMS, layers=1, norm=NORM_OF[recipe])).trunk
     key = KEYS[-1]
     made = make_graphs(trunk, [key], [recipe], place, lambda _: None)

@@ -25,7 +25,7 @@ from conversion.data.noise import noise
 from conversion.data.out_of_scope import load_foreign, neighbours
 from conversion.data.readings import ambiguous_forms, read_in_a_house
 from conversion.data.sentence import Sentence
-from conversion.data.spoken import manners, phrasings, politely, unread
+from conversion.data.spoken import manners, politely, spoken_rows
 from conversion.data.task import TaskData
 from conversion.data.templates import Grammar, Split, Template, load_grammar, split_templates
 from firmware_py.tasks.intent import OUT_OF_SCOPE
@@ -60,7 +60,7 @@ def build(
     sides = by_side(grammar, split, seed)
     drawn = _draw(grammar, sides, seed, words)
     tell(0.3)
-    drawn["spoken"] = _spoken(grammar, split, seed, words)
+    drawn["spoken"] = spoken_rows(grammar, split, load_names("train", words), SPOKEN, f"{seed} spoken")
     tell(0.6)
     clear = _clear(drawn, lambda share: tell(0.6 + 0.35 * share))
     foreign = load_foreign(folder, seed)
@@ -138,13 +138,6 @@ def _draw(
     drawn["train"] = draw_rows(own, sides["train"], TRAIN, f"{seed} train")
     drawn["known"] = draw_rows(held, sides["train"], KNOWN, f"{seed} known")
     return drawn
-
-
-def _spoken(grammar: Grammar, split: Split, seed: int, words: tuple[str, ...]) -> list[Drawn]:
-    """Own phrasings, without those that a held-out template reads."""
-    own, templates = phrasings(grammar, "en")
-    rows = draw_rows(Drawer(own, load_names("train", words)), templates, SPOKEN, f"{seed} spoken")
-    return unread(grammar.only(split.calibration | split.evaluation), rows)
 
 
 def _clear(drawn: dict[str, list[Drawn]], tell: Callable[[float], None]) -> dict[str, list[Drawn]]:

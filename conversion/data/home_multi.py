@@ -1,8 +1,9 @@
 """home-multi's rows of one seed: eight languages of the same templates' package, one label set.
 
-English is home-en's data, thinned. The other languages are drawn with the same code from their own templates
-and names, split by template in the same way; what hassil would read in two ways is not asked there, only
-forms and texts drawn with two meanings are removed. Each row says its language.
+English is home-en's data, thinned. The other languages are drawn with the same code from their own templates,
+phrasings and names, split by template in the same way; what hassil would read in two ways is not asked there, only
+forms and texts drawn with two meanings are removed. Each row says its language. Phrasings are heard in training alone,
+and where one means something else than a template does, the phrasing goes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from conversion.data.home_en import CALIBRATION, by_side
 from conversion.data.names import load_names
 from conversion.data.out_of_scope import own_rows
 from conversion.data.sentence import Sentence, hand_written
-from conversion.data.spoken import manners, politely
+from conversion.data.spoken import manners, politely, spoken_rows
 from conversion.data.task import TaskData
 from conversion.data.templates import load_grammar, split_templates
 from firmware_py.tasks.intent import OUT_OF_SCOPE
@@ -30,6 +31,7 @@ CODES = {"zh-CN": "zh"}  # of the package: of the bundle, where they differ
 ROWS = 11_000  # training rows of a language before manners and out-of-scope ones
 STRANGE = 1_000  # out-of-scope training rows of English
 APART = 10_000  # between the template numbers of two languages
+SPOKEN = Amount(template=10, slot=3)
 HELD_OUT = Amount(template=8)
 LEAST = 100  # training rows of an intent
 
@@ -78,9 +80,9 @@ def build(seed: int, folder: Path | None, tell: Callable[[float], None] | None =
                     for language in LANGUAGES[1:]
                 ),
                 {
-                    "name": "names_<language>.toml",
+                    "name": "names_<language>.toml, spoken_<language>.toml",
                     "licence": "Apache-2.0",
-                    "use": "values, manners",
+                    "use": "values, manners, phrasings",
                 },
                 {"name": "out_of_scope_<language>.toml", "licence": "Apache-2.0", "use": "out of scope"},
             ],
@@ -120,34 +122,19 @@ def _thin(rows: Sequence[Sentence], wanted: int, random: Random) -> list[Sentenc
 
 def _language(language: str, seed: int, offset: int) -> Sides:
     """All sides of a language but English."""
-    grammar = load_grammar(language)
-    split = split_templates(grammar.templates, seed)
-    templates = by_side(grammar, split, seed)
-    own, held = (Drawer(grammar, load_names(side, (), language)) for side in ("train", "eval"))
-    size = len(templates["train"])
-    amounts = {"train": Amount(template=max(6, round(ROWS / size)), intent=LEAST)}
-    drawn = {
-        side: draw_rows(
-            held if side == "report" else own,
-            templates[side],
-            amounts.get(side, HELD_OUT),
-            f"{seed} {language} {side}",
-        )
-        for side in templates
-    }
-    bad = ambiguous(row for rows in drawn.values() for row in rows)
+    clear = _clear(language, seed)
     code = CODES.get(language, language)
 
     def kept(rows: list[Drawn]) -> list[Sentence]:
         return [replace(row.sentence, lang=code, template=row.sentence.template + offset) for row in rows]
 
-    clear = {side: [row for row in rows if not bad(row)] for side, rows in drawn.items()}
-    sides = {side: kept(rows) for side, rows in clear.items()}
-    taken = {row.text.lower() for side in templates if side != "train" for row in sides[side]}
+    sides = {side: kept(clear[side]) for side in (*CALIBRATION, "report")}
+    held = (row for rows in (*sides.values(), hand_written(code)) for row in rows)
+    taken = {row.text.lower() for row in held}
     random = Random(f"polite {seed} {language}")  # noqa: S311 - reproducible draws, no secret
     known, join = manners(language), "" if code == "zh" else " "
-    train = [politely(row, known, random, join) for row in sides["train"] if row.text.lower() not in taken]
-    heard = taken | {row.text.lower() for row in sides["train"]}
+    said = [row for row in kept(clear["train"] + clear["spoken"]) if row.text.lower() not in taken]
+    heard = taken | {row.text.lower() for row in said}
     strange = {
         side: [replace(row, lang=code) for row in rows if row.text not in heard]
         for side, rows in own_rows(language, seed).items()
@@ -155,6 +142,32 @@ def _language(language: str, seed: int, offset: int) -> Sides:
     random.shuffle(strange["calibration"])
     for place, side in enumerate(CALIBRATION):
         sides[side] += strange["calibration"][place :: len(CALIBRATION)]
-    sides["train"] = train + [politely(row, known, random, join) for row in strange["train"]]
+    sides["train"] = [politely(row, known, random, join) for row in (*said, *strange["train"])]
     sides["report"] += strange["evaluation"]
     return sides | {"unseen_names": kept([row for row in clear["report"] if row.values])}
+
+
+def _clear(language: str, seed: int) -> dict[str, list[Drawn]]:
+    """The rows of each side, and `spoken` ones of own phrasings, without those that mean two things.
+
+    A phrasing never takes a template's row away: what is measured does not depend on what is written here.
+    """
+    grammar = load_grammar(language)
+    split = split_templates(grammar.templates, seed)
+    templates = by_side(grammar, split, seed)
+    own, held = (load_names(side, (), language) for side in ("train", "eval"))
+    amounts = {"train": Amount(template=max(6, round(ROWS / len(templates["train"]))), intent=LEAST)}
+    drawn = {
+        side: draw_rows(
+            Drawer(grammar, held if side == "report" else own),
+            templates[side],
+            amounts.get(side, HELD_OUT),
+            f"{seed} {language} {side}",
+        )
+        for side in templates
+    }
+    bad = ambiguous(row for rows in drawn.values() for row in rows)
+    spoken = spoken_rows(grammar, split, own, SPOKEN, f"{seed} {language} spoken")
+    misleading = ambiguous(row for rows in (*drawn.values(), spoken) for row in rows)
+    clear = {side: [row for row in rows if not bad(row)] for side, rows in drawn.items()}
+    return clear | {"spoken": [row for row in spoken if not misleading(row)]}

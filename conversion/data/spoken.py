@@ -14,10 +14,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from conversion.data.draw import Drawn
-from conversion.data.names import read_language
+from conversion.data.draw import Drawer, Drawn
+from conversion.data.drawing import Amount, draw_rows
+from conversion.data.names import Names, read_language
 from conversion.data.sentence import Sentence
-from conversion.data.templates import Grammar, Template
+from conversion.data.templates import Grammar, Split, Template
 
 FIRST_NUMBER = 5000  # own phrasings are numbered from here; the package has about 900 English templates
 POLITE = 0.25  # share of training sentences with manners around them
@@ -47,6 +48,21 @@ def phrasings(grammar: Grammar, language: str) -> tuple[Grammar, tuple[Template,
     }
     own = Grammar({**grammar.source, "intents": intents})
     return own, tuple(replace(one, number=FIRST_NUMBER + one.number) for one in own.templates)
+
+
+def spoken_rows(grammar: Grammar, split: Split, names: Names, amount: Amount, key: str) -> list[Drawn]:
+    """Own phrasings drawn with training's names, without those that a held-out template reads.
+
+    Args:
+        grammar: the package's, with all of its templates.
+        split: which of those are held out.
+        names: of training; their language is that of the phrasings.
+        amount: of each phrasing.
+        key: names the random stream.
+    """
+    own, templates = phrasings(grammar, names.language)
+    rows = draw_rows(Drawer(own, names), templates, amount, key)
+    return unread(grammar.only(split.calibration | split.evaluation), rows)
 
 
 def manners(language: str) -> Manners:

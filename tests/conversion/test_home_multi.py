@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from conversion.data import home_multi
 from conversion.data.draw import Drawer, Drawn
 from conversion.data.drawing import whole_words
 from conversion.data.home_multi import CODES, LANGUAGES
@@ -93,6 +94,53 @@ def test_every_template_draws_with_names_of_its_language(language: str) -> None:
         for start, end, _ in row.sentence.slots:
             assert row.sentence.text[start:end].strip() == row.sentence.text[start:end] != ""
     assert kept > 0.9 * len(grammar.templates)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_phrasings_say_what_the_languages_templates_can_say(language: str) -> None:
+    """Only intents and slots that the package has, nearly all intents, and every phrasing makes sentences."""
+    pytest.importorskip("hassil", reason="needs the Home Assistant templates: run in .venvs/train")
+    from conversion.data.spoken import phrasings
+    from conversion.data.templates import load_grammar
+
+    grammar = load_grammar(language)
+    names, random = load_names("train", (), language), Random(language)
+    own, templates = phrasings(grammar, language)
+    packaged, ours = Drawer(grammar, names), Drawer(own, names)
+    known: dict[str, set[str]] = {}
+    for template in grammar.templates:
+        said = {name for _ in range(8) for *_, name in packaged.draw(template, random).sentence.slots}
+        known.setdefault(template.intent, set()).update(said)
+    assert len({template.intent for template in templates}) > 0.9 * len(known)
+    for template in templates:
+        rows = [row for _ in range(20) if (row := whole_words(ours.draw(template, random))) is not None]
+        assert len({row.sentence.text for row in rows}) > 1, template.text
+        assert {name for row in rows for *_, name in row.sentence.slots} <= known[template.intent], (
+            template.text
+        )
+
+
+def test_what_is_measured_does_not_depend_on_phrasings(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hassil", reason="needs the Home Assistant templates: run in .venvs/train")
+    clear = home_multi._clear("pl", 0)
+    monkeypatch.setattr(home_multi, "spoken_rows", lambda *_args: [])
+    without = home_multi._clear("pl", 0)
+    assert len(clear.pop("spoken")) > 1000
+    assert without.pop("spoken") == []
+    assert clear == without
+
+
+def test_a_phrasing_that_a_held_out_template_reads_is_dropped() -> None:
+    pytest.importorskip("hassil", reason="needs the Home Assistant templates: run in .venvs/train")
+    from conversion.data.readings import read_by_any
+    from conversion.data.templates import load_grammar, split_templates
+
+    grammar = load_grammar("it")
+    split = split_templates(grammar.templates, 0)
+    held = grammar.only(split.calibration | split.evaluation)
+    rows = home_multi._clear("it", 0)["spoken"]
+    assert len(rows) > 1000
+    assert not [row for row in Random(0).sample(rows, 200) if read_by_any(held, row)]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 English is home-en's data, thinned. The other languages are drawn with the same code from their own templates,
 phrasings and names, split by template in the same way; what hassil would read in two ways is not asked there, only
-forms and texts drawn with two meanings are removed. Each row says its language. Phrasings are heard in training alone,
-and where one means something else than a template does, the phrasing goes.
+forms and texts drawn with two meanings are removed. Each row says its language. Phrasings are heard in training alone;
+where a form is drawn with another meaning, too, theirs go.
 """
 
 from __future__ import annotations
@@ -129,12 +129,12 @@ def _language(language: str, seed: int, offset: int) -> Sides:
         return [replace(row.sentence, lang=code, template=row.sentence.template + offset) for row in rows]
 
     sides = {side: kept(clear[side]) for side in (*CALIBRATION, "report")}
-    held = (row for rows in (*sides.values(), hand_written(code)) for row in rows)
-    taken = {row.text.lower() for row in held}
+    taken = {row.text.lower() for rows in sides.values() for row in rows}
     random = Random(f"polite {seed} {language}")  # noqa: S311 - reproducible draws, no secret
     known, join = manners(language), "" if code == "zh" else " "
-    said = [row for row in kept(clear["train"] + clear["spoken"]) if row.text.lower() not in taken]
-    heard = taken | {row.text.lower() for row in said}
+    train = [row for row in kept(clear["train"]) if row.text.lower() not in taken]
+    sides["train"] = [politely(row, known, random, join) for row in train]
+    heard = taken | {row.text.lower() for row in train}
     strange = {
         side: [replace(row, lang=code) for row in rows if row.text not in heard]
         for side, rows in own_rows(language, seed).items()
@@ -142,15 +142,20 @@ def _language(language: str, seed: int, offset: int) -> Sides:
     random.shuffle(strange["calibration"])
     for place, side in enumerate(CALIBRATION):
         sides[side] += strange["calibration"][place :: len(CALIBRATION)]
-    sides["train"] = [politely(row, known, random, join) for row in (*said, *strange["train"])]
+    sides["train"] += [politely(row, known, random, join) for row in strange["train"]]
     sides["report"] += strange["evaluation"]
+    # Phrasings last, and none that is said elsewhere: no other row depends on what is written there.
+    elsewhere = (*strange.values(), hand_written(code))
+    taken = heard | {row.text.lower() for rows in elsewhere for row in rows}
+    spoken = [row for row in kept(clear["spoken"]) if row.text.lower() not in taken]
+    sides["train"] += [politely(row, known, random, join) for row in spoken]
     return sides | {"unseen_names": kept([row for row in clear["report"] if row.values])}
 
 
 def _clear(language: str, seed: int) -> dict[str, list[Drawn]]:
     """The rows of each side, and `spoken` ones of own phrasings, without those that mean two things.
 
-    A phrasing never takes a template's row away: what is measured does not depend on what is written here.
+    A phrasing never takes a template's row away.
     """
     grammar = load_grammar(language)
     split = split_templates(grammar.templates, seed)

@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 2284240, "sha256": "f3b298b644918f513bb875466c71ced3c005abbaec9c5162da7a76cd2f5eb2e8", "signature": "t8k71rQ+N9GJangk7Mj5rlUDIC0HsWmYD1xJMsKWGlkfCuvA8zJigIXqjYUewEH7uoCa2eD50HGADKfuoLB3DA=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1835308, "sha256": "6857360bc6dfb9cd1949bf3e7576e1bd0fe5432e4c008d184138c5a41a2f6dba", "signature": "C4oMMZGXQ008iPJs9nHQC0QgAuA1+F/Xhv1JH3PYJ9q1m4eQkwSng+3XYmxPS9v6rnw1rFtTO3V8PYWTi0nCAQ=="}

@@ -145,9 +145,8 @@ def _language(language: str, seed: int, offset: int) -> Sides:
     sides["train"] += [politely(row, known, random, join) for row in strange["train"]]
     sides["report"] += strange["evaluation"]
     # Phrasings last, and none that is said elsewhere: no other row depends on what is written there.
-    elsewhere = (*strange.values(), hand_written(code))
-    taken = heard | {row.text.lower() for rows in elsewhere for row in rows}
-    spoken = [row for row in kept(clear["spoken"]) if row.text.lower() not in taken]
+    heard |= {row.text.lower() for rows in (*strange.values(), hand_written(code)) for row in rows}
+    spoken = [row for row in kept(clear["spoken"]) if row.text.lower() not in heard]
     sides["train"] += [politely(row, known, random, join) for row in spoken]
     return sides | {"unseen_names": kept([row for row in clear["report"] if row.values])}
 

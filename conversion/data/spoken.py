@@ -66,7 +66,7 @@ def spoken_rows(grammar: Grammar, split: Split, names: Names, amount: Amount, ke
 
 
 def manners(language: str) -> Manners:
-    """The manners of a language: from its phrasings' file or, where it has none, its names' file."""
+    """The manners of a language: English ones stand beside its phrasings, others beside its names."""
     raw = (_read(language) if language == "en" else read_language(language))["manners"]
     lists = {name: tuple(raw[name]) for name in ("call", "ask", "after")}
     return Manners(**lists, questions=frozenset(raw["questions"]))

@@ -108,12 +108,11 @@ def test_every_template_draws_with_names_of_its_language(language: str) -> None:
 def test_phrasings_say_what_the_languages_templates_can_say(language: str) -> None:
     """Only intents and slots that the package has, nearly all intents, and every phrasing makes sentences."""
     pytest.importorskip("hassil", reason="needs the Home Assistant templates: run in .venvs/train")
-    from conversion.data.spoken import phrasings
     from conversion.data.templates import load_grammar
 
     grammar = load_grammar(language)
     names, random = load_names("train", (), language), Random(language)
-    own, templates = phrasings(grammar, language)
+    own, templates = spoken.phrasings(grammar, language)
     packaged, ours = Drawer(grammar, names), Drawer(own, names)
     known: dict[str, set[str]] = {}
     for template in grammar.templates:

@@ -2,7 +2,7 @@
 
 English is home-en's data, thinned. The other languages are drawn with the same code from their own templates,
 phrasings and names, split by template in the same way; what hassil would read in two ways is not asked there, only
-forms and texts drawn with two meanings are removed. Each row says its language. Phrasings are heard in training alone;
+forms and texts drawn with two meanings are removed. Each row says its language. Phrasings and what is overheard are for training alone;
 where a form is drawn with another meaning, too, theirs go.
 """
 
@@ -19,7 +19,7 @@ from conversion.data.draw import Drawer, Drawn
 from conversion.data.drawing import Amount, ambiguous, draw_rows
 from conversion.data.home_en import CALIBRATION, by_side
 from conversion.data.names import load_names
-from conversion.data.out_of_scope import own_rows
+from conversion.data.out_of_scope import overheard, own_rows
 from conversion.data.sentence import Sentence, hand_written
 from conversion.data.spoken import manners, politely, spoken_rows
 from conversion.data.task import TaskData
@@ -84,7 +84,11 @@ def build(seed: int, folder: Path | None, tell: Callable[[float], None] | None =
                     "licence": "Apache-2.0",
                     "use": "values, manners, phrasings",
                 },
-                {"name": "out_of_scope_<language>.toml", "licence": "Apache-2.0", "use": "out of scope"},
+                {
+                    "name": "out_of_scope_<language>.toml, overheard_<language>.toml",
+                    "licence": "Apache-2.0",
+                    "use": "out of scope",
+                },
             ],
             "rows": {
                 name: dict(sorted(Counter(row.lang for row in kept).items())) for name, kept in rows.items()
@@ -144,10 +148,12 @@ def _language(language: str, seed: int, offset: int) -> Sides:
         sides[side] += strange["calibration"][place :: len(CALIBRATION)]
     sides["train"] += [politely(row, known, random, join) for row in strange["train"]]
     sides["report"] += strange["evaluation"]
-    # Phrasings last, and none that is said elsewhere: no other row depends on what is written there.
+    # What is heard in training alone comes last, and none that is said elsewhere: no other row depends on what is written there.
     heard |= {row.text.lower() for rows in (*strange.values(), hand_written(code)) for row in rows}
     spoken = [row for row in kept(clear["spoken"]) if row.text.lower() not in heard]
-    sides["train"] += [politely(row, known, random, join) for row in spoken]
+    heard |= {row.text.lower() for row in spoken}
+    foreign = [replace(row, lang=code) for row in overheard(language) if row.text not in heard]
+    sides["train"] += [politely(row, known, random, join) for row in (*spoken, *foreign)]
     return sides | {"unseen_names": kept([row for row in clear["report"] if row.values])}
 
 

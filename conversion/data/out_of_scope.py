@@ -53,6 +53,13 @@ def own_sentences(side: str, language: str = "en") -> list[tuple[str, str]]:
     return [(topic, text) for topic, rows in topics.items() for row in rows for text in _expand(row)]
 
 
+def overheard(language: str) -> tuple[Sentence, ...]:
+    """More out-of-scope rows of a language, for training only: its `overheard_<language>.toml`."""
+    with (Path(__file__).parent / f"overheard_{language}.toml").open("rb") as file:
+        topics = tomllib.load(file)["heard"]
+    return _rows([text for rows in topics.values() for row in rows for text in _expand(row)], language)
+
+
 def own_rows(language: str, seed: int) -> dict[Side, tuple[Sentence, ...]]:
     """Out-of-scope rows of a language's own list alone; calibration's and evaluation's topics are not trained."""
     random = Random(f"foreign {seed} {language}")  # noqa: S311 - reproducible draws, no secret

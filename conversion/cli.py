@@ -332,7 +332,8 @@ def _show(args: argparse.Namespace) -> int:
         "task": f"{manifest.task.name} ({manifest.task.kind}; {', '.join(manifest.task.languages)})",
         "recipe": manifest.recipe,
         "runtimes": ", ".join(f"{name} >= {version}" for name, version in manifest.runtimes.items()),
-        "labels": f"{len(manifest.labels)} intents, {len(manifest.slots)} slots",
+        "labels": f"{len(manifest.labels)} intents, {len(manifest.slots)} slots"
+        + ("" if manifest.slot_sets is None else f", chosen together by {manifest.slot_sets.count} sets"),
         "lengths": ", ".join(map(str, manifest.buckets)),
         "exits": " ".join(f"{value:.1%}" for value in manifest.accuracy_by_exit),
         "rules": "; ".join(

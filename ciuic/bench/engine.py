@@ -274,7 +274,7 @@ class _Rig:
                 said = reader.read(h, n)
                 _logits, pooled = head.answer(said)
             if tagged and head is not None and said is not None and pooled is not None:
-                head.tags_of(said, pooled)
+                head.scores_of(said, pooled).argmax(1)
 
         return loop
 

@@ -33,13 +33,15 @@ class Answers:
 class LatticeAnswers:
     """Every prefix that was asked for.
 
-    `logits`: float32 [N,C]. `tags`: int16 [N,T], -1 behind the last token; empty where the task has no
-    slots. `ops`: each graph's operators and their counts. `seconds`: (minimum, median) of one run of each
+    `logits`: float32 [N,C]. `tags`: int16 [N,T], each piece's best one, -1 behind the last token; empty where the task has no
+    slots. `slot_tags`: so, but of words' last pieces chosen together, as a node does (`slot_reading`); empty where each
+    stands for itself. `ops`: each graph's operators and their counts. `seconds`: (minimum, median) of one run of each
     graph over the texts, host's copies included; figures only when nothing else runs.
     """
 
     logits: Mapping[Prefix, Array]
     tags: Mapping[Prefix, Array] = field(default_factory=dict)
+    slot_tags: Mapping[Prefix, Array] = field(default_factory=dict)
     ops: Mapping[GraphKey, Mapping[str, int]] = field(default_factory=dict)
     seconds: Mapping[GraphKey, tuple[float, float]] = field(default_factory=dict)
 
@@ -53,6 +55,7 @@ class LatticeAnswers:
         return LatticeAnswers(
             {prefix: one[rows] for prefix, one in self.logits.items()},
             {prefix: one[rows] for prefix, one in self.tags.items()},
+            {prefix: one[rows] for prefix, one in self.slot_tags.items()},
             self.ops,
             self.seconds,
         )
@@ -74,8 +77,15 @@ def prefixes_of(combinations: Sequence[Sequence[int]], *, zeroth: bool = True) -
 
 def save(answers: LatticeAnswers, path: Path) -> None:
     """Write an `.npz`."""
-    arrays = {f"logits:{_name(prefix)}": one for prefix, one in answers.logits.items()}
-    arrays |= {f"tags:{_name(prefix)}": one for prefix, one in answers.tags.items()}
+    arrays = {
+        f"{kind}:{_name(prefix)}": one
+        for kind, by_prefix in (
+            ("logits", answers.logits),
+            ("tags", answers.tags),
+            ("slot_tags", answers.slot_tags),
+        )
+        for prefix, one in by_prefix.items()
+    }
     told = {
         "ops": [[*key, dict(ops)] for key, ops in answers.ops.items()],
         "seconds": [[*key, list(pair)] for key, pair in answers.seconds.items()],
@@ -86,17 +96,17 @@ def save(answers: LatticeAnswers, path: Path) -> None:
 
 def load(path: Path) -> LatticeAnswers:
     """Read what `save` wrote."""
-    logits: dict[Prefix, Array] = {}
-    tags: dict[Prefix, Array] = {}
+    kinds: dict[str, dict[Prefix, Array]] = {"logits": {}, "tags": {}, "slot_tags": {}}
     with np.load(path, allow_pickle=False) as file:
         told = json.loads(str(file["told"]))
         for name in file.files:
             kind, _, prefix = name.partition(":")
-            if kind in {"logits", "tags"}:
-                (logits if kind == "logits" else tags)[_prefix(prefix)] = file[name]
+            if kind in kinds:
+                kinds[kind][_prefix(prefix)] = file[name]
     return LatticeAnswers(
-        logits,
-        tags,
+        kinds["logits"],
+        kinds["tags"],
+        kinds["slot_tags"],
         {GraphKey(*row[:3]): row[3] for row in told["ops"]},
         {GraphKey(*row[:3]): (row[3][0], row[3][1]) for row in told["seconds"]},
     )

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from conversion.check.answers import Array, LatticeAnswers, Prefix, save
+from conversion.check.slot_reading import SlotReading, TagReader
 from firmware_py.contracts.run import GraphKey
 from firmware_py.inference.heads import ExitHead
 from firmware_py.inference.tensors import Embedding, bias, position_tables
@@ -88,7 +89,7 @@ class Walker:
             self._next[prefix[:-1]].append(prefix[-1])
 
     def walk(self, h: Array, n: int, tensors: dict[str, Array]) -> dict[Prefix, tuple[Array, Array | None]]:
-        """Logits [C] and tags [n] (None without slots) of every asked prefix, from the embedded rows [T,d]."""
+        """Logits [C] and tag scores [n,G] (None without slots) of every asked prefix, from the embedded rows [T,d]."""
         said: dict[Prefix, tuple[Array, Array | None]] = {}
         bucket = len(h)
         # By the widths that really ran: where a length has one width only, its prefixes share their runs.
@@ -99,7 +100,7 @@ class Walker:
             head = self._heads[len(prefix)]
             if prefix in self._asked and head is not None:
                 rows = known[ran]
-                said[prefix] = head.intent(rows, n), head.tags(rows, n) if head.tag_count else None
+                said[prefix] = head.intent(rows, n), head.tag_logits(rows, n) if head.tag_count else None
             for width in self._next.get(prefix, ()):
                 key = self._stages.key(bucket, len(prefix) + 1, width)
                 then = (*ran, key.width)
@@ -123,10 +124,8 @@ def main(path: str) -> int:
     stages = Stages(job["runtime"], graphs, timed=job["timed"])
     prefixes = [tuple(prefix) for prefix in job["prefixes"]]
     walker = Walker(stages, heads, prefixes)
-    ids = [
-        tokenizer.encode(text).ids[: stages.buckets[-1]]
-        for text in json.loads(Path(job["texts"]).read_text("utf-8"))
-    ]
+    texts = [tokenizer.encode(text) for text in json.loads(Path(job["texts"]).read_text("utf-8"))]
+    ids = [one.ids[: stages.buckets[-1]] for one in texts]
     shown = next(head for head in heads if head is not None)
     prefixes = [prefix for prefix in prefixes if heads[len(prefix)] is not None]
     logits = {prefix: np.zeros((len(ids), shown.labels), np.float32) for prefix in prefixes}
@@ -135,6 +134,9 @@ def main(path: str) -> int:
         for prefix in prefixes
         if shown.tag_count
     }
+    how = SlotReading.from_dict(job["slots"], shown.labels, max(0, shown.tag_count - 1))
+    reader = TagReader(how, tokenizer.continues)
+    slot_tags = {prefix: one.copy() for prefix, one in tags.items() if how.sets is not None}
     by_length: dict[int, list[int]] = defaultdict(list)
     for row, one in enumerate(ids):
         by_length[next(size for size in stages.buckets if size >= len(one))].append(row)
@@ -148,12 +150,14 @@ def main(path: str) -> int:
             ).items():
                 logits[prefix][row] = said
                 if tagged is not None:
-                    tags[prefix][row, :n] = tagged
+                    tags[prefix][row, :n] = tagged.argmax(1)
+                if tagged is not None and how.sets is not None:
+                    slot_tags[prefix][row, :n] = reader.tags(said, tagged, texts[row])
         stages.drop()
     seconds = {
         key: (min(ticks) / 1e9, sorted(ticks)[len(ticks) // 2] / 1e9) for key, ticks in stages.ticks.items()
     }
-    save(LatticeAnswers(logits, tags, stages.ops, seconds), Path(job["answers"]))
+    save(LatticeAnswers(logits, tags, slot_tags, stages.ops, seconds), Path(job["answers"]))
     return 0
 
 

@@ -52,9 +52,8 @@ class Judge:
     def lattice(self, rows: Sequence[Sentence], said: LatticeAnswers) -> Lattice:
         """Judge what was said of these rows at every prefix."""
         macs = self.costs.macs(lengths_of(rows, self.tokenizer, tuple(self.costs.widths)))
-        counted = (
-            slot_table(rows, said.tags, self.slots, self.tokenizer) if self.slots and said.tags else None
-        )
+        tags = said.slot_tags or said.tags
+        counted = slot_table(rows, tags, self.slots, self.tokenizer) if self.slots and tags else None
         return judged(
             said.logits, self.temperatures, self.scope, (truth_of(rows, self.labels), macs, counted)
         )

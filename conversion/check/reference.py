@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from conversion.check.answers import LatticeAnswers, Prefix
+from conversion.check.slot_reading import SlotReading, TagReader
 from conversion.nets.deepseek_lite import GROUPS
 from conversion.nets.student import Student, attention_bias, positions
 from firmware_py.tasks.text import WordPiece
@@ -18,14 +19,18 @@ BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Tokens: texts are cut at `longest`; above `narrow_upto` every prefix runs at full width, as the graphs do."""
+class Form:
+    """Texts are cut at `longest` tokens; above `narrow_upto` every prefix runs at full width, as the graphs do.
+
+    `slots`: how tags become slots.
+    """
 
     longest: int = 64
     narrow_upto: int = 32
+    slots: SlotReading = field(default_factory=SlotReading)
 
 
-LIMITS = Limits()
+FORM = Form()
 
 
 def torch_answers(
@@ -33,21 +38,24 @@ def torch_answers(
     tokenizer: WordPiece,
     texts: Sequence[str],
     prefixes: Sequence[Prefix],
-    limits: Limits = LIMITS,
+    form: Form = FORM,
 ) -> LatticeAnswers:
-    """Logits and tags of every prefix in float32, texts of like length together."""
-    longest = limits.longest
-    ids = [tokenizer.encode(text).ids[:longest] for text in texts]
+    """Logits and tags of every prefix in float32, texts of like length together, and slot tags where the form says what goes together."""
+    longest = form.longest
+    pieces = [tokenizer.encode(text) for text in texts]
+    ids = [one.ids[:longest] for one in pieces]
     head = student.heads[0]
     labels = len(head.intent_b2)
     logits = {prefix: np.zeros((len(ids), labels), np.float32) for prefix in prefixes}
     tags = {prefix: np.full((len(ids), longest), -1, np.int16) for prefix in prefixes if head.slots}
-    short = [row for row, one in enumerate(ids) if len(one) <= limits.narrow_upto]
-    long = [row for row, one in enumerate(ids) if len(one) > limits.narrow_upto]
+    reader = TagReader(form.slots, tokenizer.continues)
+    slot_tags = {prefix: one.copy() for prefix, one in tags.items() if form.slots.sets is not None}
+    short = [row for row, one in enumerate(ids) if len(one) <= form.narrow_upto]
+    long = [row for row, one in enumerate(ids) if len(one) > form.narrow_upto]
     with torch.no_grad():
         for rows in (*_batches(short, ids), *_batches(long, ids)):
             length = max(len(ids[row]) for row in rows)
-            full = length > limits.narrow_upto
+            full = length > form.narrow_upto
             batch, mask = torch.zeros(len(rows), length, dtype=torch.long), torch.zeros(len(rows), length)
             for place, row in enumerate(rows):
                 batch[place, : len(ids[row])] = torch.tensor(ids[row])
@@ -55,9 +63,14 @@ def torch_answers(
             for prefix, said in _walk(student, (batch, mask), prefixes, full=full).items():
                 logits[prefix][rows] = said[0]
                 for place, row in enumerate(rows):
+                    scores = said[1][place, : len(ids[row])]
                     if head.slots:
-                        tags[prefix][row, : len(ids[row])] = said[1][place, : len(ids[row])]
-    return LatticeAnswers(logits, tags)
+                        tags[prefix][row, : len(scores)] = scores.argmax(-1)
+                    if slot_tags:
+                        slot_tags[prefix][row, : len(scores)] = reader.tags(
+                            said[0][place], scores, pieces[row]
+                        )
+    return LatticeAnswers(logits, tags, slot_tags)
 
 
 def _batches(rows: list[int], ids: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -86,7 +99,7 @@ def _walk(
         prefix, h = todo.pop()
         if prefix in asked:
             said = student.heads[len(prefix)](h, mask)
-            out[prefix] = said.logits.numpy(), (said.tags if said.tags is not None else h).argmax(-1).numpy()
+            out[prefix] = said.logits.numpy(), (said.tags if said.tags is not None else h).numpy()
         for width in after.get(prefix, ()):
             rows = h
             for layer in trunk.stages[len(prefix)]:

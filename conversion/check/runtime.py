@@ -9,14 +9,15 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from conversion.check.answers import LatticeAnswers, Prefix, load
+from conversion.check.answers import Array, LatticeAnswers, Prefix, load
+from conversion.check.slot_reading import SlotReading
 from firmware_py.children import tied
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
 from firmware_py.contracts.run import GraphKey
@@ -38,6 +39,7 @@ class RecipeFiles:
     heads: tuple[Path | None, ...]
     rope: int
     skips_punctuation: bool = False
+    slots: SlotReading = field(default_factory=SlotReading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ def _job(files: RecipeFiles, where: Where, prefixes: Sequence[Prefix], place: Pa
         "heads": [None if path is None else str(path.resolve()) for path in files.heads],
         "rope": files.rope,
         "skips_punctuation": files.skips_punctuation,
+        "slots": files.slots.to_dict(),
         "prefixes": [list(prefix) for prefix in prefixes],
         "texts": str(place / "texts.json"),
         "answers": str(place / "answers.npz"),
@@ -148,10 +151,11 @@ def run_child(python: Path, job: Path, root: Path, what: str, module: str = "con
 def _joined(parts: Sequence[LatticeAnswers], shares: Sequence[Any]) -> LatticeAnswers:
     """Put the shares' rows back where they were."""
     order = np.argsort(np.concatenate(shares))
-    logits = {
-        prefix: np.concatenate([part.logits[prefix] for part in parts])[order] for prefix in parts[0].logits
-    }
-    tags = {prefix: np.concatenate([part.tags[prefix] for part in parts])[order] for prefix in parts[0].tags}
+
+    def one_after_another(kind: str) -> dict[Prefix, Array]:
+        arrays: list[Mapping[Prefix, Array]] = [getattr(part, kind) for part in parts]
+        return {prefix: np.concatenate([one[prefix] for one in arrays])[order] for prefix in arrays[0]}
+
     ops = {key: one for part in parts for key, one in part.ops.items()}
     seconds = {
         key: (min(at), sum(medians) / len(medians))
@@ -159,4 +163,5 @@ def _joined(parts: Sequence[LatticeAnswers], shares: Sequence[Any]) -> LatticeAn
         if (pairs := [part.seconds[key] for part in parts if key in part.seconds])
         for at, medians in [tuple(zip(*pairs, strict=True))]
     }
-    return LatticeAnswers(logits, tags, ops, seconds)
+    logits, tags, slot_tags = map(one_after_another, ("logits", "tags", "slot_tags"))
+    return LatticeAnswers(logits, tags, slot_tags, ops, seconds)

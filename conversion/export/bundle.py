@@ -15,6 +15,7 @@ from conversion.nets.deepseek_lite import Dims
 from firmware_py.bundles.write import member, write_bundle
 from firmware_py.contracts.manifest import Graph, Head, Manifest, Task, TensorSpec, Variant
 from firmware_py.contracts.run import GraphKey
+from firmware_py.contracts.slot_sets import SlotSets
 
 VERSION = "0.2.0"
 
@@ -31,6 +32,7 @@ class Model:
     dims: Dims
     kind: str = "intent"
     punctuation: str = "tokens"
+    slot_sets: SlotSets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def manifest_of(contents: Contents, files: Mapping[str, bytes]) -> Manifest:
         variants=exits.variants,
         out_of_scope_score=exits.scope_score,
         punctuation=model.punctuation,
+        slot_sets=model.slot_sets,
     )
 
 

@@ -16,6 +16,7 @@ from conversion.check.calibrate import Strangeness
 from conversion.check.parity import Parity, Rules, apart, combinations, compare
 from conversion.check.reference import torch_answers
 from conversion.check.runtime import RecipeFiles, Where, run_lattice
+from conversion.check.slot_reading import SlotReading
 from conversion.data.task import TaskData, probed
 from conversion.export.lattice import BUCKETS
 from conversion.export.recipes import RECIPES
@@ -128,6 +129,7 @@ def _run(trained: Trained, target: Target, runtime: str, texts: list[str], *, ev
         heads=tuple(trained.parts / f"head-{number}.npz" for number in range(trained.stages + 1)),
         rope=trained.student.trunk.dims.rope,
         skips_punctuation=trained.data.skips_punctuation,
+        slots=SlotReading.of(trained.data),
     )
     return run_lattice(files, Where(runtime, target.root), texts, _prefixes(trained, every=every))
 

@@ -13,6 +13,7 @@ from conversion.check.calibrate import DEFAULT
 from conversion.check.judge import Judge
 from conversion.check.parity import Rules, bounds_of
 from conversion.check.refusal import Refusal, not_finite, refusals, refuse, uncalibrated
+from conversion.check.slot_reading import SlotReading
 from conversion.export import accelerators
 from conversion.export.bundle import Contents, Exits, Model, bundle
 from conversion.export.recipes import RECIPES
@@ -88,6 +89,7 @@ def release(trained: Trained, target: Target) -> dict[str, Any]:
                 data.slots,
                 trained.student.trunk.dims,
                 punctuation="skipped" if data.skips_punctuation else "tokens",
+                slot_sets=SlotReading.of(data).sets,
             ),
             recipe=target.recipe,
             graphs=target.graphs,

@@ -19,6 +19,7 @@ from conversion.check.answers import LatticeAnswers
 from conversion.check.cascade import Prefix
 from conversion.check.rows import save_rows
 from conversion.check.runtime import SET_UP, RecipeFiles, Where, python_of, run_lattice
+from conversion.check.slot_reading import SlotReading
 from conversion.study.document import (
     FORMAT,
     Context,
@@ -173,6 +174,7 @@ def lattice_of(unpacked: Unpacked, runtime: str, root: Path) -> Ask:
         heads=tuple(heads.get(number) for number in range(manifest.stages + 1)),
         rope=int(manifest.dims["rope"]),
         skips_punctuation=manifest.skips_punctuation,
+        slots=SlotReading.of_manifest(manifest),
     )
 
     def ask(texts: Sequence[str], prefixes: Sequence[Prefix]) -> LatticeAnswers:

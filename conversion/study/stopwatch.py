@@ -95,7 +95,7 @@ class Rig:
             if manifest.slots:
                 said = self.engine.reader.read(h, tokens)
                 work[f"tags {bucket}"] = partial(
-                    weights.heads[-1].tags_of, said, weights.heads[-1].answer(said)[1]
+                    weights.heads[-1].scores_of, said, weights.heads[-1].answer(said)[1]
                 )
             work[f"host {bucket}"] = _Round(
                 [partial(self._host, text) for text in by_bucket.get(bucket, texts[:1])]

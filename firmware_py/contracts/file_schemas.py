@@ -28,6 +28,7 @@ from firmware_py.contracts.json_schema import (
 )
 from firmware_py.contracts.measurement import MEASUREMENT_VERSION, RELATIONS
 from firmware_py.contracts.run import FULL_WIDTH
+from firmware_py.contracts.slot_sets import MAX_SETS, MAX_SPANS, MAX_WEIGHT
 
 _MEMBER_FIELDS: Schema = {
     "file": {"type": "string", "pattern": f"^{m.MEMBER_NAME}$"},
@@ -73,6 +74,15 @@ _VARIANT: Schema = object_of(
     zeroth_rules=_ZEROTH,
 )
 
+_SLOT_SETS: Schema = object_of(
+    ("weight", "sets"),
+    weight=number(0, MAX_WEIGHT, say="Of the logarithm of a set's share, beside the tag head's scores."),
+    sets=array_of(
+        array_of(integer(), least=2, most=2 + MAX_SPANS, say="Label, training rows, one slot a span."),
+        most=MAX_SETS,
+    ),
+)
+
 MANIFEST: Schema = object_of(
     (
         "format", "name", "version", "recipe", "task", "labels", "slots", "stages", "buckets", "dims", "runtimes", "graphs",
@@ -108,6 +118,7 @@ MANIFEST: Schema = object_of(
     attention=choice(m.ATTENTION),
     punctuation=choice(m.PUNCTUATION),
     frame=array_of(integer(0, 2**31), most=2, say="Ids before and behind every text, or none."),
+    slot_sets=nullable(_SLOT_SETS),
 )  # fmt: skip
 
 _ROW: Schema = object_of(

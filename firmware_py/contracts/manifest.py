@@ -16,6 +16,7 @@ from firmware_py.contracts.configuration import RECIPES
 from firmware_py.contracts.errors import BundleFormatError
 from firmware_py.contracts.records import record
 from firmware_py.contracts.run import FULL_WIDTH, GraphKey
+from firmware_py.contracts.slot_sets import SlotSets, parse_slot_sets
 
 FORMAT = 1
 SCORES = ("label", "confidence")
@@ -135,7 +136,8 @@ class Manifest:
     label `oos`, or 1 minus that of the best label in scope. `runtimes` maps a runtime package to its minimum version. `labels` and `slots` are in
     the heads' output order. `dims` holds the trunk's sizes (d_model, heads, rope, state …).
     `accuracy_by_exit` is of the report split. `attention` says which rows a row sees: those up to itself, or
-    all. `punctuation` says whether marks are tokens or are skipped. `frame` are the ids before and behind every text, or empty. `provenance` is free form: data, licences, seeds,
+    all. `punctuation` says whether marks are tokens or are skipped. `frame` are the ids before and behind every text, or empty.
+    `slot_sets` says which slots sentences of a label have together; None: each word's slot is decided alone. `provenance` is free form: data, licences, seeds,
     versions, the report's figures.
     """
 
@@ -165,6 +167,7 @@ class Manifest:
     attention: str = "causal"
     frame: tuple[int, ...] = ()
     punctuation: str = "tokens"
+    slot_sets: SlotSets | None = None
 
     @property
     def skips_punctuation(self) -> bool:
@@ -224,6 +227,7 @@ class Manifest:
             "attention": self.attention,
             "punctuation": self.punctuation,
             "frame": list(self.frame),
+            "slot_sets": None if self.slot_sets is None else self.slot_sets.to_dict(),
         }
 
 
@@ -274,6 +278,7 @@ def parse_manifest(data: Any) -> Manifest:
     default_rule = top.text("default_rule")
     if default_rule not in rules:
         top.fail("manifest.default_rule names no exit rule")
+    labels, slots = _strings(top, top.array("labels")), _strings(top, top.array("slots"))
     manifest = Manifest(
         name=top.text("name", limit=64),
         version=top.text("version", limit=64),
@@ -281,8 +286,8 @@ def parse_manifest(data: Any) -> Manifest:
         task=Task(
             task.text("name", limit=64), task.text("kind", limit=64), _strings(task, task.array("languages"))
         ),
-        labels=_strings(top, top.array("labels")),
-        slots=_strings(top, top.array("slots")),
+        labels=labels,
+        slots=slots,
         stages=stages,
         buckets=top.integers("buckets", high=MAX_TOKENS),
         dims={str(k): v for k, v in top.object("dims").items() if isinstance(v, int | float)},
@@ -303,6 +308,7 @@ def parse_manifest(data: Any) -> Manifest:
         attention=top.choice("attention", ATTENTION, "causal"),
         punctuation=top.choice("punctuation", PUNCTUATION, "tokens"),
         frame=top.integers("frame", (), limit=2),
+        slot_sets=parse_slot_sets(top.object("slot_sets", None), len(labels), len(slots)),
     )
     _check_lattice(top, manifest)
     _check_exits(top, manifest)

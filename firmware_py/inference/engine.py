@@ -11,7 +11,7 @@ head runs, and only in scope. One engine serves one interpreter slot: one thread
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Protocol
 
@@ -36,7 +36,8 @@ from firmware_py.inference.rows import Reader
 from firmware_py.inference.tensors import Embedding, bias, position_tables
 from firmware_py.inference.walk import Walk
 from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded
-from firmware_py.tasks.text import count_pieces
+from firmware_py.tasks.slot_choice import SlotChoice
+from firmware_py.tasks.text import continuing_pieces, count_pieces
 
 HOST_DELEGATE = HOST[1]  # who answers at exit 0: no graph runs
 
@@ -69,7 +70,8 @@ class NoCosts:
 class Weights:
     """What of a bundle lives in numpy: embedding and one head per exit. Shared by all slots.
 
-    `heads` are of the exits 1 to the last; `zeroth` is exit 0's, which judges the embedded rows.
+    `heads` are of the exits 1 to the last; `zeroth` is exit 0's, which judges the embedded rows. `choice` reads tags
+    out of their scores.
     """
 
     manifest: Manifest
@@ -78,6 +80,7 @@ class Weights:
     heads: tuple[ExitHead, ...]
     out_of_scope_index: int | None
     zeroth: ExitHead | None = None
+    choice: SlotChoice = field(default_factory=SlotChoice)
 
     @property
     def bio_tags(self) -> bool:
@@ -107,7 +110,9 @@ class Weights:
         if any(head.width != embedding.width for head in heads.values()):
             msg = "a head reads rows of another size than the embedding table's"
             raise BundleFormatError(msg)
-        _check_reach(embedding, manifest, count_pieces(unpacked.read(manifest.tokenizer.name)))
+        vocabulary = unpacked.read(manifest.tokenizer.name)
+        _check_reach(embedding, manifest, count_pieces(vocabulary))
+        sets = manifest.slot_sets if tags == forms[0] else None
         return cls(
             manifest=manifest,
             sha256=unpacked.sha256,
@@ -115,6 +120,7 @@ class Weights:
             heads=tuple(heads[number] for number in range(1, manifest.stages + 1)),
             out_of_scope_index=labels.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in labels else None,
             zeroth=heads.get(0),
+            choice=SlotChoice(sets, continuing_pieces(vocabulary)) if sets is not None else SlotChoice(),
         )
 
 
@@ -143,7 +149,7 @@ class Outcome:
 
     record: RunRecord
     verdict: Verdict
-    tags: Any
+    tags: Sequence[int]
     widths: tuple[int, ...]
     delegate: str
     accepted: bool
@@ -214,10 +220,12 @@ class Engine:
             accepted = len(runs) == stages or walk.may_answer(rule)
         at = len(runs)
         rung, verdict = walk.rung, walk.verdict
-        tags: Any = ()
+        tags: Sequence[int] = ()
         if not verdict.out_of_scope:  # nothing is answered, so nothing is tagged
             head = self.weights.heads[at - 1] if at else self.weights.zeroth
-            tags = head.tags_of(walk.read, walk.pooled).tolist() if head is not None else ()
+            if head is not None and head.tag_count:
+                scores = head.scores_of(walk.read, walk.pooled)
+                tags = self.weights.choice.tags(scores, encoded, verdict.label_index)
         record = RunRecord(
             self.weights.sha256,
             self._written.get((path.bucket, rung.widths, rule)) or self._configuration(path, rung, rule),

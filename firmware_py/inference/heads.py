@@ -130,23 +130,17 @@ class ExitHead:
     def tag_logits(self, h: Array, n: int) -> Array:
         """Tag scores float32 [n, tags]; only with a tag head."""
         said = Reader(self.width, n).read(h, n)
-        return self._tag_logits(said, self.answer(said)[1])
+        return self.scores_of(said, self.answer(said)[1])
 
     def answer(self, said: Read) -> tuple[Array, Array]:
-        """Logits as `intent`, and what the pool says to the tag head, for `tags_of`."""
+        """Logits as `intent`, and what the pool says to the tag head, for `scores_of`."""
         hidden = said.pool.dot(self._first)
         inner = hidden[: self._inner]
         np.maximum(inner, _ZERO, out=inner)
         return inner.dot(self._second), hidden[self._inner :]
 
-    def tags_of(self, said: Read, pooled: Array) -> Array:
-        """Tags as `tags`, from the same rows that this head's `answer` had, and with what it said."""
-        if not self.tag_count:
-            return np.zeros(said.n, np.intp)
-        tags: Array = self._tag_logits(said, pooled).argmax(1)
-        return tags
-
-    def _tag_logits(self, said: Read, pooled: Array) -> Array:
+    def scores_of(self, said: Read, pooled: Array) -> Array:
+        """Tag scores as `tag_logits`, from the same rows that this head's `answer` had, and with what it said."""
         room = said.room(len(pooled))
         hidden, mixed = room.hidden, room.mixed
         _product(said.wide(), self._tag_first, hidden)

@@ -170,6 +170,13 @@ def count_pieces(data: bytes) -> int:
     return data.count(b"\n") + bool(data and not data.endswith(b"\n"))
 
 
+def continuing_pieces(data: bytes) -> frozenset[int]:
+    """The ids of a vocabulary file that carry on a word: `WordPiece.continues` without making one."""
+    return frozenset(
+        number for number, piece in enumerate(data.split(b"\n")) if piece.startswith(b"##") and len(piece) > 2
+    )
+
+
 def folded_words(text: str) -> list[str]:
     """The words of a text as they are looked up: lower case, without marks, before they are cut into pieces."""
     return [word for word, _ in _words(text)]

@@ -14,8 +14,9 @@ torch = pytest.importorskip(
 )
 
 from conversion.check.answers import prefixes_of
-from conversion.check.reference import torch_answers
+from conversion.check.reference import Form, torch_answers
 from conversion.check.runtime import RecipeFiles, Where, python_of, run_lattice
+from conversion.check.slot_reading import SlotReading
 from conversion.export.lattice import lattice_keys
 from conversion.export.make import Place, make_graphs
 from conversion.export.parts import write_parts
@@ -25,6 +26,7 @@ from conversion.export.to_tflite import find_tool
 from conversion.nets.deepseek_lite import Dims
 from firmware_py.contracts.errors import ToolMissingError
 from firmware_py.contracts.run import GraphKey
+from firmware_py.contracts.slot_sets import SlotSets
 from firmware_py.tasks.text import WordPiece
 from tests.conversion.small import PIECES, student
 
@@ -99,11 +101,20 @@ def test_every_prefix_says_what_torch_says_and_nothing_is_converted_twice(tmp_pa
     heads = tuple(parts / f"head-{number}.npz" for number in range(3))
     prefixes = prefixes_of(list(product((1, 4), repeat=2)))
     said, tokenizer = texts(200), WordPiece(PIECES)  # of 70, one host's near ties were 4
-    reference = torch_answers(model, tokenizer, said, prefixes)
+    # What goes together is made up so that it changes tags: no text has a slot.
+    labels = len(model.heads[0].intent_b2)
+    slots = SlotReading(SlotSets(1.0, {n: {(): 10**6} for n in range(labels)}))
+    reference = torch_answers(model, tokenizer, said, prefixes, Form(slots=slots))
     for runtime in runtimes:
         for recipe in ("fp32", "w8"):
             given = RecipeFiles(
-                recipe, files[recipe], parts / "vocab.txt", parts / "embedding.npz", heads, DIMS.rope
+                recipe,
+                files[recipe],
+                parts / "vocab.txt",
+                parts / "embedding.npz",
+                heads,
+                DIMS.rope,
+                slots=slots,
             )
             ours = run_lattice(given, Where(runtime, ROOT, timed=True), said, prefixes)
             assert set(ours.logits) == set(prefixes)
@@ -112,5 +123,8 @@ def test_every_prefix_says_what_torch_says_and_nothing_is_converted_twice(tmp_pa
                 error = np.abs(ours.logits[prefix] - reference.logits[prefix])
                 assert error.mean() < 0.1, (runtime, recipe, prefix)
                 assert (ours.tags[prefix] >= 0).sum() == (reference.tags[prefix] >= 0).sum()
+                same = ours.slot_tags[prefix] == reference.slot_tags[prefix]
+                assert same.mean() > 0.95, (runtime, recipe, prefix)
+                assert (ours.slot_tags[prefix] != ours.tags[prefix]).any(), (runtime, recipe, prefix)
                 agree = (ours.logits[prefix].argmax(1) == reference.logits[prefix].argmax(1)).mean()
                 assert agree > 0.95, (runtime, recipe, prefix)

@@ -25,6 +25,7 @@ from conversion.check.cascade import judge_rows
 from conversion.check.parity import bounds_of
 from conversion.check.reference import torch_answers
 from conversion.check.rows import load_rows
+from conversion.check.slot_reading import SlotReading
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from conversion.export.lattice import lattice_keys
@@ -146,6 +147,8 @@ def test_a_bundle_and_its_report_say_the_same(tmp_path: Path, answers: Any, slot
     assert (report["accuracy_by_exit"][0] is None) == slots
     assert [part["agreement"] for part in report["parity"]] == [1.0] * len(manifest.runtimes)
     assert set(report["languages"]) == {"de", "en"}
+    assert manifest.slot_sets == SlotReading.of(one.data).sets
+    assert (manifest.slot_sets is None) == (not slots)
     assert report["extras"]["strange"]["n"] == 40
 
     kept = load_rows(tmp_path / "rows-dyn8-7.npz")

@@ -74,7 +74,7 @@ def test_kept_buffers_answer_as_fresh_ones_whatever_was_read_before() -> None:
         said = reader.read(rows, n)
         logits, pooled = head.answer(said)
         assert (logits == head.intent(rows, n)).all()
-        assert (head.tags_of(said, pooled) == head.tags(rows, n)).all()
+        assert (head.scores_of(said, pooled) == head.tag_logits(rows, n)).all()
 
 
 @pytest.mark.parametrize(("n", "m"), [(1, M), (9, M), (9, 1200)])
@@ -328,5 +328,5 @@ def test_what_was_read_before_says_nothing_of_this_text(before: tuple[int, ...])
     for n in (3, 6, 9):
         rows = random.normal(size=(16, head.width)).astype(np.float32)
         said = kept.read(rows, n)
-        again = head._tag_logits(said, head.answer(said)[1])
+        again = head.scores_of(said, head.answer(said)[1])
         np.testing.assert_allclose(again, head.tag_logits(rows, n), rtol=1e-4, atol=1e-5)

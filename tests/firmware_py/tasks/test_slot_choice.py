@@ -1,0 +1,118 @@
+"""Slots of a sentence are chosen together: the row of tags that scores and training speak for, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import inf, log
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_py.contracts.slot_sets import SlotSets
+from firmware_py.tasks.slot_choice import SlotChoice, slots_of
+
+AREA, NAME = 0, 1  # slots; tags are one more
+ON, OFF = 0, 1  # labels
+SETS = SlotSets(1.0, {ON: {(NAME,): 200, (AREA, NAME): 100, (AREA,): 10}})
+FOLLOWS = 9  # the id of a piece that goes on a word
+
+
+@dataclass
+class Cut:
+    """A text of one-letter pieces."""
+
+    ids: Sequence[int]
+    spans: Sequence[tuple[int, int]]
+
+
+def words(count: int) -> Cut:
+    return Cut([1] * count, [(2 * n, 2 * n + 1) for n in range(count)])
+
+
+def scores(*rows: Sequence[float]) -> np.ndarray:
+    return np.array(rows, np.float32)
+
+
+def choice(sets: SlotSets | None = SETS) -> SlotChoice:
+    return SlotChoice(sets, frozenset({FOLLOWS}))
+
+
+UNSURE = scores([0, 0, 9], [9, 0, 0], [0, 3.0, 2.8])  # name, outside, and an area by a hair
+
+
+@pytest.mark.parametrize("wanted", [(ON, [2, 0, 1]), (OFF, [2, 0, 1])])
+def test_what_training_had_stays(wanted: tuple[int, list[int]]) -> None:
+    """Area and name stand together; of a label without sets nothing is known."""
+    label, tags = wanted
+    assert choice().tags(UNSURE, words(3), label) == tags
+
+
+def test_two_names_become_name_and_area() -> None:
+    close = scores([0, 0, 9], [9, 0, 0], [0, 2.8, 3.0])
+    assert choice().tags(close, words(3), ON) == [2, 0, 1]
+    assert choice().tags(close, words(3), OFF) == [2, 0, 2]
+    assert choice(SlotSets(0.0, SETS.rows)).tags(close, words(3), ON) == [2, 0, 2]
+    assert choice(None).tags(close, words(3), ON) == [2, 0, 2]
+
+
+def test_a_word_that_is_sure_keeps_its_tag_against_all_training() -> None:
+    sure = scores([0, 0, 9], [9, 0, 0], [0, 0.0, 9.0])
+    assert choice().tags(sure, words(3), ON) == [2, 0, 2]
+
+
+def test_only_a_word_s_last_piece_is_chosen_and_a_frame_is_no_word() -> None:
+    cut = Cut([1, 1, FOLLOWS, 1, FOLLOWS, 1], [(0, 0), (0, 1), (1, 2), (3, 4), (4, 5), (5, 5)])
+    close = scores([0, 9, 0], [0, 9, 0], [0, 0, 9], [9, 0, 0], [0, 2.8, 3.0], [0, 9, 0])
+    # Words are pieces 2 and 4, side by side: of one slot they would be one span.
+    assert choice().tags(close, cut, ON) == [1, 1, 2, 0, 2, 1]
+    apart = SlotSets(5.0, {ON: {(AREA, NAME): 1000}})
+    assert choice(apart).tags(close, cut, ON) == [1, 1, 2, 0, 1, 1]
+
+
+def test_neighbours_of_one_slot_are_one_span() -> None:
+    assert slots_of([2, 2, 0, 1, 2, 1]) == (AREA, AREA, NAME, NAME)
+    assert slots_of([0, 0]) == slots_of([]) == ()
+
+
+@pytest.mark.parametrize("value", [np.nan, inf, -inf])
+def test_scores_that_are_no_numbers_are_tagged_somehow(value: float) -> None:
+    broken = UNSURE.copy()
+    broken[2] = value
+    tags = choice().tags(broken, words(3), ON)
+    assert len(tags) == 3
+    assert all(0 <= tag < 3 for tag in tags)
+
+
+def test_a_long_text_of_which_nothing_is_sure_is_tagged_in_bounded_time() -> None:
+    """Forty words, each of which may be anything: 3^40 rows of tags."""
+    tags = choice(SlotSets(20.0, SETS.rows)).tags(np.zeros((40, 3), np.float32), words(40), ON)
+    assert slots_of(tags) in SETS.rows[ON]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.75, 1.5, 4.0]), min_size=3, max_size=3), min_size=1, max_size=3),
+    st.dictionaries(
+        st.lists(st.integers(0, 1), max_size=3).map(lambda slots: tuple(sorted(slots))), st.integers(1, 500), max_size=4
+    ),
+    st.sampled_from([0.3, 1.0, 3.0]),
+)  # fmt: skip
+def test_no_row_of_tags_has_more(
+    rows: list[list[float]], sets: Mapping[tuple[int, ...], int], weight: float
+) -> None:
+    """Against all rows of tags: three words have 27, fewer than are compared."""
+    given_scores = scores(*rows)
+
+    def worth(tags: Sequence[int]) -> float:
+        said = float(sum(given_scores[place, tag] for place, tag in enumerate(tags)))
+        return said + weight * log(sets.get(slots_of(tags), 0) + 0.5)
+
+    chosen = choice(SlotSets(weight, {ON: sets} if sets else {})).tags(given_scores, words(len(rows)), ON)
+    if sets:
+        best = max(worth(tags) for tags in product(range(3), repeat=len(rows)))
+        assert worth(chosen) == pytest.approx(best, abs=1e-5)
+    else:
+        assert chosen == given_scores.argmax(1).tolist()

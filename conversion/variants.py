@@ -16,7 +16,7 @@ from conversion.check.answers import prefixes_of
 from conversion.check.calibrate import Strangeness, calibrated
 from conversion.check.compute import GROUPS
 from conversion.check.judge import Costs, Judge
-from conversion.check.reference import Form, torch_answers
+from conversion.check.reference import Options, torch_answers
 from conversion.check.rows import RowFile, SystemRows, save_rows, truth_of
 from conversion.check.slot_reading import SlotReading
 from conversion.data.workbench import Workbench
@@ -70,8 +70,8 @@ def measure(
     heated = torch_answers(student, tokenizer, [row.text for row in data.temperature], prefixes)
     truth = truth_of(data.temperature, data.labels)
     found, scope = calibrated(heated.logits, truth, (GROUPS,) * depth, data.scope_index, strangeness)
-    form = Form(slots=SlotReading.of(data))
-    said = torch_answers(student, tokenizer, [row.text for row in data.report], prefixes, form)
+    options = Options(slots=SlotReading.of(data))
+    said = torch_answers(student, tokenizer, [row.text for row in data.report], prefixes, options)
     costs = Costs.of(student, widths_by_bucket())
     judge = Judge(data.labels, data.slots, tokenizer, found, scope, costs)
     lattice = judge.lattice(data.report, said)

@@ -19,7 +19,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class Options:
     """Texts are cut at `longest` tokens; above `narrow_upto` every prefix runs at full width, as the graphs do.
 
     `slots`: how tags become slots.
@@ -30,7 +30,7 @@ class Form:
     slots: SlotReading = field(default_factory=SlotReading)
 
 
-FORM = Form()
+OPTIONS = Options()
 
 
 def torch_answers(
@@ -38,24 +38,24 @@ def torch_answers(
     tokenizer: WordPiece,
     texts: Sequence[str],
     prefixes: Sequence[Prefix],
-    form: Form = FORM,
+    options: Options = OPTIONS,
 ) -> LatticeAnswers:
-    """Logits and tags of every prefix in float32, texts of like length together, and slot tags where the form says what goes together."""
-    longest = form.longest
+    """Logits and tags of every prefix in float32, texts of like length together, and slot tags where the options say what goes together."""
+    longest = options.longest
     pieces = [tokenizer.encode(text) for text in texts]
     ids = [one.ids[:longest] for one in pieces]
     head = student.heads[0]
     labels = len(head.intent_b2)
     logits = {prefix: np.zeros((len(ids), labels), np.float32) for prefix in prefixes}
     tags = {prefix: np.full((len(ids), longest), -1, np.int16) for prefix in prefixes if head.slots}
-    reader = TagReader(form.slots, tokenizer.continues)
-    slot_tags = {prefix: one.copy() for prefix, one in tags.items() if form.slots.sets is not None}
-    short = [row for row, one in enumerate(ids) if len(one) <= form.narrow_upto]
-    long = [row for row, one in enumerate(ids) if len(one) > form.narrow_upto]
+    reader = TagReader(options.slots, tokenizer.continues)
+    slot_tags = {prefix: one.copy() for prefix, one in tags.items() if options.slots.sets is not None}
+    short = [row for row, one in enumerate(ids) if len(one) <= options.narrow_upto]
+    long = [row for row, one in enumerate(ids) if len(one) > options.narrow_upto]
     with torch.no_grad():
         for rows in (*_batches(short, ids), *_batches(long, ids)):
             length = max(len(ids[row]) for row in rows)
-            full = length > form.narrow_upto
+            full = length > options.narrow_upto
             batch, mask = torch.zeros(len(rows), length, dtype=torch.long), torch.zeros(len(rows), length)
             for place, row in enumerate(rows):
                 batch[place, : len(ids[row])] = torch.tensor(ids[row])

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData, inside
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.slot_sets import MAX_SETS, SlotSets, parse_slot_sets
 from firmware_py.tasks.intent import OUT_OF_SCOPE
-from firmware_py.tasks.slot_choice import Pieces, SlotChoice
+from firmware_py.tasks.slot_choice import SlotChoice
+from firmware_py.tasks.text import Pieces
 
 # Held-back rows of home-en, home-multi and SNIPS had the same slot F1 within 0.3 points from 0.3 to 0.7.
 WEIGHT = 0.5
@@ -35,7 +37,10 @@ class SlotReading:
             return cls()
         label, slot = ({name: at for at, name in enumerate(names)} for names in (data.labels, data.slots))
         counts = Counter(
-            (label[row.intent], tuple(sorted(slot[name] for _, _, name in row.slots)))
+            (
+                label[row.intent],
+                tuple(sorted(slot[name] for name in _spans(row, marks=not data.skips_punctuation))),
+            )
             for row in inside(data.train)
         )
         rows: dict[int, dict[tuple[int, ...], int]] = defaultdict(dict)
@@ -77,3 +82,16 @@ class TagReader:
             logits = logits.copy()
             logits[self._scope_index] = -np.inf
         return self._choice.tags(scores, pieces, int(logits.argmax()))
+
+
+def _spans(row: Sentence, *, marks: bool) -> list[str]:
+    """A row's slots as tags can say them: neighbours of one slot are one. `marks`: they stand between words, too."""
+    out: list[str] = []
+    behind = 0
+    for start, end, name in sorted(row.slots):
+        between = row.text[behind:start]
+        apart = any(letter.isalnum() or (marks and not letter.isspace()) for letter in between)
+        if apart or not out or out[-1] != name:
+            out.append(name)
+        behind = end
+    return out

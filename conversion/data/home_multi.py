@@ -152,7 +152,8 @@ def _language(language: str, seed: int, offset: int) -> Sides:
     heard |= {row.text.lower() for rows in (*strange.values(), hand_written(code)) for row in rows}
     spoken = [row for row in kept(clear["spoken"]) if row.text.lower() not in heard]
     heard |= {row.text.lower() for row in spoken}
-    foreign = [replace(row, lang=code) for row in overheard(language) if row.text not in heard]
+    held_out = [*strange["calibration"], *strange["evaluation"]]
+    foreign = [replace(row, lang=code) for row in overheard(language, held_out) if row.text not in heard]
     sides["train"] += [politely(row, known, random, join) for row in (*spoken, *foreign)]
     return sides | {"unseen_names": kept([row for row in clear["report"] if row.values])}
 

@@ -13,11 +13,12 @@ import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from random import Random
 from typing import Literal
 
+from conversion.data.names import SPACELESS
 from conversion.data.sentence import Sentence
 from firmware_py.contracts.errors import DataInvalidError
 from firmware_py.tasks.intent import OUT_OF_SCOPE
@@ -53,11 +54,29 @@ def own_sentences(side: str, language: str = "en") -> list[tuple[str, str]]:
     return [(topic, text) for topic, rows in topics.items() for row in rows for text in _expand(row)]
 
 
-def overheard(language: str) -> tuple[Sentence, ...]:
-    """More out-of-scope rows of a language, for training only: its `overheard_<language>.toml`."""
+def overheard(language: str, held_out: Iterable[Sentence]) -> tuple[Sentence, ...]:
+    """More out-of-scope rows of a language, for training only: its `overheard_<language>.toml`.
+
+    Args:
+        language: of the file.
+        held_out: what calibrates or judges. What has half of such a sentence's words is left out.
+    """
     with (Path(__file__).parent / f"overheard_{language}.toml").open("rb") as file:
         topics = tomllib.load(file)["heard"]
-    return _rows([text for rows in topics.values() for row in rows for text in _expand(row)], language)
+    rows = _rows([text for rows in topics.values() for row in rows for text in _expand(row)], language)
+    known = [_words(row.text, language) for row in held_out]
+    return tuple(
+        row
+        for row in rows
+        if not any(2 * len(_words(row.text, language) & words) >= len(words) for words in known)
+    )
+
+
+def _words(text: str, language: str) -> frozenset[str]:
+    """Distinct words; where none are written apart, pairs of neighbouring characters."""
+    if language in SPACELESS:
+        return frozenset(map("".join, pairwise(text))) or frozenset((text,))
+    return frozenset(text.replace("'", " ").replace(",", " ").split())
 
 
 def own_rows(language: str, seed: int) -> dict[Side, tuple[Sentence, ...]]:

@@ -28,8 +28,9 @@ from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import parse_manifest
 from firmware_py.inference.engine import Engine, Weights
 from firmware_py.inference.heads import ExitHead
+from firmware_py.inference.rows import Read
 from firmware_py.inference.tensors import bias, position_tables
-from firmware_py.tasks.intent import IntentTask
+from firmware_py.tasks.intent import Encoded, IntentTask
 
 _WARM = 5
 _BLOCK = 20  # answers of one way before the next
@@ -93,10 +94,10 @@ class Rig:
             for number, head in heads.items():
                 work[f"head {number}/{bucket}"] = partial(self._head, head, h, tokens)
             if manifest.slots:
+                scored = [self._scored(text) for text in by_bucket.get(bucket, texts[:1])]
                 said = self.engine.reader.read(h, tokens)
-                work[f"tags {bucket}"] = partial(
-                    weights.heads[-1].scores_of, said, weights.heads[-1].answer(said)[1]
-                )
+                pooled = weights.heads[-1].answer(said)[1]
+                work[f"tags {bucket}"] = _Round([partial(self._tags, said, pooled, *one) for one in scored])
             work[f"host {bucket}"] = _Round(
                 [partial(self._host, text) for text in by_bucket.get(bucket, texts[:1])]
             )
@@ -104,6 +105,21 @@ class Rig:
 
     def _stage(self, key: Any, feeds: Mapping[str, Any]) -> object:
         return self.runner.run(key, feeds, inf)["h_out"]
+
+    def _scored(self, text: str) -> tuple[Any, Encoded, int]:
+        """The last exit's tag scores of a text, its pieces, and its label."""
+        engine, encoded = self.engine, self.task.encode({"text": text})
+        path, head = engine.graph.path(encoded.tokens), self.weights.heads[-1]
+        feeds = engine.feeds(path, encoded)
+        for key in path.rungs[0].graphs:
+            feeds["h"] = np.array(self._stage(key, feeds))
+        label = engine.every_exit(encoded)[-1].label_index
+        return head.tag_logits(feeds["h"], encoded.tokens), encoded, label
+
+    def _tags(self, said: Read, pooled: Any, scores: Any, encoded: Encoded, label: int) -> object:
+        """Score as the engine does, and choose: of a real text, since only unsure words take time."""
+        self.weights.heads[-1].scores_of(said, pooled)
+        return self.weights.choice.tags(scores, encoded, label)
 
     def _head(self, head: ExitHead, h: Any, tokens: int) -> object:
         """As the engine asks it, with the buffers of its slot."""

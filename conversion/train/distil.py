@@ -49,6 +49,7 @@ class Settings:
     decay: float = 0.02
     warm_up_steps: int = 150
     labels: float = 1.0
+    tags: float = 8.0  # of the mean over words: a sentence has about as many, and each is a decision
     kl: float = 0.7
     cosine: float = 0.5
     zeroth: float = 0.3  # weight of the zeroth exit; the others have 1
@@ -165,7 +166,8 @@ def _loss(
             )
         if one.tags is not None and tagged:
             tags = one.tags.float().flatten(0, 1)
-            part = part + functional.cross_entropy(tags, batch.tags.flatten(), ignore_index=IGNORED)
+            wrong = functional.cross_entropy(tags, batch.tags.flatten(), ignore_index=IGNORED)
+            part = part + settings.tags * wrong
         if lesson is not None and settings.kl:
             taught = (lesson.logits[batch.index] / TEMPERATURE).softmax(-1)
             heard = (logits / TEMPERATURE).log_softmax(-1)

@@ -76,7 +76,7 @@ _VARIANT: Schema = object_of(
 
 _SLOT_SETS: Schema = object_of(
     ("weight", "sets"),
-    weight=number(0, MAX_WEIGHT, say="Of the logarithm of a set's share, beside the tag head's scores."),
+    weight=number(0, MAX_WEIGHT, say="Of the logarithm of a set's rows, beside the tag head's scores."),
     sets=array_of(
         array_of(integer(), least=2, most=2 + MAX_SPANS, say="Label, training rows, one slot a span."),
         most=MAX_SETS,

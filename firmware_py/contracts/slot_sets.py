@@ -1,4 +1,7 @@
-"""Which slots sentences of one label have together: what a bundle knows of it, counted over its training rows."""
+"""Which slots sentences of one label have together: what a bundle knows of it, counted over its training rows.
+
+A set is a multiset: a slot that a sentence has in two places is in it twice.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,14 @@ from firmware_py.contracts.records import record
 MAX_SETS = 10_000
 MAX_SPANS = 64  # of one sentence
 MAX_WEIGHT = 100.0
+MAX_ROWS = 2**53
 
 
 @record(frozen=True, slots=True)
 class SlotSets:
     """Label index -> slot indexes, ascending, one per span -> training rows that have just these.
 
-    `weight`: what the logarithm of a set's share is worth beside the tag head's scores.
+    `weight`: what the logarithm of a set's rows is worth beside the tag head's scores.
     """
 
     weight: float
@@ -54,9 +58,12 @@ def parse_slot_sets(data: Any, labels: int, slots: int) -> SlotSets | None:
     rows: dict[int, dict[tuple[int, ...], int]] = {}
     for item in top.array("sets", limit=MAX_SETS):
         label, count, *spans = _whole_numbers(top, item)
-        if not (label < labels and count and all(slot < slots for slot in spans)):
+        if not (label < labels and 0 < count <= MAX_ROWS and all(slot < slots for slot in spans)):
             top.fail("manifest.slot_sets names a label or slot that there is not, or a set of no row")
-        rows.setdefault(label, {})[tuple(sorted(spans))] = count
+        known, key = rows.setdefault(label, {}), tuple(sorted(spans))
+        if list(key) != spans or key in known:
+            top.fail("manifest.slot_sets has a set twice, or its slots not ascending")
+        known[key] = count
     return SlotSets(top.number("weight", low=0.0, high=MAX_WEIGHT), rows)
 
 

@@ -112,7 +112,10 @@ class Weights:
             raise BundleFormatError(msg)
         vocabulary = unpacked.read(manifest.tokenizer.name)
         _check_reach(embedding, manifest, count_pieces(vocabulary))
-        sets = manifest.slot_sets if tags == forms[0] else None
+        sets = manifest.slot_sets
+        if sets is not None and tags != forms[0]:
+            msg = "slot sets stand beside tags of the first version"
+            raise BundleFormatError(msg)
         return cls(
             manifest=manifest,
             sha256=unpacked.sha256,

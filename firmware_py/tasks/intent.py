@@ -23,7 +23,7 @@ from firmware_py.tasks.house_words import correct
 from firmware_py.tasks.names import Names
 from firmware_py.tasks.number_spans import Found, mend, with_duration
 from firmware_py.tasks.small_words import small_words
-from firmware_py.tasks.text import WordPiece
+from firmware_py.tasks.text import Pieces, WordPiece
 
 MAX_TOKENS = 512
 # A word without a piece is one token however long it is, and a slot repeats it twice: its reply must fit the
@@ -48,18 +48,6 @@ class Encoded:
     truncated: int
     answerable: bool = True
     language: str = ""
-
-
-class Pieces(Protocol):
-    """Piece ids with their spans: `Tokens` or `Encoded`."""
-
-    @property
-    def ids(self) -> Sequence[int]:
-        """Ids in the vocabulary."""
-
-    @property
-    def spans(self) -> Sequence[tuple[int, int]]:
-        """[start, end) in code points of the text."""
 
 
 class LabelVerdict(Protocol):
@@ -174,7 +162,7 @@ class IntentTask:
         return Encoded(text, (begin, *ids, end), spans, kept + 2, count - kept, answerable, language)
 
     def decode(self, encoded: Encoded, verdict: LabelVerdict, tags: Sequence[int]) -> dict[str, Any]:
-        """The reply's `result`; `tags` has at least one tag per kept token."""
+        """The reply's `result`; `tags` has at least one tag per kept token, or none where the bundle has no slots."""
         text = encoded.text
         if self._bio_tags:
             tags = _of_first_version(tags, encoded, self._tokenizer.continues)

@@ -1,44 +1,37 @@
 """Which slots a sentence has is decided for all of its words together.
 
 The tag head scores each word for itself, so that two words of one command may both become the room, or the lamp be
-called an area beside the area. What sentences of a label have together is known from training (`SlotSets`). Of all rows of tags the
-one is taken that has the most of
+called an area beside the area. Which slots sentences of a label have together is known from training (`SlotSets`). Of the tag
+sequences with the best scores that one is taken which has the most of
 
-    sum over words of score[word, tag]  +  weight * log(rows of the label with these slots + 1/2)
+    sum over words of score[word, tag]  +  weight * log(training rows of the label with these slots + 1/2)
 
-The half row stands for sets that training never had (Krichevsky and Trofimov 1981). What a row of tags loses in
-scores against each word's best tag must be less than what its set can gain: words of which the head is sure enough have no alternative,
-and of the others the `WIDTH` rows that lose least are compared.
+The half row stands for slots that training never had together (Krichevsky and Trofimov 1981). What a sequence loses against each word's
+best tag must be less than what its slots can gain, so words of which the head is sure have no alternative; of what is left
+the `N_BEST` sequences that lose least are compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log
-from typing import Any, Protocol
+from typing import Any
+
+import numpy as np
 
 from firmware_py.contracts.slot_sets import SlotSets
+from firmware_py.tasks.text import Pieces
 
-WIDTH = 32
+N_BEST = 32
 _UNSEEN = 0.5  # of a row
 
-
-class Pieces(Protocol):
-    """Piece ids with their spans: `Tokens` or `Encoded`."""
-
-    @property
-    def ids(self) -> Sequence[int]:
-        """Ids in the vocabulary."""
-
-    @property
-    def spans(self) -> Sequence[tuple[int, int]]:
-        """[start, end) in code points of the text."""
+Loss = tuple[float, int]  # of one tag against the word's best one
 
 
 class SlotChoice:
-    """Reads tags out of scores; without slot sets each word has its best tag."""
+    """Reads tags out of scores; of a label without slot sets each word has its best tag."""
 
-    __slots__ = ("_continues", "_most", "_unseen", "_worth")
+    __slots__ = ("_bonus", "_continues", "_most", "_unseen")
 
     def __init__(self, sets: SlotSets | None = None, continues: frozenset[int] = frozenset()) -> None:
         """Take what goes together, and the ids of pieces that go on a word."""
@@ -46,48 +39,49 @@ class SlotChoice:
         weight = 0.0 if sets is None else sets.weight
         rows = {} if sets is None or not weight else sets.rows
         self._unseen = weight * log(_UNSEEN)
-        self._worth = {
+        self._bonus = {
             label: {slots: weight * log(count + _UNSEEN) for slots, count in counts.items()}
             for label, counts in rows.items()
         }
-        self._most = {label: max(worth.values()) for label, worth in self._worth.items()}
+        self._most = {label: max(bonus.values()) for label, bonus in self._bonus.items()}
 
     def tags(self, scores: Any, pieces: Pieces, label: int) -> list[int]:
         """One tag a piece, of which those of words' last pieces are decided together.
 
         Args:
-            scores: float32 [n, tags] of the tag head.
+            scores: float32 [n, tags] of the tag head. Where one is no number, each word has its best tag.
             pieces: of the text, n or more.
             label: index of the sentence's label.
         """
         tags: list[int] = scores.argmax(1).tolist()
-        worth = self._worth.get(label)
-        if worth is None:
+        bonus = self._bonus.get(label)
+        if bonus is None or not np.isfinite(scores).all():
             return tags
         ends = self._ends(pieces, len(tags))
-        said = [tags[place] for place in ends]
-        reach = self._most[label] - worth.get(slots_of(said), self._unseen)
-        if reach <= 0.0:
+        best = [tags[place] for place in ends]
+        most = bonus.get(slots_of(best), self._unseen)
+        margin = self._most[label] - most
+        if margin <= 0.0:
             return tags
         lost = scores.max(1, keepdims=True) - scores
-        near = (lost < reach).nonzero()
+        near = (lost < margin).nonzero()
         if len(near[0]) == len(tags):  # every word is sure enough
             return tags
-        open_places, losses = _alternatives(lost, near, ends)
-        best, best_gain = said, self._most[label] - reach
-        for loss, choice in _least_lost(losses, reach):
-            other = said.copy()
-            for place, tag in zip(open_places, choice, strict=True):
+        places, losses = _alternatives(lost, near, ends)
+        first = best
+        for loss, choice in n_best(losses, margin):
+            other = first.copy()
+            for place, tag in zip(places, choice, strict=True):
                 other[place] = tag
-            gain = worth.get(slots_of(other), self._unseen) - loss
-            if gain > best_gain:
-                best, best_gain = other, gain
+            gain = bonus.get(slots_of(other), self._unseen) - loss
+            if gain > most:
+                best, most = other, gain
         for place, tag in zip(ends, best, strict=True):
             tags[place] = tag
         return tags
 
     def _ends(self, pieces: Pieces, count: int) -> list[int]:
-        """Where words end; a frame's pieces are none."""
+        """Where words end, as `intent.spans_of` reads them; a frame's pieces are none."""
         ids, spans, last = pieces.ids, pieces.spans, min(count, len(pieces.ids)) - 1
         return [
             place
@@ -108,22 +102,29 @@ def slots_of(tags: Sequence[int]) -> tuple[int, ...]:
 
 def _alternatives(
     lost: Any, near: tuple[Any, Any], ends: Sequence[int]
-) -> tuple[list[int], list[list[tuple[float, int]]]]:
-    """Places among `ends` that may have another tag, and (loss, tag) of each tag that they may have."""
-    found: dict[int, list[tuple[float, int]]] = {}
+) -> tuple[list[int], list[list[Loss]]]:
+    """Places among `ends` that may have another tag, and the tags that each may have, those that lose least first."""
+    found: dict[int, list[Loss]] = {}
     for row, tag, loss in zip(near[0].tolist(), near[1].tolist(), lost[near].tolist(), strict=True):
         found.setdefault(row, []).append((loss, tag))
     places = [place for place, end in enumerate(ends) if len(found.get(end, ())) > 1]
-    return places, [found[ends[place]] for place in places]
+    return places, [sorted(found[ends[place]]) for place in places]
 
 
-def _least_lost(
-    losses: Sequence[Sequence[tuple[float, int]]], reach: float
-) -> list[tuple[float, tuple[int, ...]]]:
-    """(loss, one tag a place), those that lose least first, all below `reach`."""
-    rows: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
-    for within in losses:
-        rows = sorted(
-            (lost + loss, (*tags, tag)) for lost, tags in rows for loss, tag in within if lost + loss < reach
-        )[:WIDTH]
-    return rows
+def n_best(losses: Sequence[Sequence[Loss]], margin: float) -> list[tuple[float, tuple[int, ...]]]:
+    """(loss, one tag a place) of at most `N_BEST` sequences, those that lose least first, all below `margin`.
+
+    Args:
+        losses: of each place, ascending.
+        margin: what is lost at most.
+    """
+    found: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    for tags in losses:
+        # Before the pair of sequence i and tag j come (i + 1) * (j + 1) - 1 others.
+        found = sorted(
+            (lost + loss, (*chosen, tag))
+            for number, (lost, chosen) in enumerate(found, 1)
+            for loss, tag in tags[: N_BEST // number]
+            if lost + loss < margin
+        )[:N_BEST]
+    return found

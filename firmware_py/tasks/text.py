@@ -18,6 +18,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Protocol
 
 from firmware_py.contracts.errors import BundleFormatError
 from firmware_py.contracts.records import record
@@ -51,6 +52,18 @@ class Tokens:
 
     ids: list[int]
     spans: list[tuple[int, int]]
+
+
+class Pieces(Protocol):
+    """Piece ids with their spans: `Tokens` or `Encoded`."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Ids in the vocabulary."""
+
+    @property
+    def spans(self) -> Sequence[tuple[int, int]]:
+        """[start, end) in code points of the text."""
 
 
 class WordPiece:

@@ -42,6 +42,9 @@ def test_a_manifest_from_before_has_none() -> None:
         [[0, 1, 1]],
         [[0, 1, -1]],
         [[0, 1.0, 0]],
+        [[0, 2**53 + 1]],
+        [[0, 10**400]],
+        [[0, 3], [0, 4]],
         [[0, True, 0]],
         [["on", 1, 0]],
         [[0, 1, *[0] * (MAX_SPANS + 1)]],
@@ -67,3 +70,10 @@ def test_what_is_no_weight_is_refused(weight: Any) -> None:
 def test_a_field_of_another_form_is_refused(field: Any) -> None:
     with pytest.raises(BundleFormatError):
         parse_manifest(MANIFEST.to_dict() | {"slot_sets": field})
+
+
+def test_slots_of_a_set_stand_in_order() -> None:
+    two = MANIFEST.to_dict() | {"slots": ["area", "name"]}
+    assert parse_manifest(two | {"slot_sets": {"weight": 1, "sets": [[0, 1, 0, 1]]}}).slot_sets is not None
+    with pytest.raises(BundleFormatError):
+        parse_manifest(two | {"slot_sets": {"weight": 1, "sets": [[0, 1, 1, 0]]}})

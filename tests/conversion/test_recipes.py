@@ -19,7 +19,7 @@ torch = pytest.importorskip(
 )
 
 from conversion.check.answers import prefixes_of
-from conversion.check.reference import Form, torch_answers
+from conversion.check.reference import Options, torch_answers
 from conversion.check.runtime import RecipeFiles, Where, python_of, run_lattice
 from conversion.export import accelerators
 from conversion.export.compact import compact
@@ -176,7 +176,7 @@ def test_int8_throughout_answers_like_torch_in_both_runtimes(made: Files, tmp_pa
     heads = tuple(parts / f"head-{number}.npz" for number in range(3))
     texts = [" ".join(PIECES[one] for one in ids) for ids in sentences(160)[60:]]
     prefixes = prefixes_of([(4, 4)])
-    reference = torch_answers(model, WordPiece(PIECES), texts, prefixes, Form(16, 16))
+    reference = torch_answers(model, WordPiece(PIECES), texts, prefixes, Options(16, 16))
     for recipe in STATIC:
         files = RecipeFiles(
             recipe, made[recipe], parts / "vocab.txt", parts / "embedding.npz", heads, DIMS.rope

@@ -11,6 +11,7 @@ from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData
 from firmware_py.contracts.slot_sets import SlotSets
 from firmware_py.tasks.text import WordPiece
+from firmware_py.tasks.values import TASK
 from firmware_py.testing.tiny_bundle import tiny_files
 
 ON = Sentence("turn on lamp in kitchen", "on", ((16, 23, "area"), (8, 12, "name")))
@@ -24,6 +25,18 @@ SETS = SlotSets(WEIGHT, {0: {(1,): 1}, 1: {(0, 1): 2}})
 def test_sets_are_of_training_s_rows_in_scope() -> None:
     assert SlotReading.of(DATA) == SlotReading(SETS, 2)
     assert SlotReading.of(replace(DATA, slots=())) == SlotReading()
+
+
+def test_neighbours_of_one_slot_are_one_as_tags_can_say_it() -> None:
+    """Where marks are no tokens they keep nothing apart."""
+    pair = Sentence("on lamp, fan", "on", ((3, 7, "name"), (9, 12, "name")))
+    beside = Sentence("on lamp fan", "on", ((3, 7, "name"), (8, 11, "name")))
+    house = replace(DATA, train=(pair, beside), task=TASK)
+    assert house.skips_punctuation
+    assert SlotReading.of(house).sets == SlotSets(WEIGHT, {1: {(1,): 2}})
+    assert SlotReading.of(replace(DATA, train=(pair, beside))).sets == SlotSets(
+        WEIGHT, {1: {(1,): 1, (1, 1): 1}}
+    )
 
 
 def test_it_goes_to_a_child_and_comes_back() -> None:

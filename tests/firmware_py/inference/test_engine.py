@@ -14,7 +14,13 @@ from firmware_py.backends.scripted import Script, ScriptedGraph, pass_through
 from firmware_py.bundles.read import Unpacked
 from firmware_py.caches.models import ModelCache
 from firmware_py.contracts.clock import VirtualClock
-from firmware_py.contracts.errors import DeadlinePassedError, DelegateError, GraphError, UnknownRuleError
+from firmware_py.contracts.errors import (
+    BundleFormatError,
+    DeadlinePassedError,
+    DelegateError,
+    GraphError,
+    UnknownRuleError,
+)
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Graph
 from firmware_py.contracts.reply import Reply, Route, parse_reply
@@ -24,6 +30,7 @@ from firmware_py.contracts.slot_sets import SlotSets
 from firmware_py.costs import BundleCosts, CostModel
 from firmware_py.inference.engine import Engine, Outcome, Weights
 from firmware_py.inference.graph import DynamicComputingGraph
+from firmware_py.inference.heads import ExitHead
 from firmware_py.tasks.intent import IntentTask
 from firmware_py.watts import Equation
 from tests.firmware_py.inference.costs import Costs
@@ -379,3 +386,20 @@ def test_slots_are_chosen_together_where_the_bundle_knows_which_go_together(tiny
     strict = Rig(replace(tiny, manifest=replace(tiny.manifest, slot_sets=sets)))
     assert list(Rig(tiny).run(SURE).tags) == [0, 0, 0, 1, 0]
     assert list(strict.run(SURE).tags) == [0, 0, 0, 0, 0]
+
+
+def test_slot_sets_beside_tags_of_the_first_version_are_refused(
+    tiny: Unpacked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ExitHead.from_bytes
+
+    def first(npz: bytes, temperature: float) -> ExitHead:
+        head = read(npz, temperature)
+        head.tag_count = 2 * len(tiny.manifest.slots) + 1
+        return head
+
+    monkeypatch.setattr(ExitHead, "from_bytes", first)
+    assert Weights.load(tiny).bio_tags
+    told = replace(tiny, manifest=replace(tiny.manifest, slot_sets=SlotSets(1.0, {0: {(): 1}})))
+    with pytest.raises(BundleFormatError):
+        Weights.load(told)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_py.contracts.errors import BundleFormatError
-from firmware_py.tasks.text import MAX_WORD_CHARS, WordPiece, count_pieces
+from firmware_py.tasks.text import MAX_WORD_CHARS, WordPiece, continuing_pieces, count_pieces
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = [
@@ -166,3 +166,9 @@ def test_what_is_no_vocabulary_is_refused(data: bytes) -> None:
 def test_pieces_are_counted_as_they_are_read(data: str) -> None:
     assert count_pieces(data.encode()) == len(WordPiece.from_bytes(data.encode()))
     assert count_pieces(b"") == 0
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_pieces_that_go_on_a_word_are_those_that_the_tokenizer_joins(end: str) -> None:
+    data = ("\n".join([*VOCABULARY, "##", "##é", "##的", "#", "a##b"]) + end).encode()
+    assert continuing_pieces(data) == WordPiece.from_bytes(data).continues != frozenset()

@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1639632, "sha256": "4deeb89fa0c607f6360124793d115560783871cfc8f3d59d9815b104c2e2c6fe", "signature": "Qhm/wsWzqH/RbFBFyqY0KacNYZSlxruPQucubPOr2FZeMGu+w9gtgfydBEDdvlr7ZIpe0XAITRM1r7o7C0FKBQ=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1640208, "sha256": "2c7826f8d017f5043d7cfaf33a09ea07d400b10aad9c843f197fb843637f8a2a", "signature": "LgCcw8lHGa+mPxFC+G22EeZms4WZpe1nM9eTiES0wgYszyaL5yd1rdba1SAFX4g+RubR7vKeOuqomhJ0KnEIDg=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1639432, "sha256": "b0f825eaf00e1108d39835983fe2648ca8b68430fa29366c2b60185338e7f99d", "signature": "vBPEf4IXEE2y3DXB4MSc7IVmnmYXshfhWvLdrrTkPK7a8jLOlVVGepGAfDTli1jhJpsGNoUwA2xLkKoZKuH4AA=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1641172, "sha256": "58410eb10a302fe3c5bb93edc8489096c8104dc0960a862bd15c5fb63b142ea2", "signature": "evplMe7geX5wgcqDpMCMtA2/XIDHsAc9wzrzcqDFfx4qhx0V1mZv4923Cf0s8MAFHydbICQrg27DcuwZkFydAw=="}

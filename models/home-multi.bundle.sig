@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1835308, "sha256": "6857360bc6dfb9cd1949bf3e7576e1bd0fe5432e4c008d184138c5a41a2f6dba", "signature": "C4oMMZGXQ008iPJs9nHQC0QgAuA1+F/Xhv1JH3PYJ9q1m4eQkwSng+3XYmxPS9v6rnw1rFtTO3V8PYWTi0nCAQ=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1836864, "sha256": "36e7eb074e4e4e0e1cd538e9b59af214ffb8844efcf0cf6fea18771282eb6a34", "signature": "LYG9CSy4frb1ksC/YUw5yTe3Ya8q3VkQuRfmT27N5CCBzl1xZm0Kah8aIAUvZBU2CYARUzfchv0NPja4RLZRAA=="}

@@ -13,7 +13,8 @@ the `N_BEST` sequences that lose least are compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 from math import log
 from typing import Any
 
@@ -55,7 +56,7 @@ class SlotChoice:
         """
         tags: list[int] = scores.argmax(1).tolist()
         bonus = self._bonus.get(label)
-        if bonus is None or not np.isfinite(scores).all():
+        if bonus is None:
             return tags
         ends = self._ends(pieces, len(tags))
         best = [tags[place] for place in ends]
@@ -63,16 +64,18 @@ class SlotChoice:
         margin = self._most[label] - most
         if margin <= 0.0:
             return tags
-        lost = scores.max(1, keepdims=True) - scores
-        near = (lost < margin).nonzero()
-        if len(near[0]) == len(tags):  # every word is sure enough
+        near = (scores > scores.max(1, keepdims=True) - margin).nonzero()
+        # Every word is sure enough, or a score is no number, of which no distance could be told.
+        if len(near[0]) == len(tags) or not np.isfinite(scores).all():
             return tags
-        places, losses = _alternatives(lost, near, ends)
-        first = best
-        for loss, choice in n_best(losses, margin):
+        places, losses = _alternatives(scores, near, ends)
+        first, highest = best, self._most[label]
+        for loss, picks in n_best(losses):
+            if highest - loss <= most:  # what loses more can gain no more
+                break
             other = first.copy()
-            for place, tag in zip(places, choice, strict=True):
-                other[place] = tag
+            for place, tags_of_place, pick in zip(places, losses, picks, strict=True):
+                other[place] = tags_of_place[pick][1]
             gain = bonus.get(slots_of(other), self._unseen) - loss
             if gain > most:
                 best, most = other, gain
@@ -101,30 +104,35 @@ def slots_of(tags: Sequence[int]) -> tuple[int, ...]:
 
 
 def _alternatives(
-    lost: Any, near: tuple[Any, Any], ends: Sequence[int]
+    scores: Any, near: tuple[Any, Any], ends: Sequence[int]
 ) -> tuple[list[int], list[list[Loss]]]:
     """Places among `ends` that may have another tag, and the tags that each may have, those that lose least first."""
     found: dict[int, list[Loss]] = {}
-    for row, tag, loss in zip(near[0].tolist(), near[1].tolist(), lost[near].tolist(), strict=True):
-        found.setdefault(row, []).append((loss, tag))
+    for row, tag, score in zip(near[0].tolist(), near[1].tolist(), scores[near].tolist(), strict=True):
+        found.setdefault(row, []).append((-score, tag))
     places = [place for place, end in enumerate(ends) if len(found.get(end, ())) > 1]
-    return places, [sorted(found[ends[place]]) for place in places]
+    rows = [sorted(found[ends[place]]) for place in places]
+    return places, [[(worse - row[0][0], tag) for worse, tag in row] for row in rows]
 
 
-def n_best(losses: Sequence[Sequence[Loss]], margin: float) -> list[tuple[float, tuple[int, ...]]]:
-    """(loss, one tag a place) of at most `N_BEST` sequences, those that lose least first, all below `margin`.
+def n_best(losses: Sequence[Sequence[Loss]]) -> Iterator[tuple[float, tuple[int, ...]]]:
+    """(loss, one pick a place) of at most `N_BEST` sequences, those that lose least first.
+
+    Each follows from the one whose last pick that is not the best is one lower, so none comes twice, and no more are
+    made than are asked for.
 
     Args:
-        losses: of each place, ascending.
-        margin: what is lost at most.
+        losses: of each place, ascending, the best one's 0.
     """
-    found: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
-    for tags in losses:
-        # Before the pair of sequence i and tag j come (i + 1) * (j + 1) - 1 others.
-        found = sorted(
-            (lost + loss, (*chosen, tag))
-            for number, (lost, chosen) in enumerate(found, 1)
-            for loss, tag in tags[: N_BEST // number]
-            if lost + loss < margin
-        )[:N_BEST]
-    return found
+    waiting: list[tuple[float, tuple[int, ...]]] = [(0.0, (0,) * len(losses))]
+    for _ in range(N_BEST):
+        if not waiting:
+            return
+        lost, picks = heappop(waiting)
+        yield lost, picks
+        last = max((place for place, pick in enumerate(picks) if pick), default=0)
+        for place in range(last, len(picks)):
+            row, pick = losses[place], picks[place]
+            if pick + 1 < len(row):
+                then = (*picks[:place], pick + 1, *picks[place + 1 :])
+                heappush(waiting, (lost - row[pick][0] + row[pick + 1][0], then))

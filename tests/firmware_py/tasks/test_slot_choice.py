@@ -116,11 +116,15 @@ def test_of_many_sequences_those_that_lose_least_are_compared(tags: int) -> None
     for row in losses:
         row[0] = (0.0, row[0][1])
     every = sorted((sum(loss for loss, _ in one), tuple(tag for _, tag in one)) for one in product(*losses))
-    best = n_best(losses, inf)
+    best = list(n_best(losses))
+    said = [tuple(losses[place][pick][1] for place, pick in enumerate(picks)) for _, picks in best]
     assert len(best) == N_BEST
     assert [loss for loss, _ in best] == pytest.approx([loss for loss, _ in every[:N_BEST]])
-    assert {tuple(one) for _, one in best} == {one for _, one in every[:N_BEST]}
-    assert all(loss < 0.5 for loss, _ in n_best(losses, 0.5))
+    assert set(said) == {one for _, one in every[:N_BEST]}
+
+
+def test_few_sequences_are_all_there_are() -> None:
+    assert [picks for _, picks in n_best([[(0.0, 4), (0.5, 2)], [(0.0, 1)]])] == [(0, 0), (1, 0)]
 
 
 def test_a_long_text_of_which_nothing_is_sure_is_tagged() -> None:

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
-from math import log
+from math import inf, log
 from typing import Any
-
-import numpy as np
 
 from firmware_py.contracts.slot_sets import SlotSets
 from firmware_py.tasks.text import Pieces
@@ -50,7 +48,7 @@ class SlotChoice:
         """One tag a piece, of which those of words' last pieces are decided together.
 
         Args:
-            scores: float32 [n, tags] of the tag head. Where one is no number, each word has its best tag.
+            scores: float32 [n, tags] of the tag head. A word whose best one is no number keeps its tag.
             pieces: of the text, n or more.
             label: index of the sentence's label.
         """
@@ -64,11 +62,9 @@ class SlotChoice:
         margin = self._most[label] - most
         if margin <= 0.0:
             return tags
-        near = (scores > scores.max(1, keepdims=True) - margin).nonzero()
-        # Every word is sure enough, or a score is no number, of which no distance could be told.
-        if len(near[0]) == len(tags) or not np.isfinite(scores).all():
+        places, losses = _alternatives(scores.tolist(), ends, best, margin)
+        if not places:  # every word is sure enough
             return tags
-        places, losses = _alternatives(scores, near, ends)
         first, highest = best, self._most[label]
         for loss, picks in n_best(losses):
             if highest - loss <= most:  # what loses more can gain no more
@@ -104,15 +100,24 @@ def slots_of(tags: Sequence[int]) -> tuple[int, ...]:
 
 
 def _alternatives(
-    scores: Any, near: tuple[Any, Any], ends: Sequence[int]
+    rows: Sequence[list[float]], ends: Sequence[int], best: Sequence[int], margin: float
 ) -> tuple[list[int], list[list[Loss]]]:
-    """Places among `ends` that may have another tag, and the tags that each may have, those that lose least first."""
-    found: dict[int, list[Loss]] = {}
-    for row, tag, score in zip(near[0].tolist(), near[1].tolist(), scores[near].tolist(), strict=True):
-        found.setdefault(row, []).append((-score, tag))
-    places = [place for place, end in enumerate(ends) if len(found.get(end, ())) > 1]
-    rows = [sorted(found[ends[place]]) for place in places]
-    return places, [[(worse - row[0][0], tag) for worse, tag in row] for row in rows]
+    """Places among `ends` that may have another tag, and the tags that each may have, those that lose least first.
+
+    In plain Python, and the one comparison that most words end with in `max`: a call of numpy that begins with cold
+    code takes as long as a word here. A best score that is no number has no other within reach.
+    """
+    places: list[int] = []
+    losses: list[list[Loss]] = []
+    for place, (end, tag) in enumerate(zip(ends, best, strict=True)):
+        row = rows[end]
+        top, row[tag] = row[tag], -inf
+        least = top - margin
+        if max(row) > least:
+            places.append(place)
+            others = [(top - score, other) for other, score in enumerate(row) if score > least]
+            losses.append([(0.0, tag), *sorted(others)])
+    return places, losses
 
 
 def n_best(losses: Sequence[Sequence[Loss]]) -> Iterator[tuple[float, tuple[int, ...]]]:

@@ -79,12 +79,21 @@ def test_neighbours_of_one_slot_are_one_span() -> None:
     assert slots_of([0, 0]) == slots_of([]) == ()
 
 
-@pytest.mark.parametrize("value", [np.nan, inf, -inf])
-@pytest.mark.parametrize("place", range(3))
-def test_where_a_score_is_no_number_each_word_has_its_best_tag(value: float, place: int) -> None:
+@pytest.mark.parametrize("value", [np.nan, inf])
+@pytest.mark.parametrize(("place", "tags"), [(0, [0, 0, 2]), (1, [2, 0, 1]), (2, [2, 0, 0])])
+def test_a_word_whose_best_score_is_no_number_keeps_its_tag(
+    value: float, place: int, tags: list[int]
+) -> None:
     broken = scores([0, 0, 9], [9, 0, 0], [0, 2.8, 3.0])  # would become name and area
     broken[place, 0] = value
-    assert choice().tags(broken, words(3), ON) == broken.argmax(1).tolist()
+    assert choice().tags(broken, words(3), ON) == tags
+
+
+def test_what_cannot_be_is_not_chosen() -> None:
+    """The room cannot: the other name has nothing else to be that training had."""
+    apart = SlotSets(1.0, {ON: {(AREA, NAME): 100}})
+    assert choice(apart).tags(scores([0, 0, 9], [9, 0, 0], [0, 2.8, 3.0]), words(3), ON) == [2, 0, 1]
+    assert choice(apart).tags(scores([0, 0, 9], [9, 0, 0], [0, -inf, 3.0]), words(3), ON) == [2, 0, 2]
 
 
 def test_a_tie_is_left_as_the_scores_have_it() -> None:

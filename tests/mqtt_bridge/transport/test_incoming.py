@@ -201,8 +201,14 @@ class Scripted:
         return connect
 
     def read(self) -> bytearray:
-        """What follows the fixed header of the next packet, which is short."""
-        _first, length = self._peer.recv(1), self._peer.recv(1)[0]
+        """What follows the fixed header of the next packet, which is short; a ping is answered as a broker must.
+
+        On a machine that stood still for the keep-alive's 5 s a PINGREQ may come before anything else.
+        """
+        first, length = self._peer.recv(1), self._peer.recv(1)[0]
+        if first == b"\xc0":
+            self.send(0xD0, b"")
+            return self.read()
         return bytearray(self._peer.recv(length, socket.MSG_WAITALL))
 
     def send(self, first: int, packet: bytes) -> None:

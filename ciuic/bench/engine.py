@@ -247,7 +247,7 @@ class _Rig:
         What is returned holds everything that could be prepared: rows, tables, tensor indices.
         """
         weights, n, record = self._weights, encoded.tokens, outcome.record
-        tagged = not outcome.verdict.out_of_scope
+        tagged = bool(outcome.tags)  # none out of scope, none without slots
         way = self._engine.graph.path(n)
         bucket = way.bucket
         cos, sin = position_tables(bucket, way.position_dims)

@@ -11,8 +11,11 @@ import pytest
 from ciuic.bench import engine
 from ciuic.cli import main
 from firmware_py.backends.litert import installed
+from firmware_py.bundles.read import unpack
+from firmware_py.compose import trust_of
 from firmware_py.config import AgentConfig
 from firmware_py.contracts.run import GraphKey, RunRecord, StageRun
+from firmware_py.tasks.intent import IntentTask
 
 ROOT = Path(__file__).resolve().parents[3]
 STAGE = StageRun(GraphKey(8, 1, 4), "xnnpack", 0.0, 0.0001)
@@ -100,3 +103,18 @@ def replace_counts(found: engine.Figures) -> engine.Figures:
     """What `run` adds to measured figures."""
     found.hits_s, found.starts_s = [1e-6], [0.1]
     return found
+
+
+@pytest.mark.skipif("litert" not in (installed() or ("",))[0], reason="dyn8 needs ai-edge-litert")
+def test_a_bundle_without_slots_has_bare_stages_without_tags(tmp_path: Path) -> None:
+    path = ROOT / "models" / "hwu64.bundle"
+    config = AgentConfig(
+        node="bench", profile="simulated", model=(str(path),), store=str(tmp_path), meter="off"
+    )
+    unpacked = unpack(path, trust_of(config), tmp_path)
+    task = IntentTask(unpacked.manifest, unpacked.read(unpacked.manifest.tokenizer.name))
+    encoded = task.encode({"text": "set an alarm for seven tomorrow"})
+    with engine._Rig(unpacked) as rig:
+        outcome = rig.run(encoded)
+        assert (outcome.verdict.out_of_scope, list(outcome.tags)) == (False, [])
+        rig.bare(encoded, outcome)()

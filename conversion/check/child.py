@@ -151,8 +151,8 @@ def main(path: str) -> int:
                 logits[prefix][row] = said
                 if tagged is not None:
                     tags[prefix][row, :n] = tagged.argmax(1)
-                if tagged is not None and how.sets is not None:
-                    slot_tags[prefix][row, :n] = reader.tags(said, tagged, texts[row])
+                    if slot_tags:
+                        slot_tags[prefix][row, :n] = reader.tags(said, tagged, texts[row])
         stages.drop()
     seconds = {
         key: (min(ticks) / 1e9, sorted(ticks)[len(ticks) // 2] / 1e9) for key, ticks in stages.ticks.items()

@@ -13,7 +13,7 @@ from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData, inside
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.slot_sets import MAX_SETS, SlotSets, parse_slot_sets
-from firmware_py.tasks.intent import OUT_OF_SCOPE
+from firmware_py.tasks.intent import scope_index
 from firmware_py.tasks.slot_choice import SlotChoice
 from firmware_py.tasks.text import Pieces
 
@@ -51,8 +51,7 @@ class SlotReading:
     @classmethod
     def of_manifest(cls, manifest: Manifest) -> SlotReading:
         """A bundle's."""
-        labels = manifest.labels
-        return cls(manifest.slot_sets, labels.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in labels else None)
+        return cls(manifest.slot_sets, scope_index(manifest.labels))
 
     def to_dict(self) -> dict[str, Any]:
         """For the job of a child process."""

@@ -49,7 +49,12 @@ class Foreign:
 
 def own_sentences(side: str, language: str = "en") -> list[tuple[str, str]]:
     """(topic, text) of a language's committed list (`train` or `eval`), every choice written out."""
-    with (Path(__file__).parent / f"out_of_scope_{language}.toml").open("rb") as file:
+    return _listed(f"out_of_scope_{language}.toml", side)
+
+
+def _listed(name: str, side: str) -> list[tuple[str, str]]:
+    """(topic, text) of one side of a committed list, every choice written out."""
+    with (Path(__file__).parent / name).open("rb") as file:
         topics = tomllib.load(file)[side]
     return [(topic, text) for topic, rows in topics.items() for row in rows for text in _expand(row)]
 
@@ -61,15 +66,14 @@ def overheard(language: str, held_out: Iterable[Sentence]) -> tuple[Sentence, ..
         language: of the file.
         held_out: what calibrates or judges. What has half of such a sentence's words is left out.
     """
-    with (Path(__file__).parent / f"overheard_{language}.toml").open("rb") as file:
-        topics = tomllib.load(file)["heard"]
-    rows = _rows([text for rows in topics.values() for row in rows for text in _expand(row)], language)
     known = [_words(row.text, language) for row in held_out]
-    return tuple(
-        row
-        for row in rows
-        if not any(2 * len(_words(row.text, language) & words) >= len(words) for words in known)
-    )
+
+    def is_apart(row: Sentence) -> bool:
+        own = _words(row.text, language)
+        return all(2 * len(own & words) < len(words) for words in known)
+
+    texts = [text for _, text in _listed(f"overheard_{language}.toml", "heard")]
+    return tuple(filter(is_apart, _rows(texts, language)))
 
 
 def _words(text: str, language: str) -> frozenset[str]:

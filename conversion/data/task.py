@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from conversion.data.sentence import Sentence, in_scope
-from firmware_py.tasks.intent import OUT_OF_SCOPE
+from firmware_py.tasks.intent import scope_index
 from firmware_py.tasks.text import WordPiece
 from firmware_py.tasks.values import TASK
 
@@ -64,7 +64,7 @@ class TaskData:
     @property
     def scope_index(self) -> int | None:
         """Where `oos` stands among the labels."""
-        return self.labels.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in self.labels else None
+        return scope_index(self.labels)
 
     def split(self, name: str) -> Rows:
         """The rows of a split by its name."""

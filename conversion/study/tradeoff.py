@@ -45,7 +45,7 @@ from firmware_py.bundles.read import Unpacked
 from firmware_py.contracts.errors import BundleFormatError
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.inference.heads import load_arrays
-from firmware_py.tasks.intent import OUT_OF_SCOPE
+from firmware_py.tasks.intent import scope_index
 from firmware_py.tasks.text import WordPiece
 
 SPLITS = ("selection", "temperature", "thresholds", "report")
@@ -268,7 +268,7 @@ def _judge(unpacked: Unpacked, data: TaskData, temperatures: Mapping[Prefix, flo
     manifest, labels = unpacked.manifest, unpacked.manifest.labels
     scope = Scope(
         manifest.out_of_scope_threshold,
-        labels.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in labels else None,
+        scope_index(labels),
         by_label=manifest.out_of_scope_score == "label",
     )
     head = next(one for one in manifest.heads if one.exit == 1)

@@ -35,7 +35,7 @@ from firmware_py.inference.heads import ExitHead
 from firmware_py.inference.rows import Reader
 from firmware_py.inference.tensors import Embedding, bias, position_tables
 from firmware_py.inference.walk import Walk
-from firmware_py.tasks.intent import OUT_OF_SCOPE, Encoded
+from firmware_py.tasks.intent import Encoded, scope_index
 from firmware_py.tasks.slot_choice import SlotChoice
 from firmware_py.tasks.text import continuing_pieces, count_pieces
 
@@ -121,7 +121,7 @@ class Weights:
             sha256=unpacked.sha256,
             embedding=embedding,
             heads=tuple(heads[number] for number in range(1, manifest.stages + 1)),
-            out_of_scope_index=labels.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in labels else None,
+            out_of_scope_index=scope_index(labels),
             zeroth=heads.get(0),
             choice=SlotChoice(sets, continuing_pieces(vocabulary)) if sets is not None else SlotChoice(),
         )

@@ -210,6 +210,11 @@ class IntentTask:
         return self._values.value(slot.name, text, encoded.text, end=slot.end, language=encoded.language)
 
 
+def scope_index(labels: Sequence[str]) -> int | None:
+    """Where the label `oos` stands; None where there is none."""
+    return labels.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in labels else None
+
+
 def spans_of(tags: Sequence[int], pieces: Pieces, continues: frozenset[int]) -> list[tuple[int, int, int]]:
     """Tags as (slot, start, end) in code points; no row of tags is illegal.
 

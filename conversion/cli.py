@@ -339,7 +339,8 @@ def _show(args: argparse.Namespace) -> int:
         "rules": "; ".join(
             f"{name} {' '.join('never' if v > 1.0 else f'{v:g}' for v in row)}"
             for name, row in manifest.exit_rules.items()
-        ),
+        )
+        + (", met by the label and each word's slot" if manifest.asks_slots else ""),
         "exit 0": ", ".join(f"{name} {v:g}" for name, v in manifest.zeroth_rules.items())
         or "asked by no rule",
         "widths": ", ".join("-".join(map(str, one.widths)) for one in manifest.variants)

@@ -73,7 +73,7 @@ def measure(
     options = Options(slots=SlotReading.of(data))
     said = torch_answers(student, tokenizer, [row.text for row in data.report], prefixes, options)
     costs = Costs.of(student, widths_by_bucket())
-    judge = Judge(data.labels, data.slots, tokenizer, found, scope, costs)
+    judge = Judge(data.labels, data.slots, tokenizer, found, scope, costs, asks_slots=bool(data.slots))
     lattice = judge.lattice(data.report, said)
     out: dict[str, Any] = {"exits": {}, "widths": {}}
     systems = {}

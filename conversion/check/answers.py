@@ -19,14 +19,16 @@ from firmware_py.contracts.run import GraphKey
 
 Array = npt.NDArray[Any]
 Prefix = tuple[int, ...]
+KINDS = ("logits", "tags", "slot_tags", "sure")  # fields of `LatticeAnswers` that are arrays by prefix
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One width combination: logits float32 [N,E,C] of the exits 1 … E, tags int16 [N,E,T], -1 behind the last token."""
+    """One width combination: logits float32 [N,E,C] of the exits 1 … E, tags int16 [N,E,T], -1 behind the last token, sure [N,E]."""
 
     logits: Array
     tags: Array
+    sure: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,14 @@ class LatticeAnswers:
 
     `logits`: float32 [N,C]. `tags`: int16 [N,T], each piece's best one, -1 behind the last token; empty where the task has no
     slots. `slot_tags`: so, but of words' last pieces chosen together, as a node does (`slot_reading`); empty where each
-    stands for itself. `ops`: each graph's operators and their counts. `seconds`: (minimum, median) of one run of each
+    stands for itself. `sure`: float32 [N], how sure the least sure word's tag is (`SlotChoice.sure`); empty without slots. `ops`: each graph's operators and their counts. `seconds`: (minimum, median) of one run of each
     graph over the texts, host's copies included; figures only when nothing else runs.
     """
 
     logits: Mapping[Prefix, Array]
     tags: Mapping[Prefix, Array] = field(default_factory=dict)
     slot_tags: Mapping[Prefix, Array] = field(default_factory=dict)
+    sure: Mapping[Prefix, Array] = field(default_factory=dict)
     ops: Mapping[GraphKey, Mapping[str, int]] = field(default_factory=dict)
     seconds: Mapping[GraphKey, tuple[float, float]] = field(default_factory=dict)
 
@@ -56,17 +59,25 @@ class LatticeAnswers:
             {prefix: one[rows] for prefix, one in self.logits.items()},
             {prefix: one[rows] for prefix, one in self.tags.items()},
             {prefix: one[rows] for prefix, one in self.slot_tags.items()},
+            {prefix: one[rows] for prefix, one in self.sure.items()},
             self.ops,
             self.seconds,
         )
 
     def along(self, widths: Sequence[int]) -> Answers:
-        """The exits 1 … E of one width combination; tags [N,E,0] without slots."""
+        """The exits 1 … E of one width combination; without slots tags are [N,E,0] and all are sure."""
         prefixes = [tuple(widths[:depth]) for depth in range(1, len(widths) + 1)]
         logits = np.stack([self.logits[prefix] for prefix in prefixes], 1)
-        if not self.tags:
-            return Answers(logits, np.zeros((len(logits), len(prefixes), 0), np.int16))
-        return Answers(logits, np.stack([self.tags[prefix] for prefix in prefixes], 1))
+        shape = logits.shape[:2]
+        return Answers(
+            logits,
+            np.stack([self.tags[prefix] for prefix in prefixes], 1)
+            if self.tags
+            else np.zeros((*shape, 0), np.int16),
+            np.stack([self.sure[prefix] for prefix in prefixes], 1)
+            if self.sure
+            else np.ones(shape, np.float32),
+        )
 
 
 def prefixes_of(combinations: Sequence[Sequence[int]], *, zeroth: bool = True) -> list[Prefix]:
@@ -78,25 +89,19 @@ def prefixes_of(combinations: Sequence[Sequence[int]], *, zeroth: bool = True) -
 def save(answers: LatticeAnswers, path: Path) -> None:
     """Write an `.npz`."""
     arrays = {
-        f"{kind}:{_name(prefix)}": one
-        for kind, by_prefix in (
-            ("logits", answers.logits),
-            ("tags", answers.tags),
-            ("slot_tags", answers.slot_tags),
-        )
-        for prefix, one in by_prefix.items()
+        f"{kind}:{_name(prefix)}": one for kind in KINDS for prefix, one in getattr(answers, kind).items()
     }
     told = {
         "ops": [[*key, dict(ops)] for key, ops in answers.ops.items()],
         "seconds": [[*key, list(pair)] for key, pair in answers.seconds.items()],
     }
     with path.open("wb") as file:
-        np.savez(file, told=json.dumps(told), **arrays)  # type: ignore[arg-type]
+        np.savez(file, told=json.dumps(told), **arrays)
 
 
 def load(path: Path) -> LatticeAnswers:
     """Read what `save` wrote."""
-    kinds: dict[str, dict[Prefix, Array]] = {"logits": {}, "tags": {}, "slot_tags": {}}
+    kinds: dict[str, dict[Prefix, Array]] = {kind: {} for kind in KINDS}
     with np.load(path, allow_pickle=False) as file:
         told = json.loads(str(file["told"]))
         for name in file.files:
@@ -104,11 +109,9 @@ def load(path: Path) -> LatticeAnswers:
             if kind in kinds:
                 kinds[kind][_prefix(prefix)] = file[name]
     return LatticeAnswers(
-        kinds["logits"],
-        kinds["tags"],
-        kinds["slot_tags"],
-        {GraphKey(*row[:3]): row[3] for row in told["ops"]},
-        {GraphKey(*row[:3]): (row[3][0], row[3][1]) for row in told["seconds"]},
+        **kinds,
+        ops={GraphKey(*row[:3]): row[3] for row in told["ops"]},
+        seconds={GraphKey(*row[:3]): (row[3][0], row[3][1]) for row in told["seconds"]},
     )
 
 

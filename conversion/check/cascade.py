@@ -8,7 +8,7 @@ configuration (widths and a rule) is evaluated over thousands of rows by picking
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -36,12 +36,28 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """`firmware_py.inference.exits.Verdict` of N rows: label int [N], confidence, outside bool, score."""
+    """`firmware_py.inference.exits.Verdict` of N rows: label int [N], confidence, outside bool, score.
+
+    `slots`: how sure the least sure word's tag is [N]; None: the exits do not ask.
+    """
 
     label: Array
     confidence: Array
     outside: Array
     score: Array
+    slots: Array | None = None
+
+    @property
+    def sure(self) -> Array:
+        """What a rule's threshold is held against [N]: what is turned away has no slots."""
+        if self.slots is None:
+            return self.confidence
+        return np.where(self.outside, self.confidence, np.minimum(self.confidence, self.slots))
+
+    def part(self, rows: Array) -> Verdicts:
+        """Some of the rows."""
+        slots = None if self.slots is None else self.slots[rows]
+        return Verdicts(self.label[rows], self.confidence[rows], self.outside[rows], self.score[rows], slots)
 
 
 def judge_rows(logits: Array, temperature: float, scope: Scope) -> Verdicts:
@@ -104,12 +120,8 @@ class Lattice:
 
     def part(self, rows: Array) -> Lattice:
         """Some of the rows."""
-        verdicts = {
-            prefix: Verdicts(v.label[rows], v.confidence[rows], v.outside[rows], v.score[rows])
-            for prefix, v in self.verdicts.items()
-        }
         return Lattice(
-            verdicts,
+            {prefix: verdicts.part(rows) for prefix, verdicts in self.verdicts.items()},
             {prefix: right[rows] for prefix, right in self.right.items()},
             None if self.slots is None else {prefix: counts[rows] for prefix, counts in self.slots.items()},
             Compute(self.compute.stages[..., rows], self.compute.intent, self.compute.tags[rows]),
@@ -122,10 +134,21 @@ def judged(
     temperatures: Mapping[Prefix, float],
     scope: Scope,
     rest: tuple[Truth, Compute, Mapping[Prefix, Array] | None],
+    sure: Mapping[Prefix, Array] | None = None,
 ) -> Lattice:
-    """Judge every prefix's logits [N,C]; `rest` is truth, compute and slot counts of the same rows."""
+    """Judge every prefix's logits [N,C].
+
+    Args:
+        logits: by prefix.
+        temperatures: of each prefix.
+        scope: what is turned away.
+        rest: truth, compute and slot counts of the same rows.
+        sure: how sure each prefix is of its slots [N], where exits ask that.
+    """
     truth, compute, slots = rest
     verdicts = {prefix: judge_rows(one, temperatures[prefix], scope) for prefix, one in logits.items()}
+    if sure is not None:
+        verdicts = {prefix: replace(one, slots=sure[prefix]) for prefix, one in verdicts.items()}
     right = {
         prefix: np.where(truth.inside, ~v.outside & (v.label == truth.target), v.outside)
         for prefix, v in verdicts.items()
@@ -144,6 +167,10 @@ class Rule:
     thresholds: tuple[float, ...]
     zeroth: float | None = None
     own: bool = field(default=True, compare=False)
+
+    def early(self) -> list[float]:
+        """The threshold of every exit but the last, 0 first."""
+        return [NEVER if self.zeroth is None else self.zeroth, *self.thresholds[:-1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +209,24 @@ def shared(name: str, threshold: float, stages: int, zeroth: float | None = None
 
 def walk(lattice: Lattice, configuration: Configuration) -> Array:
     """The exit 0 … S that answers each row, int [N]."""
-    rule = configuration.rule
-    asked = [NEVER if rule.zeroth is None else rule.zeroth, *rule.thresholds[:-1]]
+    asked = configuration.rule.early()
     at = np.full(len(lattice.truth.target), lattice.depth)
     # Backwards, so that the first exit that accepts has the last word.
     for number in range(lattice.depth - 1, -1, -1):
         if asked[number] <= 1.0:
-            at[lattice.verdicts[configuration.widths[:number]].confidence >= asked[number]] = number
+            at[lattice.verdicts[configuration.widths[:number]].sure >= asked[number]] = number
     return at
+
+
+def tags_in_vain(lattice: Lattice, configuration: Configuration, exits: Array) -> Array:
+    """How often each row's tag head was asked before the exit that answers it [N]: the label was sure, a slot was not."""
+    out = np.zeros(len(exits), np.int64)
+    for number, asked in enumerate(configuration.rule.early()):
+        if asked <= 1.0:
+            said = lattice.verdicts[configuration.widths[:number]]
+            if said.slots is not None:
+                out += (exits > number) & (said.confidence >= asked) & ~said.outside
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +256,7 @@ def run(lattice: Lattice, configuration: Configuration) -> Outcome:
         return np.choose(at, parts)
 
     macs = lattice.compute.upto(configuration.widths, zeroth=configuration.rule.zeroth is not None)[at, rows]
+    macs = macs + tags_in_vain(lattice, configuration, at) * lattice.compute.tags
     counts = None
     if lattice.slots is not None:
         counts = np.stack([lattice.slots[prefix] for prefix in usable])[at, rows]
@@ -237,7 +275,7 @@ def answered(lattice: Lattice, widths: Prefix, *, zeroth: bool) -> Answered:
     """The exits of one width combination as risk control takes them."""
     prefixes = [widths[:depth] for depth in range(0 if zeroth else 1, len(widths) + 1)]
     return Answered(
-        np.stack([lattice.verdicts[prefix].confidence for prefix in prefixes[:-1]]),
+        np.stack([lattice.verdicts[prefix].sure for prefix in prefixes[:-1]]),
         np.stack([lattice.right[prefix] for prefix in prefixes]),
     )
 

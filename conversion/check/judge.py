@@ -40,7 +40,10 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Everything about a model that its verdicts depend on besides the rows; `slots` empty: they are not counted."""
+    """Everything about a model that its verdicts depend on besides the rows; `slots` empty: they are not counted.
+
+    `asks_slots`: its exits answer when they are sure of label and slots, not of the label alone.
+    """
 
     labels: Sequence[str]
     slots: Sequence[str]
@@ -48,12 +51,14 @@ class Judge:
     temperatures: Mapping[Prefix, float]
     scope: Scope
     costs: Costs
+    asks_slots: bool = False
 
     def lattice(self, rows: Sequence[Sentence], said: LatticeAnswers) -> Lattice:
         """Judge what was said of these rows at every prefix."""
         macs = self.costs.macs(lengths_of(rows, self.tokenizer, tuple(self.costs.widths)))
         tags = said.slot_tags or said.tags
         counted = slot_table(rows, tags, self.slots, self.tokenizer) if self.slots and tags else None
+        rest = truth_of(rows, self.labels), macs, counted
         return judged(
-            said.logits, self.temperatures, self.scope, (truth_of(rows, self.labels), macs, counted)
+            said.logits, self.temperatures, self.scope, rest, said.sure if self.asks_slots else None
         )

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from conversion.check.answers import Array, LatticeAnswers, Prefix
+from conversion.check.answers import Answers, Array, LatticeAnswers, Prefix
 from conversion.check.compute import GROUPS
 from firmware_py.inference.exits import accepts, judge
 
@@ -58,13 +57,14 @@ def bounds_of(recipe: str) -> Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What exits decide by: one temperature and one threshold per exit, and the scope."""
+    """What exits decide by: one temperature and one threshold per exit, the scope, and whether slots must be as sure as the label."""
 
     temperatures: tuple[float, ...]
     thresholds: tuple[float, ...]
     scope_threshold: float
     scope_index: int | None
     score_by_label: bool = True
+    asks_slots: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,10 @@ def combinations(stages: int) -> list[Prefix]:
     return list(dict.fromkeys([*uniform, *mixed]))
 
 
-def chosen_exits(logits: npt.NDArray[Any], rules: Rules) -> list[int]:
-    """The exit (from 0, which is the one behind stage 1) that answers each row of logits [N,E,C]."""
+def chosen_exits(said: Answers, rules: Rules) -> list[int]:
+    """The exit (from 0, which is the one behind stage 1) that answers each row."""
     out = []
-    for row in logits:
+    for row, sure in zip(said.logits, said.sure, strict=True):
         for number, one in enumerate(row):
             verdict = judge(
                 one,
@@ -130,7 +130,9 @@ def chosen_exits(logits: npt.NDArray[Any], rules: Rules) -> list[int]:
                 rules.scope_index,
                 score_by_label=rules.score_by_label,
             )
-            if number == len(row) - 1 or accepts(verdict, rules.thresholds[number]):
+            threshold = rules.thresholds[number]
+            slots_too = verdict.out_of_scope or not rules.asks_slots or sure[number] >= threshold
+            if number == len(row) - 1 or (accepts(verdict, threshold) and slots_too):
                 out.append(number)
                 break
     return out
@@ -216,8 +218,8 @@ def _same_tags(ours: LatticeAnswers, torch: LatticeAnswers, prefix: Prefix) -> f
 
 
 def _same_exits(ours: LatticeAnswers, torch: LatticeAnswers, widths: Prefix, rules: Rules) -> float:
-    left: Array = np.array(chosen_exits(ours.along(widths).logits, rules))
-    right = np.array(chosen_exits(torch.along(widths).logits, rules))
+    left: Array = np.array(chosen_exits(ours.along(widths), rules))
+    right = np.array(chosen_exits(torch.along(widths), rules))
     return float((left == right).mean())
 
 

@@ -55,14 +55,14 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What exits said of N rows: confidence [E,N] of every exit but the last, right [E+1,N] of all."""
+    """What exits said of N rows: how sure [E,N] of every exit but the last, right [E+1,N] of all."""
 
-    confidence: Array
+    sure: Array
     right: Array
 
     def first(self, thresholds: Sequence[float] | Array) -> Array:
         """The exit that answers each row [N], E where it is the last."""
-        taken = self.confidence >= np.asarray(thresholds)[:, None]
+        taken = self.sure >= np.asarray(thresholds)[:, None]
         return np.where(taken.any(0), taken.argmax(0), len(taken))
 
     def harmed(self, thresholds: Sequence[float] | Array) -> Array:

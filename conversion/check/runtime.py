@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from conversion.check.answers import Array, LatticeAnswers, Prefix, load
+from conversion.check.answers import KINDS, Array, LatticeAnswers, Prefix, load
 from conversion.check.slot_reading import SlotReading
 from firmware_py.children import tied
 from firmware_py.contracts.errors import ConversionError, ToolMissingError
@@ -163,5 +163,4 @@ def _joined(parts: Sequence[LatticeAnswers], shares: Sequence[Any]) -> LatticeAn
         if (pairs := [part.seconds[key] for part in parts if key in part.seconds])
         for at, medians in [tuple(zip(*pairs, strict=True))]
     }
-    logits, tags, slot_tags = map(one_after_another, ("logits", "tags", "slot_tags"))
-    return LatticeAnswers(logits, tags, slot_tags, ops, seconds)
+    return LatticeAnswers(**{kind: one_after_another(kind) for kind in KINDS}, ops=ops, seconds=seconds)

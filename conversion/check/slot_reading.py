@@ -82,6 +82,10 @@ class TagReader:
             logits[self._scope_index] = -np.inf
         return self._choice.tags(scores, pieces, int(logits.argmax()))
 
+    def sure(self, scores: Array, pieces: Pieces) -> float:
+        """How sure the least sure word is (`SlotChoice.sure`)."""
+        return self._choice.sure(scores, pieces)
+
 
 def _spans(row: Sentence, *, marks: bool) -> list[str]:
     """A row's slots as tags can say them: neighbours of one slot are one. `marks`: they stand between words, too."""

@@ -52,6 +52,7 @@ class Exits:
     zeroth_rules: Mapping[str, float] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
     scope_score: str = "label"
+    confidence: str = "label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ def manifest_of(contents: Contents, files: Mapping[str, bytes]) -> Manifest:
         out_of_scope_score=exits.scope_score,
         punctuation=model.punctuation,
         slot_sets=model.slot_sets,
+        exit_confidence=exits.confidence,
     )
 
 

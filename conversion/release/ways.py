@@ -28,7 +28,7 @@ def judge_of(trained: Trained, tokenizer: WordPiece, sides: Mapping[str, Lattice
     truth = truth_of(data.temperature, data.labels)
     found, scope = calibrated(said.logits, truth, trained.full, data.scope_index, trained.strangeness)
     costs = Costs.of(trained.student, widths_by_bucket())
-    return Judge(data.labels, data.slots, tokenizer, found, scope, costs)
+    return Judge(data.labels, data.slots, tokenizer, found, scope, costs, asks_slots=bool(data.slots))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def _guessed(
     selection: cascade.Lattice, full: Prefix, epsilon: float, *, zeroth: bool
 ) -> cascade.Configuration:
     said = cascade.answered(selection, full, zeroth=zeroth)
-    found = guess(said, shared_sequence(len(said.confidence)), epsilon)
+    found = guess(said, shared_sequence(len(said.sure)), epsilon)
     first, later = (found[0], found[1:]) if zeroth else (None, found)
     return cascade.Configuration(full, cascade.Rule("guess", (*later, 0.0), first))
 

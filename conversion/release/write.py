@@ -158,6 +158,7 @@ def _gate_rules(judge: Judge, ways: Ways) -> Rules:
         scope.threshold,
         scope.index,
         score_by_label=scope.by_label,
+        asks_slots=judge.asks_slots,
     )
 
 
@@ -173,6 +174,7 @@ def _exits(judge: Judge, ways: Ways, report: cascade.Lattice) -> Exits:
         zeroth_rules=ways.zeroth,
         variants=shipped_variants(ways, report, judge.temperatures),
         scope_score="label" if judge.scope.by_label else "confidence",
+        confidence="least_sure" if judge.asks_slots else "label",
     )
 
 

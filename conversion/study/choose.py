@@ -92,7 +92,7 @@ def _of_grid(threshold: float, stages: int, zeroth: float | None = None) -> Rule
 def risk_rules(widths: Prefix, thresholds: Lattice, *, zeroth: bool) -> dict[Configuration, Risk]:
     """`risk-1` and `risk-2` of one width combination; with the zeroth exit their names end in `+z`."""
     said = answered(thresholds, widths, zeroth=zeroth)
-    sequence = shared_sequence(len(said.confidence))
+    sequence = shared_sequence(len(said.sure))
     out = {}
     for name, epsilon in RULES.items():
         risk = control(said, sequence, epsilon, DELTA)

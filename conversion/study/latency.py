@@ -53,14 +53,19 @@ class Timing:
             "p10": p10, "p50": p50, "p90": p90, "n": len(seconds),
         }  # fmt: skip
 
-    def composed(self, configuration: Configuration, exits: Array, lengths: Lengths) -> Array:
-        """Seconds of each row [N] from the parts: host, stages run, heads asked, tags once."""
+    def composed(
+        self, configuration: Configuration, exits: Array, lengths: Lengths, in_vain: Array | int = 0
+    ) -> Array:
+        """Seconds of each row [N] from the parts: host, stages run, heads asked, tags once and as often as in vain."""
         out = np.zeros(len(exits))
+        asked = np.broadcast_to(1 + np.asarray(in_vain), out.shape)
         for bucket in np.unique(lengths.buckets):
             here = lengths.buckets == bucket
             spent = self._upto(configuration, int(bucket))
             out[here] = (
-                spent[exits[here]] + self.parts[f"host {bucket}"] + self.parts.get(f"tags {bucket}", 0.0)
+                spent[exits[here]]
+                + self.parts[f"host {bucket}"]
+                + self.parts.get(f"tags {bucket}", 0.0) * asked[here]
             )
         return out
 

@@ -117,8 +117,10 @@ class Rig:
         return head.tag_logits(feeds["h"], encoded.tokens), encoded, label
 
     def _tags(self, said: Read, pooled: Any, scores: Any, encoded: Encoded, label: int) -> object:
-        """Score as the engine does, and choose: of a real text, since only unsure words take time."""
+        """Score as the engine does, ask how sure it is, and choose: of a real text, since only unsure words take time."""
         self.weights.heads[-1].scores_of(said, pooled)
+        if self.engine.asks_slots:
+            self.weights.choice.sure(scores, encoded)
         return self.weights.choice.tags(scores, encoded, label)
 
     def _head(self, head: ExitHead, h: Any, tokens: int) -> object:

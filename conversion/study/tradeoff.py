@@ -281,7 +281,8 @@ def _judge(unpacked: Unpacked, data: TaskData, temperatures: Mapping[Prefix, flo
     tokenizer = WordPiece.from_bytes(
         unpacked.read(manifest.tokenizer.name), skips_punctuation=manifest.skips_punctuation
     )
-    return Judge(labels, manifest.slots if data.slots else (), tokenizer, temperatures, scope, costs)
+    slots = manifest.slots if data.slots else ()
+    return Judge(labels, slots, tokenizer, temperatures, scope, costs, asks_slots=manifest.asks_slots)
 
 
 def needed_bytes(manifest: Manifest, configuration: Configuration) -> int:

@@ -119,6 +119,7 @@ MANIFEST: Schema = object_of(
     punctuation=choice(m.PUNCTUATION),
     frame=array_of(integer(0, 2**31), most=2, say="Ids before and behind every text, or none."),
     slot_sets=nullable(_SLOT_SETS),
+    exit_confidence=choice(m.EXIT_CONFIDENCES),
 )  # fmt: skip
 
 _ROW: Schema = object_of(

@@ -20,6 +20,7 @@ from firmware_py.contracts.slot_sets import SlotSets, parse_slot_sets
 
 FORMAT = 1
 SCORES = ("label", "confidence")
+EXIT_CONFIDENCES = ("label", "least_sure")
 ATTENTION = ("causal", "bidirectional")
 PUNCTUATION = ("tokens", "skipped")
 MAX_STAGES = 16
@@ -137,7 +138,8 @@ class Manifest:
     the heads' output order. `dims` holds the trunk's sizes (d_model, heads, rope, state …).
     `accuracy_by_exit` is of the report split. `attention` says which rows a row sees: those up to itself, or
     all. `punctuation` says whether marks are tokens or are skipped. `frame` are the ids before and behind every text, or empty.
-    `slot_sets` says which slots sentences of a label have together; None: each word's slot is decided alone. `provenance` is free form: data, licences, seeds,
+    `slot_sets` says which slots sentences of a label have together; None: each word's slot is decided alone. `exit_confidence` says what a
+    rule's thresholds are held against: the label's probability, or the least of that and of each word's best tag. `provenance` is free form: data, licences, seeds,
     versions, the report's figures.
     """
 
@@ -168,11 +170,17 @@ class Manifest:
     frame: tuple[int, ...] = ()
     punctuation: str = "tokens"
     slot_sets: SlotSets | None = None
+    exit_confidence: str = "label"
 
     @property
     def skips_punctuation(self) -> bool:
         """Whether marks between words are no tokens."""
         return self.punctuation == "skipped"
+
+    @property
+    def asks_slots(self) -> bool:
+        """Whether an exit answers only when its words' tags are as sure as its label."""
+        return self.exit_confidence == "least_sure"
 
     @property
     def full_widths(self) -> tuple[int, ...]:
@@ -228,6 +236,7 @@ class Manifest:
             "punctuation": self.punctuation,
             "frame": list(self.frame),
             "slot_sets": None if self.slot_sets is None else self.slot_sets.to_dict(),
+            "exit_confidence": self.exit_confidence,
         }
 
 
@@ -309,6 +318,7 @@ def parse_manifest(data: Any) -> Manifest:
         punctuation=top.choice("punctuation", PUNCTUATION, "tokens"),
         frame=top.integers("frame", (), limit=2),
         slot_sets=parse_slot_sets(top.object("slot_sets", None), len(labels), len(slots)),
+        exit_confidence=top.choice("exit_confidence", EXIT_CONFIDENCES, "label"),
     )
     _check_lattice(top, manifest)
     _check_exits(top, manifest)
@@ -349,6 +359,8 @@ def _check_exits(top: Fields, manifest: Manifest) -> None:
     named = [*early, *(variant.exit_rules for variant in manifest.variants)]
     if any(not rules.keys() <= manifest.exit_rules.keys() for rules in named):
         top.fail("manifest.zeroth_rules or .variants name a rule that manifest.exit_rules lacks")
+    if manifest.asks_slots and not manifest.slots:
+        top.fail("manifest.exit_confidence asks slots that manifest.slots lacks")
     widths = [variant.widths for variant in manifest.variants]
     if len(set(widths)) != len(widths):
         top.fail("manifest.variants have the same widths twice")

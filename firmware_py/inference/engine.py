@@ -113,8 +113,8 @@ class Weights:
         vocabulary = unpacked.read(manifest.tokenizer.name)
         _check_reach(embedding, manifest, count_pieces(vocabulary))
         sets = manifest.slot_sets
-        if sets is not None and tags != forms[0]:
-            msg = "slot sets stand beside tags of the first version"
+        if (sets is not None or manifest.asks_slots) and tags != forms[0]:
+            msg = "slot sets, or exits that ask slots, stand beside tags of the first version"
             raise BundleFormatError(msg)
         return cls(
             manifest=manifest,
@@ -123,7 +123,7 @@ class Weights:
             heads=tuple(heads[number] for number in range(1, manifest.stages + 1)),
             out_of_scope_index=scope_index(labels),
             zeroth=heads.get(0),
-            choice=SlotChoice(sets, continuing_pieces(vocabulary)) if sets is not None else SlotChoice(),
+            choice=SlotChoice(sets, continuing_pieces(vocabulary)),
         )
 
 
@@ -187,7 +187,9 @@ class Engine:
         self._causal = manifest.attention == "causal"
         by_label = manifest.out_of_scope_score == "label"
         self.scope = (manifest.out_of_scope_threshold, weights.out_of_scope_index, by_label)
+        self.asks_slots = manifest.asks_slots
         self.reader = Reader(weights.embedding.width)
+        self._tagged = weights.heads[0].tag_count > 0  # all exits have tags or none has
         self._tables: dict[tuple[int, int], dict[str, Any]] = {}
         self._written: dict[tuple[int, tuple[int, ...], str], str] = {}
 
@@ -224,11 +226,8 @@ class Engine:
         at = len(runs)
         rung, verdict = walk.rung, walk.verdict
         tags: Sequence[int] = ()
-        if not verdict.out_of_scope:  # nothing is answered, so nothing is tagged
-            head = self.weights.heads[at - 1] if at else self.weights.zeroth
-            if head is not None and head.tag_count:
-                scores = head.scores_of(walk.read, walk.pooled)
-                tags = self.weights.choice.tags(scores, encoded, verdict.label_index)
+        if self._tagged and not verdict.out_of_scope:  # nothing is answered, so nothing is tagged
+            tags = self.weights.choice.tags(walk.scores(), encoded, verdict.label_index)
         record = RunRecord(
             self.weights.sha256,
             self._written.get((path.bucket, rung.widths, rule)) or self._configuration(path, rung, rule),

@@ -28,13 +28,12 @@ def _brief(text: str) -> str:
 class Walk:
     """The state of one run: what it cost, on which rung it stands.
 
-    `runs` are the stages so far; `verdict` is the deepest exit's, on the rows that it `read`, and `pooled` is
-    what its head says of them to its tags. If the rule never lets an exit answer (threshold above 1), its head is
-    evaluated only when the run has to stop at that exit. The engine asks `ask_zeroth` first where the rule uses exit 0,
+    `runs` are the stages so far; `verdict` is the deepest exit's, `scores` are its tags'. If the rule never lets an
+    exit answer (threshold above 1), its head is evaluated only when the run has to stop at that exit. The engine asks `ask_zeroth` first where the rule uses exit 0,
     then `goes_on` until an exit accepts or this ends.
     """
 
-    __slots__ = ("_at", "_engine", "_feeds", "_limits", "_path", "_start_s", "_tokens", "_unheard", "_verdict", "_zeroth", "fallback", "pooled", "read", "runs")  # fmt: skip
+    __slots__ = ("_at", "_encoded", "_engine", "_feeds", "_head", "_limits", "_path", "_pooled", "_read", "_scores", "_start_s", "_tokens", "_unheard", "_verdict", "_zeroth", "fallback", "runs")  # fmt: skip
 
     def __init__(self, engine: Engine, path: Way, encoded: Encoded, limits: Limits, start_s: float) -> None:
         """Begin; `start_s` is when the answer's work began, tokenizer included."""
@@ -43,12 +42,16 @@ class Walk:
         self._limits = limits
         self._start_s = start_s
         self._feeds = engine.feeds(path, encoded)
+        self._encoded = encoded
         self._tokens = encoded.tokens
         self._at = 0
         self.runs: list[StageRun] = []
         self.fallback: str | None = None
-        self.read: Read
-        self.pooled: Any
+        # The deepest exit's head, what it read, what it says of that to its tags, and where somebody asked, their scores.
+        self._head: ExitHead
+        self._read: Read
+        self._pooled: Any
+        self._scores: Any = None
         self._verdict: Verdict
         self._unheard: float | None = None  # temperature of the deepest exit where nobody asked it yet
         self._zeroth = False  # exit 0 has spoken
@@ -70,7 +73,22 @@ class Walk:
     def may_answer(self, rule: str) -> bool:
         """Whether the exit behind the last stage meets its threshold."""
         threshold = self.rung.rules[rule][len(self.runs) - 1]
-        return threshold <= 1.0 and accepts(self.verdict, threshold)
+        return threshold <= 1.0 and self._meets(self.verdict, threshold)
+
+    def scores(self) -> Any:
+        """Tag scores [n, tags] of the deepest exit that spoke; of a bundle with slots only."""
+        if self._scores is None:
+            self._scores = self._head.scores_of(self._read, self._pooled)
+        return self._scores
+
+    def _meets(self, verdict: Verdict, threshold: float) -> bool:
+        """Whether label and, where the bundle says so, slots are as sure as a rule asks; what is turned away has no slots."""
+        if not accepts(verdict, threshold):
+            return False
+        engine = self._engine
+        if not engine.asks_slots or verdict.out_of_scope:
+            return True
+        return engine.weights.choice.sure(self.scores(), self._encoded) >= threshold
 
     def widths(self) -> tuple[int, ...]:
         """Width groups of the stages that ran; a walk that changed rungs may mix two rungs'."""
@@ -88,7 +106,7 @@ class Walk:
         if not self._zeroth:
             return False
         self._verdict = verdict
-        return accepts(verdict, threshold)
+        return self._meets(verdict, threshold)
 
     def goes_on(self, depth: int) -> bool:
         """Run the next stage if the limits allow it and a rung is left; False ends the walk.
@@ -155,8 +173,9 @@ class Walk:
     def _hear(self, head: ExitHead, h: Any, temperature: float) -> Verdict:
         """What an exit says of its rows."""
         engine = self._engine
-        self.read = said = engine.reader.read(h, self._tokens)
-        logits, self.pooled = head.answer(said)
+        self._head, self._scores = head, None
+        self._read = said = engine.reader.read(h, self._tokens)
+        logits, self._pooled = head.answer(said)
         return judge(logits, temperature, *engine.scope)
 
     def _heard(self, stage: int, rung: Rung, h: Any) -> bool:

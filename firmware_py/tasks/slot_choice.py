@@ -18,6 +18,8 @@ from heapq import heappop, heappush
 from math import inf, log
 from typing import Any
 
+import numpy as np
+
 from firmware_py.contracts.slot_sets import SlotSets
 from firmware_py.tasks.text import Pieces
 
@@ -78,6 +80,20 @@ class SlotChoice:
         for place, tag in zip(ends, best, strict=True):
             tags[place] = tag
         return tags
+
+    def sure(self, scores: Any, pieces: Pieces) -> float:
+        """The least of the words' best tags' probabilities, 0 to 1: how sure an exit is of its slots; 1 without words.
+
+        Args:
+            scores: float32 [n, tags] of the tag head, without a temperature: rules are calibrated on what this gives.
+            pieces: of the text, n or more.
+        """
+        ends = self._ends(pieces, len(scores))
+        if not ends:
+            return 1.0
+        rows = scores[ends]
+        # A row's best probability is one over its sum of exp(score - best): the least one has the largest sum.
+        return 1.0 / float(np.exp(rows - rows.max(1, keepdims=True)).sum(1).max())
 
     def _ends(self, pieces: Pieces, count: int) -> list[int]:
         """Where words end, as `intent.spans_of` reads them; a frame's pieces are none."""

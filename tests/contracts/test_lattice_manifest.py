@@ -10,7 +10,7 @@ from firmware_py.contracts.errors import BundleFormatError
 from firmware_py.contracts.manifest import Variant, parse_manifest
 from firmware_py.testing.tiny_bundle import tiny_files
 
-NEW = ("zeroth_rules", "variants", "out_of_scope_score")
+NEW = ("zeroth_rules", "variants", "out_of_scope_score", "exit_confidence")
 
 
 def form() -> dict[str, Any]:
@@ -32,6 +32,11 @@ def test_a_manifest_from_before_has_none_of_it() -> None:
     old = {name: value for name, value in tiny_files()[0].to_dict().items() if name not in NEW}
     manifest = parse_manifest(old)
     assert (manifest.zeroth_rules, manifest.variants, manifest.out_of_scope_score) == ({}, (), "label")
+    assert not manifest.asks_slots
+
+
+def test_exits_may_ask_slots() -> None:
+    assert parse_manifest(form() | {"exit_confidence": "least_sure"}).asks_slots
 
 
 def test_a_head_0_that_no_rule_asks_is_allowed() -> None:
@@ -49,6 +54,8 @@ VARIANT: dict[str, Any] = {"widths": [4, 2, 2], "temperatures": [1.0, 1.0, 1.0],
         {"zeroth_rules": {"thrifty": None}},
         {"zeroth_rules": [0.5]},
         {"out_of_scope_score": "energy"},
+        {"exit_confidence": "energy"},
+        {"exit_confidence": "least_sure", "slots": []},
         {"variants": {}},
         {"variants": [VARIANT, VARIANT]},
         {"variants": [VARIANT | {"widths": [4, 2]}]},

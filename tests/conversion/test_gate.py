@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conversion.check.answers import Array, LatticeAnswers, Prefix, load, prefixes_of, save
+from conversion.check.answers import Answers, Array, LatticeAnswers, Prefix, load, prefixes_of, save
 from conversion.check.golden import Form, choose, golden_bytes, of_each_length
 from conversion.check.parity import Rules, bounds_of, chosen_exits, combinations, compare, faults
 from conversion.data.sentence import Sentence
@@ -28,7 +28,7 @@ def answers(seed: int = 0, rows: int = 200) -> LatticeAnswers:
     tags = {one: random.integers(0, 7, (rows, 8)).astype(np.int16) for one in prefixes}
     for tagged in tags.values():
         tagged[:, 6:] = -1
-    return LatticeAnswers(logits, tags)
+    return LatticeAnswers(logits, tags, sure={one: random.random(rows) for one in prefixes})
 
 
 def changed(
@@ -117,9 +117,11 @@ def test_answers_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert list(back.logits) == list(said.logits)
     assert all(np.array_equal(back.logits[one], said.logits[one]) for one in said.logits)
     assert all(np.array_equal(back.tags[one], said.tags[one]) for one in said.tags)
+    assert all(np.array_equal(back.sure[one], said.sure[one]) for one in said.logits)
     along = said.part(slice(0, 7)).along((4, 1, 4))
     assert along.logits.shape == (7, 3, 5)
     assert np.array_equal(along.tags[:, 1], said.tags[4, 1][:7])
+    assert np.array_equal(along.sure[:, 2], said.sure[4, 1, 4][:7])
 
 
 def test_golden_rows_know_their_widths_and_the_zeroth_exit() -> None:
@@ -141,7 +143,19 @@ def test_golden_rows_know_their_widths_and_the_zeroth_exit() -> None:
 def test_the_first_confident_exit_answers_and_the_last_always() -> None:
     sure, unsure = [9.0, 0.0, 0.0], [0.1, 0.0, 0.0]
     logits = np.array([[sure, sure, sure], [unsure, sure, sure], [unsure, unsure, unsure]], np.float32)
-    assert chosen_exits(logits, RULES) == [0, 1, 2]
+    said = Answers(logits, np.zeros((3, 3, 0), np.int16), np.ones((3, 3)))
+    assert chosen_exits(said, RULES) == [0, 1, 2]
+
+
+def test_where_exits_ask_slots_an_unsure_word_sends_a_text_on_unless_it_is_turned_away() -> None:
+    """Three rows of which each exit is sure: of label and slots, of the label alone, of its being foreign."""
+    mine, foreign = [9.0, 0.0, 0.0], [0.0, 0.0, 9.0]
+    logits = np.array([[mine] * 3, [mine] * 3, [foreign] * 3], np.float32)
+    sure = np.array([[0.9, 0.9, 0.9], [0.79, 0.8, 0.1], [0.1, 0.1, 0.1]])
+    said = Answers(logits, np.zeros((3, 3, 0), np.int16), sure)
+    rules = replace(RULES, scope_index=2)
+    assert chosen_exits(said, rules) == [0, 0, 0]
+    assert chosen_exits(said, replace(rules, asks_slots=True)) == [0, 1, 0]
 
 
 def test_probes_reach_every_length_and_golden_rows_every_intent() -> None:

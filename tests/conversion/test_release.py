@@ -149,6 +149,7 @@ def test_a_bundle_and_its_report_say_the_same(tmp_path: Path, answers: Any, slot
     assert set(report["languages"]) == {"de", "en"}
     assert manifest.slot_sets == SlotReading.of(one.data).sets
     assert (manifest.slot_sets is None) == (not slots)
+    assert manifest.asks_slots == slots
     assert report["extras"]["strange"]["n"] == 40
 
     kept = load_rows(tmp_path / "rows-dyn8-7.npz")

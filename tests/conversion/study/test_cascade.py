@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,7 @@ from conversion.check.cascade import (
     shared,
     slot_f1,
     static,
+    tags_in_vain,
 )
 from conversion.check.risk import NEVER
 from firmware_py.inference.exits import accepts, judge
@@ -44,13 +46,20 @@ def test_rows_are_judged_as_the_device_judges_them_one_by_one(scope: Scope) -> N
         assert together.score[row] == pytest.approx(alone.out_of_scope_score, abs=1e-5)
 
 
+@pytest.mark.parametrize("asks_slots", [False, True])
 @pytest.mark.parametrize("zeroth", [None, 0.9])
 def test_a_walk_is_the_device_s_loop_over_exits(
-    lattice: Callable[..., Lattice], zeroth: float | None
+    lattice: Callable[..., Lattice], zeroth: float | None, *, asks_slots: bool
 ) -> None:
-    grid = lattice(200, slots=True)
+    """Where exits ask slots, one that is sure of its label has asked its tag head, in vain or for the answer."""
+    grid = lattice(200, slots=True, scope=Scope(0.3, 9))
+    if asks_slots:
+        random = np.random.default_rng(2)
+        asking = {p: replace(one, slots=random.uniform(0.5, 1.0, 200)) for p, one in grid.verdicts.items()}
+        grid = replace(grid, verdicts=asking)
     configuration = Configuration((4, 2, 1), Rule("some", (0.8, 0.7, 0.0), zeroth))
     outcome = run(grid, configuration)
+    in_vain = np.zeros(200, int)
     for row in range(200):
         exits = range(1, 4) if zeroth is None else range(4)
         for number in exits:
@@ -58,9 +67,17 @@ def test_a_walk_is_the_device_s_loop_over_exits(
             verdicts = grid.verdicts[prefix]
             threshold = zeroth if number == 0 else configuration.rule.thresholds[number - 1]
             verdict = judge(np.zeros(2, np.float32), 1.0)  # its form; the confidence is the lattice's
-            verdict = type(verdict)(0, float(verdicts.confidence[row]), False, 0.0)
-            if number == 3 or accepts(verdict, threshold or 0.0):
+            verdict = type(verdict)(0, float(verdicts.confidence[row]), bool(verdicts.outside[row]), 0.0)
+            if number == 3:
                 break
+            if accepts(verdict, threshold or 0.0):
+                if (
+                    verdicts.slots is None
+                    or verdict.out_of_scope
+                    or verdicts.slots[row] >= (threshold or 0.0)
+                ):
+                    break
+                in_vain[row] += 1
         assert outcome.exits[row] == number
         assert outcome.right[row] == grid.right[prefix][row]
         assert grid.slots is not None
@@ -68,7 +85,9 @@ def test_a_walk_is_the_device_s_loop_over_exits(
         assert (outcome.slots[row] == grid.slots[prefix][row]).all()
         stages = sum(int(grid.compute.stages[s, configuration.widths[s] - 1, row]) for s in range(number))
         heads = (number + (zeroth is not None)) * grid.compute.intent
-        assert outcome.macs[row] == stages + heads + grid.compute.tags[row]
+        assert outcome.macs[row] == stages + heads + (1 + in_vain[row]) * grid.compute.tags[row]
+    assert (tags_in_vain(grid, configuration, outcome.exits) == in_vain).all()
+    assert in_vain.any() == asks_slots
 
 
 def test_a_static_rule_answers_everything_at_its_depth_and_full_width_is_ratio_one(
@@ -100,6 +119,8 @@ def test_the_lattice_has_eighty_five_prefixes_and_sixty_four_ways(lattice: Calla
 
 def test_a_part_of_the_rows_is_that_part_of_every_answer(lattice: Callable[..., Lattice]) -> None:
     grid = lattice(60, slots=True)
+    sure = np.random.default_rng(3).uniform(0.5, 1.0, 60)
+    grid = replace(grid, verdicts={p: replace(one, slots=sure) for p, one in grid.verdicts.items()})
     configuration = Configuration((3, 3, 2), shared("some", 0.8, 3, 0.95))
     rows = np.arange(0, 60, 3)
     whole, part = run(grid, configuration), run(grid.part(rows), configuration)
@@ -115,7 +136,7 @@ def test_harm_is_seen_by_the_same_exits(lattice: Callable[..., Lattice]) -> None
     said = answered(grid, (4, 4, 2), zeroth=True)
     rule = Rule("some", (0.7, 0.6, 0.0), 0.8)
     assert (said.first((0.8, 0.7, 0.6)) == run(grid, Configuration((4, 4, 2), rule)).exits).all()
-    assert answered(grid, (4, 4, 2), zeroth=False).confidence.shape == (2, 300)
+    assert answered(grid, (4, 4, 2), zeroth=False).sure.shape == (2, 300)
 
 
 def test_slot_f1_counts_spans_of_heavy_rows_more() -> None:

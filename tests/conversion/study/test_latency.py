@@ -72,6 +72,10 @@ def test_a_job_times_every_part_and_every_text_on_every_way(
     rows = timing.composed(WAYS["cheap"], np.array([0, 1, 3]), Lengths.of([1, 8, 12], (8, 16)))
     parts = found["parts"]
     assert rows[0] == pytest.approx(parts["head 0/8"] + parts["host 8"] + parts["tags 8"])
+    twice = timing.composed(
+        WAYS["cheap"], np.array([0, 1, 3]), Lengths.of([1, 8, 12], (8, 16)), np.array([0, 1, 0])
+    )
+    assert twice - rows == pytest.approx([0.0, parts["tags 8"], 0.0])
     deepest = (
         [f"graph 16/{s}/4" for s in (1, 2, 3)] + [f"head {e}/16" for e in range(4)] + ["host 16", "tags 16"]
     )

@@ -80,7 +80,7 @@ def test_too_few_rows_prove_nothing_so_no_exit_is_early() -> None:
 
 def test_harmless_exits_are_taken_always() -> None:
     right = np.ones((EXITS + 1, 500), bool)
-    found = control(Answered(draw(500, 0).confidence, right), shared_sequence(EXITS), 0.01)
+    found = control(Answered(draw(500, 0).sure, right), shared_sequence(EXITS), 0.01)
     assert found.thresholds == (0.0,) * EXITS
     assert found.holds
 

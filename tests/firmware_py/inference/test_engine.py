@@ -388,8 +388,26 @@ def test_slots_are_chosen_together_where_the_bundle_knows_which_go_together(tiny
     assert list(strict.run(SURE).tags) == [0, 0, 0, 0, 0]
 
 
-def test_slot_sets_beside_tags_of_the_first_version_are_refused(
-    tiny: Unpacked, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("rule", "depth"), [("thrifty", 1), ("balanced", 3)])
+def test_where_exits_ask_slots_an_unsure_word_sends_a_sure_label_on(
+    tiny: Unpacked, rule: str, depth: int
+) -> None:
+    """The tiny head is sure of the label at once, and of the kitchen by half a point, which is 0.62 at every exit."""
+    asking = Rig(replace(tiny, manifest=replace(tiny.manifest, exit_confidence="least_sure")))
+    outcome = asking.run(SURE, rule=rule)
+    assert Rig(tiny).run(SURE, rule=rule).record.exit == 1
+    assert (outcome.record.exit, outcome.accepted) == (depth, True)
+    assert list(outcome.tags) == [0, 0, 0, 1, 0]
+    away = Rig(tiny).run(STRANGE, rule=rule), asking.run(STRANGE, rule=rule)
+    assert away[0].verdict == away[1].verdict
+    assert away[0].record.exit == away[1].record.exit
+
+
+@pytest.mark.parametrize(
+    "asked", [{"slot_sets": SlotSets(1.0, {0: {(): 1}})}, {"exit_confidence": "least_sure"}]
+)
+def test_what_asks_for_slots_beside_tags_of_the_first_version_is_refused(
+    tiny: Unpacked, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
 ) -> None:
     read = ExitHead.from_bytes
 
@@ -400,6 +418,6 @@ def test_slot_sets_beside_tags_of_the_first_version_are_refused(
 
     monkeypatch.setattr(ExitHead, "from_bytes", first)
     assert Weights.load(tiny).bio_tags
-    told = replace(tiny, manifest=replace(tiny.manifest, slot_sets=SlotSets(1.0, {0: {(): 1}})))
+    told = replace(tiny, manifest=replace(tiny.manifest, **asked))
     with pytest.raises(BundleFormatError):
         Weights.load(told)

@@ -169,3 +169,22 @@ def test_no_tag_sequence_has_more(
             assert chosen == given_scores.argmax(1).tolist()
     else:
         assert chosen == given_scores.argmax(1).tolist()
+
+
+@given(
+    rows=st.lists(st.lists(st.floats(-20.0, 20.0, width=32), min_size=3, max_size=3), min_size=1, max_size=6)
+)
+def test_how_sure_the_slots_are_is_the_least_softmax_of_a_word_s_last_piece(rows: list[list[float]]) -> None:
+    exact = [max(np.exp(row) / np.exp(row).sum()) for row in np.array(rows, np.float64)]
+    assert choice().sure(scores(*rows), words(len(rows))) == pytest.approx(min(exact), rel=1e-4)
+
+
+def test_pieces_inside_of_a_word_and_a_frame_are_not_asked_how_sure_they_are() -> None:
+    cut = Cut([1, 1, FOLLOWS, 1], [(0, 0), (0, 1), (1, 2), (2, 2)])
+    said = scores([0, 0, 0], [0, 0, 0], [0, 9, 0], [0, 0, 0])
+    assert choice().sure(said, cut) == pytest.approx(np.exp(9) / (np.exp(9) + 2), rel=1e-5)
+    assert choice().sure(said[:1], Cut([1], [(0, 0)])) == 1.0  # no word
+
+
+def test_scores_that_are_no_numbers_are_never_sure() -> None:
+    assert not choice().sure(scores([0, np.nan, 1], [9, 0, 0]), words(2)) >= 0.0

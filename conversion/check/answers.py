@@ -37,7 +37,8 @@ class LatticeAnswers:
 
     `logits`: float32 [N,C]. `tags`: int16 [N,T], each piece's best one, -1 behind the last token; empty where the task has no
     slots. `slot_tags`: so, but of words' last pieces chosen together, as a node does (`slot_reading`); empty where each
-    stands for itself. `sure`: float32 [N], how sure the least sure word's tag is (`SlotChoice.sure`); empty without slots. `ops`: each graph's operators and their counts. `seconds`: (minimum, median) of one run of each
+    stands for itself. `sure`: float32 [N], how sure the least sure word's tag is (`slot_choice.Words`); empty without slots.
+    `ops`: each graph's operators and their counts. `seconds`: (minimum, median) of one run of each
     graph over the texts, host's copies included; figures only when nothing else runs.
     """
 

@@ -152,9 +152,10 @@ def main(path: str) -> int:
                 logits[prefix][row] = said
                 if tagged is not None:
                     tags[prefix][row, :n] = tagged.argmax(1)
-                    sure[prefix][row] = reader.sure(tagged, texts[row])
+                    words = reader.words(tagged, texts[row])
+                    sure[prefix][row] = words.sure
                     if slot_tags:
-                        slot_tags[prefix][row, :n] = reader.tags(said, tagged, texts[row])
+                        slot_tags[prefix][row, :n] = reader.tags(said, words)
         stages.drop()
     seconds = {
         key: (min(ticks) / 1e9, sorted(ticks)[len(ticks) // 2] / 1e9) for key, ticks in stages.ticks.items()

@@ -66,12 +66,11 @@ def torch_answers(
                 for place, row in enumerate(rows):
                     scores = said[1][place, : len(ids[row])]
                     if head.slots:
+                        words = reader.words(scores, pieces[row])
                         tags[prefix][row, : len(scores)] = scores.argmax(-1)
-                        sure[prefix][row] = reader.sure(scores, pieces[row])
-                    if slot_tags:
-                        slot_tags[prefix][row, : len(scores)] = reader.tags(
-                            said[0][place], scores, pieces[row]
-                        )
+                        sure[prefix][row] = words.sure
+                        if slot_tags:
+                            slot_tags[prefix][row, : len(scores)] = reader.tags(said[0][place], words)
     return LatticeAnswers(logits, tags, slot_tags, sure)
 
 

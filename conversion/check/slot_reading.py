@@ -14,7 +14,7 @@ from conversion.data.task import TaskData, inside
 from firmware_py.contracts.manifest import Manifest
 from firmware_py.contracts.slot_sets import MAX_SETS, SlotSets, parse_slot_sets
 from firmware_py.tasks.intent import scope_index
-from firmware_py.tasks.slot_choice import SlotChoice
+from firmware_py.tasks.slot_choice import SlotChoice, Words
 from firmware_py.tasks.text import Pieces
 
 # Held-back rows of home-en, home-multi and SNIPS had the same slot F1 within 0.7 points from 0.3 to 0.7.
@@ -75,16 +75,16 @@ class TagReader:
         self._choice = SlotChoice(how.sets, continues)
         self._scope_index = how.scope_index
 
-    def tags(self, logits: Array, scores: Array, pieces: Pieces) -> list[int]:
-        """From label logits [C] and tag scores [n,G]; the label is the best one in scope, as a reply's is."""
+    def words(self, scores: Array, pieces: Pieces) -> Words:
+        """The words of a text, from tag scores [n,G]."""
+        return self._choice.words(scores, pieces)
+
+    def tags(self, logits: Array, words: Words) -> list[int]:
+        """From label logits [C]; the label is the best one in scope, as a reply's is."""
         if self._scope_index is not None:
             logits = logits.copy()
             logits[self._scope_index] = -np.inf
-        return self._choice.tags(scores, pieces, int(logits.argmax()))
-
-    def sure(self, scores: Array, pieces: Pieces) -> float:
-        """How sure the least sure word is (`SlotChoice.sure`)."""
-        return self._choice.sure(scores, pieces)
+        return self._choice.tags(words, int(logits.argmax()))
 
 
 def _spans(row: Sentence, *, marks: bool) -> list[str]:

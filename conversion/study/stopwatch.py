@@ -119,9 +119,10 @@ class Rig:
     def _tags(self, said: Read, pooled: Any, scores: Any, encoded: Encoded, label: int) -> object:
         """Score as the engine does, ask how sure it is, and choose: of a real text, since only unsure words take time."""
         self.weights.heads[-1].scores_of(said, pooled)
+        words = self.weights.choice.words(scores, encoded)
         if self.engine.asks_slots:
-            self.weights.choice.sure(scores, encoded)
-        return self.weights.choice.tags(scores, encoded, label)
+            words.sure  # noqa: B018 - it is computed when it is asked for
+        return self.weights.choice.tags(words, label)
 
     def _head(self, head: ExitHead, h: Any, tokens: int) -> object:
         """As the engine asks it, with the buffers of its slot."""

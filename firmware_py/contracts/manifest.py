@@ -138,9 +138,10 @@ class Manifest:
     the heads' output order. `dims` holds the trunk's sizes (d_model, heads, rope, state …).
     `accuracy_by_exit` is of the report split. `attention` says which rows a row sees: those up to itself, or
     all. `punctuation` says whether marks are tokens or are skipped. `frame` are the ids before and behind every text, or empty.
-    `slot_sets` says which slots sentences of a label have together; None: each word's slot is decided alone. `exit_confidence` says what a
-    rule's thresholds are held against: the label's probability, or the least of that and of each word's best tag. `provenance` is free form: data, licences, seeds,
-    versions, the report's figures.
+    `slot_sets` says which slots sentences of a label have together; None: each word's slot is decided alone.
+    `exit_confidence` says what a rule's thresholds are held against: the label's probability, or the least of that
+    and of each word's best tag's against the next one. `provenance` is free form: data, licences, seeds, versions,
+    the report's figures.
     """
 
     name: str

@@ -227,7 +227,7 @@ class Engine:
         rung, verdict = walk.rung, walk.verdict
         tags: Sequence[int] = ()
         if self._tagged and not verdict.out_of_scope:  # nothing is answered, so nothing is tagged
-            tags = self.weights.choice.tags(walk.scores(), encoded, verdict.label_index)
+            tags = self.weights.choice.tags(walk.words(), verdict.label_index)
         record = RunRecord(
             self.weights.sha256,
             self._written.get((path.bucket, rung.widths, rule)) or self._configuration(path, rung, rule),

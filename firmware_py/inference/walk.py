@@ -13,6 +13,7 @@ from firmware_py.inference.graph import Rung, Way
 from firmware_py.inference.heads import ExitHead
 from firmware_py.inference.rows import Read
 from firmware_py.tasks.intent import Encoded
+from firmware_py.tasks.slot_choice import Words
 
 if TYPE_CHECKING:
     from firmware_py.inference.engine import Engine
@@ -28,12 +29,12 @@ def _brief(text: str) -> str:
 class Walk:
     """The state of one run: what it cost, on which rung it stands.
 
-    `runs` are the stages so far; `verdict` is the deepest exit's, `scores` are its tags'. If the rule never lets an
+    `runs` are the stages so far; `verdict` is the deepest exit's, `words` what it says of those. If the rule never lets an
     exit answer (threshold above 1), its head is evaluated only when the run has to stop at that exit. The engine asks `ask_zeroth` first where the rule uses exit 0,
     then `goes_on` until an exit accepts or this ends.
     """
 
-    __slots__ = ("_at", "_encoded", "_engine", "_feeds", "_head", "_limits", "_path", "_pooled", "_read", "_scores", "_start_s", "_tokens", "_unheard", "_verdict", "_zeroth", "fallback", "runs")  # fmt: skip
+    __slots__ = ("_at", "_encoded", "_engine", "_feeds", "_head", "_limits", "_path", "_pooled", "_read", "_start_s", "_tokens", "_unheard", "_verdict", "_words", "_zeroth", "fallback", "runs")  # fmt: skip
 
     def __init__(self, engine: Engine, path: Way, encoded: Encoded, limits: Limits, start_s: float) -> None:
         """Begin; `start_s` is when the answer's work began, tokenizer included."""
@@ -47,11 +48,11 @@ class Walk:
         self._at = 0
         self.runs: list[StageRun] = []
         self.fallback: str | None = None
-        # The deepest exit's head, what it read, what it says of that to its tags, and where somebody asked, their scores.
+        # The deepest exit's head, what it read, what it says of that to its tags, and where somebody asked, what those say.
         self._head: ExitHead
         self._read: Read
         self._pooled: Any
-        self._scores: Any = None
+        self._words: Words | None = None
         self._verdict: Verdict
         self._unheard: float | None = None  # temperature of the deepest exit where nobody asked it yet
         self._zeroth = False  # exit 0 has spoken
@@ -75,20 +76,20 @@ class Walk:
         threshold = self.rung.rules[rule][len(self.runs) - 1]
         return threshold <= 1.0 and self._meets(self.verdict, threshold)
 
-    def scores(self) -> Any:
-        """Tag scores [n, tags] of the deepest exit that spoke; of a bundle with slots only."""
-        if self._scores is None:
-            self._scores = self._head.scores_of(self._read, self._pooled)
-        return self._scores
+    def words(self) -> Words:
+        """What the deepest exit that spoke says of each word; of a bundle with slots only."""
+        if self._words is None:
+            scores = self._head.scores_of(self._read, self._pooled)
+            self._words = self._engine.weights.choice.words(scores, self._encoded)
+        return self._words
 
     def _meets(self, verdict: Verdict, threshold: float) -> bool:
         """Whether label and, where the bundle says so, slots are as sure as a rule asks; what is turned away has no slots."""
         if not accepts(verdict, threshold):
             return False
-        engine = self._engine
-        if not engine.asks_slots or verdict.out_of_scope:
+        if not self._engine.asks_slots or verdict.out_of_scope:
             return True
-        return engine.weights.choice.sure(self.scores(), self._encoded) >= threshold
+        return self.words().sure >= threshold
 
     def widths(self) -> tuple[int, ...]:
         """Width groups of the stages that ran; a walk that changed rungs may mix two rungs'."""
@@ -173,7 +174,7 @@ class Walk:
     def _hear(self, head: ExitHead, h: Any, temperature: float) -> Verdict:
         """What an exit says of its rows."""
         engine = self._engine
-        self._head, self._scores = head, None
+        self._head, self._words = head, None
         self._read = said = engine.reader.read(h, self._tokens)
         logits, self._pooled = head.answer(said)
         return judge(logits, temperature, *engine.scope)

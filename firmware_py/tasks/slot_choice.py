@@ -15,10 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
-from math import inf, log
+from math import exp, inf, isfinite, log
 from typing import Any
-
-import numpy as np
 
 from firmware_py.contracts.slot_sets import SlotSets
 from firmware_py.tasks.text import Pieces
@@ -27,6 +25,60 @@ N_BEST = 32
 _UNSEEN = 0.5  # of a row
 
 Loss = tuple[float, int]  # of one tag against the word's best one
+
+
+class Words:
+    """What one exit says of a text's words; what is asked of it is computed once.
+
+    `tags` are the best ones, of every piece; `ends` the places where words end.
+    """
+
+    __slots__ = ("_gaps", "_rows", "_scores", "ends", "tags")
+
+    def __init__(self, scores: Any, ends: list[int]) -> None:
+        """Take float32 [n, tags] of the tag head and where words end."""
+        self._scores = scores
+        self._rows: list[list[float]] = []
+        self._gaps: list[float] | None = None
+        self.ends = ends
+        self.tags: list[int] = scores.argmax(1).tolist()
+
+    @property
+    def gaps(self) -> list[float]:
+        """How far each word's best tag is above its next one.
+
+        In plain Python: a call of numpy that begins with cold code takes as long as a word here.
+        """
+        if self._gaps is None:
+            rows, tags, gaps = self._scores.tolist(), self.tags, []
+            for end in self.ends:
+                row, tag = rows[end], tags[end]
+                best, row[tag] = row[tag], -inf
+                gaps.append(best - max(row))
+                row[tag] = best
+            self._rows, self._gaps = rows, gaps
+        return self._gaps
+
+    @property
+    def sure(self) -> float:
+        """How likely the least sure word's best tag is against its next one, 0.5 to 1: how sure the exit is of its slots.
+
+        The logistic function of the least gap, without a temperature: rules are calibrated on what this gives. 1 without words;
+        0 where a score is no finite number, which no rule may take for sure.
+        """
+        gaps = self.gaps
+        if not isfinite(sum(gaps)):
+            return 0.0
+        return 1.0 / (1.0 + exp(-min(gaps, default=inf)))
+
+    def others(self, word: int, margin: float) -> list[Loss]:
+        """The tags of a word that lose less than a margin, those that lose least first: the best one loses nothing."""
+        row, tag = self._rows[self.ends[word]], self.tags[self.ends[word]]
+        best = row[tag]
+        losses = [
+            (best - score, other) for other, score in enumerate(row) if other != tag and best - score < margin
+        ]
+        return [(0.0, tag), *sorted(losses)]
 
 
 class SlotChoice:
@@ -46,27 +98,34 @@ class SlotChoice:
         }
         self._most = {label: max(bonus.values()) for label, bonus in self._bonus.items()}
 
-    def tags(self, scores: Any, pieces: Pieces, label: int) -> list[int]:
+    def words(self, scores: Any, pieces: Pieces) -> Words:
+        """The words of a text at one exit.
+
+        Args:
+            scores: float32 [n, tags] of the tag head.
+            pieces: of the text, n or more.
+        """
+        return Words(scores, self._ends(pieces, len(scores)))
+
+    def tags(self, words: Words, label: int) -> list[int]:
         """One tag a piece, of which those of words' last pieces are decided together.
 
         Args:
-            scores: float32 [n, tags] of the tag head. A word whose best one is no number keeps its tag.
-            pieces: of the text, n or more.
+            words: of the text. One whose best score is no number keeps its tag.
             label: index of the sentence's label.
         """
-        tags: list[int] = scores.argmax(1).tolist()
-        bonus = self._bonus.get(label)
+        tags, bonus = words.tags, self._bonus.get(label)
         if bonus is None:
             return tags
-        ends = self._ends(pieces, len(tags))
-        best = [tags[place] for place in ends]
+        best = [tags[place] for place in words.ends]
         most = bonus.get(slots_of(best), self._unseen)
         margin = self._most[label] - most
         if margin <= 0.0:
             return tags
-        places, losses = _alternatives(scores.tolist(), ends, best, margin)
+        places = [word for word, gap in enumerate(words.gaps) if gap < margin]
         if not places:  # every word is sure enough
             return tags
+        losses = [words.others(word, margin) for word in places]
         first, highest = best, self._most[label]
         for loss, picks in n_best(losses):
             if highest - loss <= most:  # what loses more can gain no more
@@ -77,23 +136,10 @@ class SlotChoice:
             gain = bonus.get(slots_of(other), self._unseen) - loss
             if gain > most:
                 best, most = other, gain
-        for place, tag in zip(ends, best, strict=True):
+        tags = tags.copy()
+        for place, tag in zip(words.ends, best, strict=True):
             tags[place] = tag
         return tags
-
-    def sure(self, scores: Any, pieces: Pieces) -> float:
-        """The least of the words' best tags' probabilities, 0 to 1: how sure an exit is of its slots; 1 without words.
-
-        Args:
-            scores: float32 [n, tags] of the tag head, without a temperature: rules are calibrated on what this gives.
-            pieces: of the text, n or more.
-        """
-        ends = self._ends(pieces, len(scores))
-        if not ends:
-            return 1.0
-        rows = scores[ends]
-        # A row's best probability is one over its sum of exp(score - best): the least one has the largest sum.
-        return 1.0 / float(np.exp(rows - rows.max(1, keepdims=True)).sum(1).max())
 
     def _ends(self, pieces: Pieces, count: int) -> list[int]:
         """Where words end, as `intent.spans_of` reads them; a frame's pieces are none."""
@@ -113,27 +159,6 @@ def slots_of(tags: Sequence[int]) -> tuple[int, ...]:
             found.append(tag - 1)
         before = tag
     return tuple(sorted(found))
-
-
-def _alternatives(
-    rows: Sequence[list[float]], ends: Sequence[int], best: Sequence[int], margin: float
-) -> tuple[list[int], list[list[Loss]]]:
-    """Places among `ends` that may have another tag, and the tags that each may have, those that lose least first.
-
-    In plain Python, and the one comparison that most words end with in `max`: a call of numpy that begins with cold
-    code takes as long as a word here. A best score that is no number has no other within reach.
-    """
-    places: list[int] = []
-    losses: list[list[Loss]] = []
-    for place, (end, tag) in enumerate(zip(ends, best, strict=True)):
-        row = rows[end]
-        top, row[tag] = row[tag], -inf
-        least = top - margin
-        if max(row) > least:
-            places.append(place)
-            others = [(top - score, other) for other, score in enumerate(row) if score > least]
-            losses.append([(0.0, tag), *sorted(others)])
-    return places, losses
 
 
 def n_best(losses: Sequence[Sequence[Loss]]) -> Iterator[tuple[float, tuple[int, ...]]]:

@@ -58,5 +58,5 @@ def test_the_label_is_the_best_one_in_scope() -> None:
     scores = np.array([[0.0, 1.0, 2.0]], np.float32)
     for logits, tags in (([0.0, 1.0, 9.0], [1]), ([1.0, 0.0, 9.0], [2]), ([0.0, 1.0, 0.5], [1])):
         given = np.array(logits, np.float32)
-        assert reader.tags(given, scores, pieces) == tags
+        assert reader.tags(given, reader.words(scores, pieces)) == tags
         assert given.tolist() == logits

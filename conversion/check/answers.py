@@ -19,16 +19,16 @@ from firmware_py.contracts.run import GraphKey
 
 Array = npt.NDArray[Any]
 Prefix = tuple[int, ...]
-KINDS = ("logits", "tags", "slot_tags", "sure")  # fields of `LatticeAnswers` that are arrays by prefix
+KINDS = ("logits", "tags", "slot_tags", "slots_sure")  # fields of `LatticeAnswers` that are arrays by prefix
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One width combination: logits float32 [N,E,C] of the exits 1 … E, tags int16 [N,E,T], -1 behind the last token, sure [N,E]."""
+    """One width combination: logits float32 [N,E,C] of the exits 1 … E, tags int16 [N,E,T], -1 behind the last token, slots_sure [N,E]."""
 
     logits: Array
     tags: Array
-    sure: Array
+    slots_sure: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class LatticeAnswers:
 
     `logits`: float32 [N,C]. `tags`: int16 [N,T], each piece's best one, -1 behind the last token; empty where the task has no
     slots. `slot_tags`: so, but of words' last pieces chosen together, as a node does (`slot_reading`); empty where each
-    stands for itself. `sure`: float32 [N], how sure the least sure word's tag is (`slot_choice.Words`); empty without slots.
+    stands for itself. `slots_sure`: float32 [N], how sure the least sure word's tag is (`slot_choice.Words`); empty without slots.
     `ops`: each graph's operators and their counts. `seconds`: (minimum, median) of one run of each
     graph over the texts, host's copies included; figures only when nothing else runs.
     """
@@ -45,7 +45,7 @@ class LatticeAnswers:
     logits: Mapping[Prefix, Array]
     tags: Mapping[Prefix, Array] = field(default_factory=dict)
     slot_tags: Mapping[Prefix, Array] = field(default_factory=dict)
-    sure: Mapping[Prefix, Array] = field(default_factory=dict)
+    slots_sure: Mapping[Prefix, Array] = field(default_factory=dict)
     ops: Mapping[GraphKey, Mapping[str, int]] = field(default_factory=dict)
     seconds: Mapping[GraphKey, tuple[float, float]] = field(default_factory=dict)
 
@@ -60,7 +60,7 @@ class LatticeAnswers:
             {prefix: one[rows] for prefix, one in self.logits.items()},
             {prefix: one[rows] for prefix, one in self.tags.items()},
             {prefix: one[rows] for prefix, one in self.slot_tags.items()},
-            {prefix: one[rows] for prefix, one in self.sure.items()},
+            {prefix: one[rows] for prefix, one in self.slots_sure.items()},
             self.ops,
             self.seconds,
         )
@@ -75,8 +75,8 @@ class LatticeAnswers:
             np.stack([self.tags[prefix] for prefix in prefixes], 1)
             if self.tags
             else np.zeros((*shape, 0), np.int16),
-            np.stack([self.sure[prefix] for prefix in prefixes], 1)
-            if self.sure
+            np.stack([self.slots_sure[prefix] for prefix in prefixes], 1)
+            if self.slots_sure
             else np.ones(shape, np.float32),
         )
 

@@ -38,25 +38,25 @@ class Scope:
 class Verdicts:
     """`firmware_py.inference.exits.Verdict` of N rows: label int [N], confidence, outside bool, score.
 
-    `slots`: how sure the least sure word's tag is [N]; None: the exits do not ask.
+    `slots_sure`: how sure the least sure word's tag is [N]; None: the exits do not ask.
     """
 
     label: Array
     confidence: Array
     outside: Array
     score: Array
-    slots: Array | None = None
+    slots_sure: Array | None = None
 
     @property
     def sure(self) -> Array:
         """What a rule's threshold is held against [N]: what is turned away has no slots."""
-        if self.slots is None:
+        if self.slots_sure is None:
             return self.confidence
-        return np.where(self.outside, self.confidence, np.minimum(self.confidence, self.slots))
+        return np.where(self.outside, self.confidence, np.minimum(self.confidence, self.slots_sure))
 
     def part(self, rows: Array) -> Verdicts:
         """Some of the rows."""
-        slots = None if self.slots is None else self.slots[rows]
+        slots = None if self.slots_sure is None else self.slots_sure[rows]
         return Verdicts(self.label[rows], self.confidence[rows], self.outside[rows], self.score[rows], slots)
 
 
@@ -134,7 +134,7 @@ def judged(
     temperatures: Mapping[Prefix, float],
     scope: Scope,
     rest: tuple[Truth, Compute, Mapping[Prefix, Array] | None],
-    sure: Mapping[Prefix, Array] | None = None,
+    slots_sure: Mapping[Prefix, Array] | None = None,
 ) -> Lattice:
     """Judge every prefix's logits [N,C].
 
@@ -143,12 +143,12 @@ def judged(
         temperatures: of each prefix.
         scope: what is turned away.
         rest: truth, compute and slot counts of the same rows.
-        sure: how sure each prefix is of its slots [N], where exits ask that.
+        slots_sure: how sure each prefix is of its slots [N], where exits ask that.
     """
     truth, compute, slots = rest
     verdicts = {prefix: judge_rows(one, temperatures[prefix], scope) for prefix, one in logits.items()}
-    if sure is not None:
-        verdicts = {prefix: replace(one, slots=sure[prefix]) for prefix, one in verdicts.items()}
+    if slots_sure is not None:
+        verdicts = {prefix: replace(one, slots_sure=slots_sure[prefix]) for prefix, one in verdicts.items()}
     right = {
         prefix: np.where(truth.inside, ~v.outside & (v.label == truth.target), v.outside)
         for prefix, v in verdicts.items()
@@ -218,13 +218,13 @@ def walk(lattice: Lattice, configuration: Configuration) -> Array:
     return at
 
 
-def tags_in_vain(lattice: Lattice, configuration: Configuration, exits: Array) -> Array:
+def _tags_in_vain(lattice: Lattice, configuration: Configuration, exits: Array) -> Array:
     """How often each row's tag head was asked before the exit that answers it [N]: the label was sure, a slot was not."""
     out = np.zeros(len(exits), np.int64)
     for number, asked in enumerate(configuration.rule.early()):
         if asked <= 1.0:
             said = lattice.verdicts[configuration.widths[:number]]
-            if said.slots is not None:
+            if said.slots_sure is not None:
                 out += (exits > number) & (said.confidence >= asked) & ~said.outside
     return out
 
@@ -234,7 +234,8 @@ class Outcome:
     """What a configuration does with N rows.
 
     exits int [N] (0 … S), right bool [N], rejected bool [N] (turned away as foreign), macs int64 [N], ratio
-    [N] (of full depth and width at the same bucket), score [N] of strangeness, slots int [N,3] or None.
+    [N] (of full depth and width at the same bucket), score [N] of strangeness, slots int [N,3] or None, in_vain int
+    [N]: tag heads that were asked before the answering exit's.
     """
 
     exits: Array
@@ -244,6 +245,7 @@ class Outcome:
     ratio: Array
     score: Array
     slots: Array | None
+    in_vain: Array
 
 
 def run(lattice: Lattice, configuration: Configuration) -> Outcome:
@@ -256,7 +258,8 @@ def run(lattice: Lattice, configuration: Configuration) -> Outcome:
         return np.choose(at, parts)
 
     macs = lattice.compute.upto(configuration.widths, zeroth=configuration.rule.zeroth is not None)[at, rows]
-    macs = macs + tags_in_vain(lattice, configuration, at) * lattice.compute.tags
+    in_vain = _tags_in_vain(lattice, configuration, at)
+    macs = macs + in_vain * lattice.compute.tags
     counts = None
     if lattice.slots is not None:
         counts = np.stack([lattice.slots[prefix] for prefix in usable])[at, rows]
@@ -268,6 +271,7 @@ def run(lattice: Lattice, configuration: Configuration) -> Outcome:
         ratio=macs / lattice.compute.full(),
         score=pick([lattice.verdicts[prefix].score for prefix in usable]),
         slots=counts,
+        in_vain=in_vain,
     )
 
 

@@ -137,7 +137,7 @@ def main(path: str) -> int:
     how = SlotReading.from_dict(job["slots"], shown.labels, max(0, shown.tag_count - 1))
     reader = TagReader(how, tokenizer.continues)
     slot_tags = {prefix: one.copy() for prefix, one in tags.items() if how.sets is not None}
-    sure = {prefix: np.ones(len(ids), np.float32) for prefix in tags}
+    slots_sure = {prefix: np.ones(len(ids), np.float32) for prefix in tags}
     by_length: dict[int, list[int]] = defaultdict(list)
     for row, one in enumerate(ids):
         by_length[next(size for size in stages.buckets if size >= len(one))].append(row)
@@ -153,14 +153,14 @@ def main(path: str) -> int:
                 if tagged is not None:
                     tags[prefix][row, :n] = tagged.argmax(1)
                     words = reader.words(tagged, texts[row])
-                    sure[prefix][row] = words.sure
+                    slots_sure[prefix][row] = words.sure()
                     if slot_tags:
                         slot_tags[prefix][row, :n] = reader.tags(said, words)
         stages.drop()
     seconds = {
         key: (min(ticks) / 1e9, sorted(ticks)[len(ticks) // 2] / 1e9) for key, ticks in stages.ticks.items()
     }
-    save(LatticeAnswers(logits, tags, slot_tags, sure, stages.ops, seconds), Path(job["answers"]))
+    save(LatticeAnswers(logits, tags, slot_tags, slots_sure, stages.ops, seconds), Path(job["answers"]))
     return 0
 
 

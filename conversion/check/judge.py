@@ -60,5 +60,5 @@ class Judge:
         counted = slot_table(rows, tags, self.slots, self.tokenizer) if self.slots and tags else None
         rest = truth_of(rows, self.labels), macs, counted
         return judged(
-            said.logits, self.temperatures, self.scope, rest, said.sure if self.asks_slots else None
+            said.logits, self.temperatures, self.scope, rest, said.slots_sure if self.asks_slots else None
         )

@@ -121,7 +121,7 @@ def combinations(stages: int) -> list[Prefix]:
 def chosen_exits(said: Answers, rules: Rules) -> list[int]:
     """The exit (from 0, which is the one behind stage 1) that answers each row."""
     out = []
-    for row, sure in zip(said.logits, said.sure, strict=True):
+    for row, sure in zip(said.logits, said.slots_sure, strict=True):
         for number, one in enumerate(row):
             verdict = judge(
                 one,

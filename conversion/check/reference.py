@@ -50,7 +50,7 @@ def torch_answers(
     tags = {prefix: np.full((len(ids), longest), -1, np.int16) for prefix in prefixes if head.slots}
     reader = TagReader(options.slots, tokenizer.continues)
     slot_tags = {prefix: one.copy() for prefix, one in tags.items() if options.slots.sets is not None}
-    sure = {prefix: np.ones(len(ids), np.float32) for prefix in tags}
+    slots_sure = {prefix: np.ones(len(ids), np.float32) for prefix in tags}
     short = [row for row, one in enumerate(ids) if len(one) <= options.narrow_upto]
     long = [row for row, one in enumerate(ids) if len(one) > options.narrow_upto]
     with torch.no_grad():
@@ -68,10 +68,10 @@ def torch_answers(
                     if head.slots:
                         words = reader.words(scores, pieces[row])
                         tags[prefix][row, : len(scores)] = scores.argmax(-1)
-                        sure[prefix][row] = words.sure
+                        slots_sure[prefix][row] = words.sure()
                         if slot_tags:
                             slot_tags[prefix][row, : len(scores)] = reader.tags(said[0][place], words)
-    return LatticeAnswers(logits, tags, slot_tags, sure)
+    return LatticeAnswers(logits, tags, slot_tags, slots_sure)
 
 
 def _batches(rows: list[int], ids: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from conversion.check.cascade import Configuration, run, tags_in_vain
+from conversion.check.cascade import Configuration, run
 from conversion.check.on_board import UNKNOWN, Joules, estimated, figure
 from conversion.study.latency import Timing
 from conversion.study.reliability import reliability
@@ -121,11 +121,9 @@ class _Lines:
     def _costs(self, configuration: Configuration) -> dict[str, Any]:
         name, latency = str(configuration), {}
         energy = UNKNOWN
-        report = self._tradeoff.report
-        exits = run(report, configuration).exits
-        in_vain = tags_in_vain(report, configuration, exits)
+        outcome = run(self._tradeoff.report, configuration)
         for number, (runtime, timing) in enumerate(self._context.timings.items()):
-            composed = timing.composed(configuration, exits, self._tradeoff.lengths, in_vain)
+            composed = timing.composed(configuration, outcome, self._tradeoff.lengths)
             latency[runtime] = {"composed_mean": float(composed.mean()), **timing.summary(name)}
             if number == 0 and self._context.energy is not None:
                 energy = self._context.energy(timing.answers[name])

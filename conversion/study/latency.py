@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from conversion.check.cascade import Array, Configuration, Prefix
+from conversion.check.cascade import Array, Configuration, Outcome, Prefix
 from conversion.check.compute import Lengths
 from conversion.check.runtime import python_of
 from conversion.study.stopwatch import Way
@@ -53,20 +53,14 @@ class Timing:
             "p10": p10, "p50": p50, "p90": p90, "n": len(seconds),
         }  # fmt: skip
 
-    def composed(
-        self, configuration: Configuration, exits: Array, lengths: Lengths, in_vain: Array | int = 0
-    ) -> Array:
-        """Seconds of each row [N] from the parts: host, stages run, heads asked, tags once and as often as in vain."""
-        out = np.zeros(len(exits))
-        asked = np.broadcast_to(1 + np.asarray(in_vain), out.shape)
+    def composed(self, configuration: Configuration, outcome: Outcome, lengths: Lengths) -> Array:
+        """Seconds of each row [N] from the parts: host, stages run, heads asked, words as often as asked, tags once."""
+        out = np.zeros(len(outcome.exits))
         for bucket in np.unique(lengths.buckets):
             here = lengths.buckets == bucket
-            spent = self._upto(configuration, int(bucket))
-            out[here] = (
-                spent[exits[here]]
-                + self.parts[f"host {bucket}"]
-                + self.parts.get(f"tags {bucket}", 0.0) * asked[here]
-            )
+            spent = self._upto(configuration, int(bucket))[outcome.exits[here]]
+            words_s, tags_s = (self.parts.get(f"{name} {bucket}", 0.0) for name in ("words", "tags"))
+            out[here] = spent + self.parts[f"host {bucket}"] + words_s * (1 + outcome.in_vain[here]) + tags_s
         return out
 
     def _upto(self, configuration: Configuration, bucket: int) -> Array:

@@ -61,7 +61,7 @@ class Rig:
         self.task = IntentTask(manifest, unpacked.read(manifest.tokenizer.name))
 
     def parts(self, texts: Sequence[str], rounds: int) -> dict[str, float]:
-        """Median seconds of `graph B/S/W`, `head E/B`, `tags B` and `host B` (B: length bucket)."""
+        """Median seconds of `graph B/S/W`, `head E/B`, `words B`, `tags B` and `host B` (B: length bucket)."""
         work = self._work(texts)
         seconds: dict[str, list[float]] = {name: [] for name in work}
         for number in range(rounds + _WARM):
@@ -97,7 +97,10 @@ class Rig:
                 scored = [self._scored(text) for text in by_bucket.get(bucket, texts[:1])]
                 said = self.engine.reader.read(h, tokens)
                 pooled = weights.heads[-1].answer(said)[1]
-                work[f"tags {bucket}"] = _Round([partial(self._tags, said, pooled, *one) for one in scored])
+                work[f"words {bucket}"] = _Round(
+                    [partial(self._words, said, pooled, *one[:2]) for one in scored]
+                )
+                work[f"tags {bucket}"] = _Round([partial(self._tags, *one) for one in scored])
             work[f"host {bucket}"] = _Round(
                 [partial(self._host, text) for text in by_bucket.get(bucket, texts[:1])]
             )
@@ -116,13 +119,15 @@ class Rig:
         label = engine.every_exit(encoded)[-1].label_index
         return head.tag_logits(feeds["h"], encoded.tokens), encoded, label
 
-    def _tags(self, said: Read, pooled: Any, scores: Any, encoded: Encoded, label: int) -> object:
-        """Score as the engine does, ask how sure it is, and choose: of a real text, since only unsure words take time."""
+    def _words(self, said: Read, pooled: Any, scores: Any, encoded: Encoded) -> object:
+        """Score as the engine does, and ask how sure the words of a real text are."""
         self.weights.heads[-1].scores_of(said, pooled)
         words = self.weights.choice.words(scores, encoded)
-        if self.engine.asks_slots:
-            words.sure  # noqa: B018 - it is computed when it is asked for
-        return self.weights.choice.tags(words, label)
+        return words.sure() if self.engine.asks_slots else words
+
+    def _tags(self, scores: Any, encoded: Encoded, label: int) -> object:
+        """Choose the tags of a real text, since only unsure words take time; what they are made of again is little."""
+        return self.weights.choice.tags(self.weights.choice.words(scores, encoded), label)
 
     def _head(self, head: ExitHead, h: Any, tokens: int) -> object:
         """As the engine asks it, with the buffers of its slot."""

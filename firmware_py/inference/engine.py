@@ -4,8 +4,8 @@
 
 Exit 0, where the bundle has it and the asked rule uses it, judges the embedded rows: no stage runs, the
 work is the host's (tokenizer, head) and is charged as such. A rung that fails is taken out and the next one repeats the same stage from the same rows. When the
-limits end before an exit accepted, the deepest exit so far answers. Only the answering exit's tag
-head runs, and only in scope. One engine serves one interpreter slot: one thread at a time.
+limits end before an exit accepted, the deepest exit so far answers. The answering exit's tag head runs, and only in
+scope; where the bundle asks how sure slots are, that of each exit which is sure of its label, too. One engine serves one interpreter slot: one thread at a time.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ class Weights:
             raise BundleFormatError(msg)
         vocabulary = unpacked.read(manifest.tokenizer.name)
         _check_reach(embedding, manifest, count_pieces(vocabulary))
-        sets = manifest.slot_sets
-        if (sets is not None or manifest.asks_slots) and tags != forms[0]:
+        reads_words = manifest.slot_sets is not None or manifest.asks_slots
+        if reads_words and tags != forms[0]:
             msg = "slot sets, or exits that ask slots, stand beside tags of the first version"
             raise BundleFormatError(msg)
         return cls(
@@ -123,7 +123,9 @@ class Weights:
             heads=tuple(heads[number] for number in range(1, manifest.stages + 1)),
             out_of_scope_index=scope_index(labels),
             zeroth=heads.get(0),
-            choice=SlotChoice(sets, continuing_pieces(vocabulary)),
+            choice=SlotChoice(manifest.slot_sets, continuing_pieces(vocabulary))
+            if reads_words
+            else SlotChoice(),
         )
 
 

@@ -70,5 +70,5 @@ def judge(
 
 
 def accepts(verdict: Verdict, threshold: float) -> bool:
-    """Whether the exit may answer under a rule's threshold for it; the last exit is not asked."""
+    """Whether an exit is as sure of what it says as a rule's threshold for it asks; the last exit is not asked."""
     return verdict.confidence >= threshold

@@ -13,7 +13,7 @@ test holds the two together.
     tags   = argmax(w @ tag_w2 + tag_b2)                             [n]
 
 Computed are four products: one of the pool for both heads (a one beside the pool meets the biases), one for
-the labels, and where an exit answers, one of all windows, one of what they said, and one for the tags.
+the labels, and where an exit answers or is asked how sure its slots are, one of all windows, one of what they said, and one for the tags.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def _brief(text: str) -> str:
 class Walk:
     """The state of one run: what it cost, on which rung it stands.
 
-    `runs` are the stages so far; `verdict` is the deepest exit's, `words` what it says of those. If the rule never lets an
+    `runs` are the stages so far; `verdict` is the deepest exit's, `words` what it says of the text's words. If the rule never lets an
     exit answer (threshold above 1), its head is evaluated only when the run has to stop at that exit. The engine asks `ask_zeroth` first where the rule uses exit 0,
     then `goes_on` until an exit accepts or this ends.
     """
@@ -77,7 +77,7 @@ class Walk:
         return threshold <= 1.0 and self._meets(self.verdict, threshold)
 
     def words(self) -> Words:
-        """What the deepest exit that spoke says of each word; of a bundle with slots only."""
+        """What the deepest exit that was heard says of each word; of a bundle with slots only. Ask its `verdict` first."""
         if self._words is None:
             scores = self._head.scores_of(self._read, self._pooled)
             self._words = self._engine.weights.choice.words(scores, self._encoded)
@@ -89,7 +89,7 @@ class Walk:
             return False
         if not self._engine.asks_slots or verdict.out_of_scope:
             return True
-        return self.words().sure >= threshold
+        return self.words().sure() >= threshold
 
     def widths(self) -> tuple[int, ...]:
         """Width groups of the stages that ran; a walk that changed rungs may mix two rungs'."""
@@ -154,14 +154,9 @@ class Walk:
             return False
         graph, delegate, costs = rung.graphs[done], rung.delegate, self._engine.costs
         next_s = costs.stage_s(graph, delegate)
-        if done:
-            last = self.runs[-1]
-            if next_s is None:  # the stage before stands for one that was never timed, in joules too
-                next_s = last.run_s
-            end_s = last.start_s + last.run_s + next_s
-        else:
-            end_s = self._engine.now_s() + (next_s or 0.0)
-        if end_s > limits.due_s:
+        if done and next_s is None:  # the stage before stands for one that was never timed, in joules too
+            next_s = self.runs[-1].run_s
+        if self._engine.now_s() + (next_s or 0.0) > limits.due_s:
             self.fallback = self.fallback or f"exit {done}: no time for the next stage"
             return False
         if limits.energy_j is not None:

@@ -28,22 +28,32 @@ Loss = tuple[float, int]  # of one tag against the word's best one
 
 
 class Words:
-    """What one exit says of a text's words; what is asked of it is computed once.
+    """What one exit says of a text's words; what is asked of it is computed once. `tags` are the best ones, of every piece."""
 
-    `tags` are the best ones, of every piece; `ends` the places where words end.
-    """
+    __slots__ = ("_continues", "_ends", "_gaps", "_pieces", "_rows", "_scores", "tags")
 
-    __slots__ = ("_gaps", "_rows", "_scores", "ends", "tags")
-
-    def __init__(self, scores: Any, ends: list[int]) -> None:
-        """Take float32 [n, tags] of the tag head and where words end."""
+    def __init__(self, scores: Any, pieces: Pieces, continues: frozenset[int]) -> None:
+        """Take float32 [n, tags] of the tag head, the text's n or more pieces, and the ids of those that go on a word."""
         self._scores = scores
+        self._pieces = pieces
+        self._continues = continues
+        self._ends: list[int] | None = None
         self._rows: list[list[float]] = []
         self._gaps: list[float] | None = None
-        self.ends = ends
         self.tags: list[int] = scores.argmax(1).tolist()
 
-    @property
+    def ends(self) -> list[int]:
+        """Where words end, as `intent.spans_of` reads them; a frame's pieces are none."""
+        if self._ends is None:
+            ids, spans, goes_on = self._pieces.ids, self._pieces.spans, self._continues
+            last = min(len(self.tags), len(ids)) - 1
+            self._ends = [
+                place
+                for place in range(last + 1)
+                if (place == last or ids[place + 1] not in goes_on) and spans[place][0] < spans[place][1]
+            ]
+        return self._ends
+
     def gaps(self) -> list[float]:
         """How far each word's best tag is above its next one.
 
@@ -51,7 +61,7 @@ class Words:
         """
         if self._gaps is None:
             rows, tags, gaps = self._scores.tolist(), self.tags, []
-            for end in self.ends:
+            for end in self.ends():
                 row, tag = rows[end], tags[end]
                 best, row[tag] = row[tag], -inf
                 gaps.append(best - max(row))
@@ -59,21 +69,22 @@ class Words:
             self._rows, self._gaps = rows, gaps
         return self._gaps
 
-    @property
     def sure(self) -> float:
         """How likely the least sure word's best tag is against its next one, 0.5 to 1: how sure the exit is of its slots.
 
-        The logistic function of the least gap, without a temperature: rules are calibrated on what this gives. 1 without words;
-        0 where a score is no finite number, which no rule may take for sure.
+        The logistic function of the least gap, without a temperature: rules are calibrated on what this gives. 1 without
+        words; -1, which meets no threshold, where a word's two best scores are no finite numbers apart.
         """
-        gaps = self.gaps
+        gaps = self.gaps()
         if not isfinite(sum(gaps)):
-            return 0.0
+            return -1.0
         return 1.0 / (1.0 + exp(-min(gaps, default=inf)))
 
     def others(self, word: int, margin: float) -> list[Loss]:
         """The tags of a word that lose less than a margin, those that lose least first: the best one loses nothing."""
-        row, tag = self._rows[self.ends[word]], self.tags[self.ends[word]]
+        self.gaps()
+        end = self.ends()[word]
+        row, tag = self._rows[end], self.tags[end]
         best = row[tag]
         losses = [
             (best - score, other) for other, score in enumerate(row) if other != tag and best - score < margin
@@ -99,13 +110,8 @@ class SlotChoice:
         self._most = {label: max(bonus.values()) for label, bonus in self._bonus.items()}
 
     def words(self, scores: Any, pieces: Pieces) -> Words:
-        """The words of a text at one exit.
-
-        Args:
-            scores: float32 [n, tags] of the tag head.
-            pieces: of the text, n or more.
-        """
-        return Words(scores, self._ends(pieces, len(scores)))
+        """What an exit says of a text's words, from float32 [n, tags] of its tag head and the text's n or more pieces."""
+        return Words(scores, pieces, self._continues)
 
     def tags(self, words: Words, label: int) -> list[int]:
         """One tag a piece, of which those of words' last pieces are decided together.
@@ -117,12 +123,12 @@ class SlotChoice:
         tags, bonus = words.tags, self._bonus.get(label)
         if bonus is None:
             return tags
-        best = [tags[place] for place in words.ends]
+        best = [tags[place] for place in words.ends()]
         most = bonus.get(slots_of(best), self._unseen)
         margin = self._most[label] - most
         if margin <= 0.0:
             return tags
-        places = [word for word, gap in enumerate(words.gaps) if gap < margin]
+        places = [word for word, gap in enumerate(words.gaps()) if gap < margin]
         if not places:  # every word is sure enough
             return tags
         losses = [words.others(word, margin) for word in places]
@@ -137,18 +143,9 @@ class SlotChoice:
             if gain > most:
                 best, most = other, gain
         tags = tags.copy()
-        for place, tag in zip(words.ends, best, strict=True):
+        for place, tag in zip(words.ends(), best, strict=True):
             tags[place] = tag
         return tags
-
-    def _ends(self, pieces: Pieces, count: int) -> list[int]:
-        """Where words end, as `intent.spans_of` reads them; a frame's pieces are none."""
-        ids, spans, last = pieces.ids, pieces.spans, min(count, len(pieces.ids)) - 1
-        return [
-            place
-            for place in range(last + 1)
-            if (place == last or ids[place + 1] not in self._continues) and spans[place][0] < spans[place][1]
-        ]
 
 
 def slots_of(tags: Sequence[int]) -> tuple[int, ...]:

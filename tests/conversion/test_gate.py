@@ -28,7 +28,7 @@ def answers(seed: int = 0, rows: int = 200) -> LatticeAnswers:
     tags = {one: random.integers(0, 7, (rows, 8)).astype(np.int16) for one in prefixes}
     for tagged in tags.values():
         tagged[:, 6:] = -1
-    return LatticeAnswers(logits, tags, sure={one: random.random(rows) for one in prefixes})
+    return LatticeAnswers(logits, tags, slots_sure={one: random.random(rows) for one in prefixes})
 
 
 def changed(
@@ -117,11 +117,11 @@ def test_answers_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert list(back.logits) == list(said.logits)
     assert all(np.array_equal(back.logits[one], said.logits[one]) for one in said.logits)
     assert all(np.array_equal(back.tags[one], said.tags[one]) for one in said.tags)
-    assert all(np.array_equal(back.sure[one], said.sure[one]) for one in said.logits)
+    assert all(np.array_equal(back.slots_sure[one], said.slots_sure[one]) for one in said.logits)
     along = said.part(slice(0, 7)).along((4, 1, 4))
     assert along.logits.shape == (7, 3, 5)
     assert np.array_equal(along.tags[:, 1], said.tags[4, 1][:7])
-    assert np.array_equal(along.sure[:, 2], said.sure[4, 1, 4][:7])
+    assert np.array_equal(along.slots_sure[:, 2], said.slots_sure[4, 1, 4][:7])
 
 
 def test_golden_rows_know_their_widths_and_the_zeroth_exit() -> None:

@@ -127,5 +127,8 @@ def test_every_prefix_says_what_torch_says_and_nothing_is_converted_twice(tmp_pa
                 same = (ours.slot_tags[prefix] == reference.slot_tags[prefix])[real]
                 assert same.mean() > 0.95, (runtime, recipe, prefix)
                 assert (ours.slot_tags[prefix] != ours.tags[prefix]).any(), (runtime, recipe, prefix)
+                unsure = np.abs(ours.slots_sure[prefix] - reference.slots_sure[prefix])
+                assert unsure.mean() < 0.01, (runtime, recipe, prefix)
+                assert reference.slots_sure[prefix].std() > 0.01
                 agree = (ours.logits[prefix].argmax(1) == reference.logits[prefix].argmax(1)).mean()
                 assert agree > 0.95, (runtime, recipe, prefix)

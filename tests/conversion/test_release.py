@@ -19,7 +19,7 @@ torch = pytest.importorskip(
     "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
 )
 
-from conversion.check.answers import LatticeAnswers, Prefix
+from conversion.check.answers import LatticeAnswers, Prefix, prefixes_of
 from conversion.check.calibrate import Strangeness
 from conversion.check.cascade import judge_rows
 from conversion.check.parity import bounds_of
@@ -123,6 +123,25 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(listen, "run_lattice", said)
 
     return use
+
+
+@pytest.mark.parametrize("slots", [True, False])
+def test_rules_are_calibrated_on_exits_that_ask_slots_where_there_are_any(
+    tmp_path: Path, slots: bool
+) -> None:
+    one = trained(tmp_path, slots=slots)
+    tokenizer = WordPiece(list(PIECES))
+    prefixes = prefixes_of([(4, 4)])
+    sides = {
+        side: torch_answers(one.student, tokenizer, [row.text for row in one.data.split(side)], prefixes)
+        for side in ("temperature", "report")
+    }
+    judge = judge_of(one, tokenizer, sides)
+    lattice = judge.lattice(one.data.report, sides["report"])
+    for prefix in prefixes:
+        found, said = lattice.verdicts[prefix].slots_sure, sides["report"].slots_sure.get(prefix)
+        assert (found is None) == (said is None) == (not slots)
+        assert found is None or (said is not None and np.array_equal(found, said))
 
 
 @pytest.mark.parametrize("slots", [True, False])

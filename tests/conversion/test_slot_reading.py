@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from conversion.check.slot_reading import WEIGHT, SlotReading, TagReader
 from conversion.data.sentence import Sentence
@@ -49,6 +50,28 @@ def test_a_bundle_says_it_of_itself() -> None:
     sets = SlotSets(0.5, {0: {(0,): 1}})
     assert SlotReading.of_manifest(manifest) == SlotReading(None, 2)
     assert SlotReading.of_manifest(replace(manifest, slot_sets=sets, labels=("a", "b"))) == SlotReading(sets)
+
+
+def test_torch_says_how_sure_the_least_sure_word_is() -> None:
+    """Each letter is a word: what the model's own tag scores say of it, by hand."""
+    torch = pytest.importorskip(
+        "torch", reason="needs torch: run `.venvs/train/bin/python -m pytest tests/conversion`"
+    )
+    from conversion.check.reference import torch_answers
+    from conversion.nets.deepseek_lite import Dims
+    from tests.conversion.small import PIECES, student
+
+    model = student(Dims(len(PIECES), d=32, heads=4, latent=8, rope=8, ffn=16, stages=2))
+    texts = ["a b c", "d", "e f g h i"]
+    said = torch_answers(model, WordPiece(list(PIECES)), texts, [(4,), (4, 4)])
+    for row, text in enumerate(texts):
+        ids = torch.tensor([[PIECES.index(letter) for letter in text.split()]])
+        with torch.no_grad():
+            exits = model(ids, torch.ones(ids.shape))
+        for number, prefix in ((1, (4,)), (2, (4, 4))):
+            after, best = np.sort(exits[number].tags[0].numpy(), 1)[:, -2:].T
+            exact = float((1.0 / (1.0 + np.exp(after - best))).min())
+            assert said.slots_sure[prefix][row] == pytest.approx(exact, rel=1e-4)
 
 
 def test_the_label_is_the_best_one_in_scope() -> None:

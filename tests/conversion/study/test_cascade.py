@@ -24,7 +24,6 @@ from conversion.check.cascade import (
     shared,
     slot_f1,
     static,
-    tags_in_vain,
 )
 from conversion.check.risk import NEVER
 from firmware_py.inference.exits import accepts, judge
@@ -55,7 +54,9 @@ def test_a_walk_is_the_device_s_loop_over_exits(
     grid = lattice(200, slots=True, scope=Scope(0.3, 9))
     if asks_slots:
         random = np.random.default_rng(2)
-        asking = {p: replace(one, slots=random.uniform(0.5, 1.0, 200)) for p, one in grid.verdicts.items()}
+        asking = {
+            p: replace(one, slots_sure=random.uniform(0.5, 1.0, 200)) for p, one in grid.verdicts.items()
+        }
         grid = replace(grid, verdicts=asking)
     configuration = Configuration((4, 2, 1), Rule("some", (0.8, 0.7, 0.0), zeroth))
     outcome = run(grid, configuration)
@@ -72,9 +73,9 @@ def test_a_walk_is_the_device_s_loop_over_exits(
                 break
             if accepts(verdict, threshold or 0.0):
                 if (
-                    verdicts.slots is None
+                    verdicts.slots_sure is None
                     or verdict.out_of_scope
-                    or verdicts.slots[row] >= (threshold or 0.0)
+                    or verdicts.slots_sure[row] >= (threshold or 0.0)
                 ):
                     break
                 in_vain[row] += 1
@@ -86,7 +87,7 @@ def test_a_walk_is_the_device_s_loop_over_exits(
         stages = sum(int(grid.compute.stages[s, configuration.widths[s] - 1, row]) for s in range(number))
         heads = (number + (zeroth is not None)) * grid.compute.intent
         assert outcome.macs[row] == stages + heads + (1 + in_vain[row]) * grid.compute.tags[row]
-    assert (tags_in_vain(grid, configuration, outcome.exits) == in_vain).all()
+    assert (outcome.in_vain == in_vain).all()
     assert in_vain.any() == asks_slots
 
 
@@ -120,7 +121,7 @@ def test_the_lattice_has_eighty_five_prefixes_and_sixty_four_ways(lattice: Calla
 def test_a_part_of_the_rows_is_that_part_of_every_answer(lattice: Callable[..., Lattice]) -> None:
     grid = lattice(60, slots=True)
     sure = np.random.default_rng(3).uniform(0.5, 1.0, 60)
-    grid = replace(grid, verdicts={p: replace(one, slots=sure) for p, one in grid.verdicts.items()})
+    grid = replace(grid, verdicts={p: replace(one, slots_sure=sure) for p, one in grid.verdicts.items()})
     configuration = Configuration((3, 3, 2), shared("some", 0.8, 3, 0.95))
     rows = np.arange(0, 60, 3)
     whole, part = run(grid, configuration), run(grid.part(rows), configuration)
@@ -132,7 +133,9 @@ def test_a_part_of_the_rows_is_that_part_of_every_answer(lattice: Callable[..., 
 
 
 def test_harm_is_seen_by_the_same_exits(lattice: Callable[..., Lattice]) -> None:
-    grid = lattice(300)
+    grid, random = lattice(300), np.random.default_rng(4)
+    asking = {p: replace(one, slots_sure=random.uniform(0.5, 1.0, 300)) for p, one in grid.verdicts.items()}
+    grid = replace(grid, verdicts=asking)
     said = answered(grid, (4, 4, 2), zeroth=True)
     rule = Rule("some", (0.7, 0.6, 0.0), 0.8)
     assert (said.first((0.8, 0.7, 0.6)) == run(grid, Configuration((4, 4, 2), rule)).exits).all()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conversion.check.cascade import Configuration, Rule, shared, static
+from conversion.check.cascade import Array, Configuration, Outcome, Rule, shared, static
 from conversion.check.compute import Lengths
 from conversion.study import stopwatch
 from conversion.study.latency import Asked, Timing, manifest_with
@@ -67,17 +67,26 @@ def test_a_job_times_every_part_and_every_text_on_every_way(
         f"graph 16/{s}/4" for s in (1, 2, 3)
     }
     others = {f"{name}/{b}" for b in (8, 16) for name in ("head 0", "head 1", "head 2", "head 3")}
-    assert set(found["parts"]) == graphs | others | {"tags 8", "tags 16", "host 8", "host 16"}
+    assert set(found["parts"]) == graphs | others | {
+        f"{name} {b}" for b in (8, 16) for name in ("words", "tags", "host")
+    }
     timing = Timing("scripted", found["parts"], {}, 0.0)
-    rows = timing.composed(WAYS["cheap"], np.array([0, 1, 3]), Lengths.of([1, 8, 12], (8, 16)))
+    lengths = Lengths.of([1, 8, 12], (8, 16))
+
+    def composed(in_vain: list[int]) -> Array:
+        nothing = np.zeros(3)
+        exits = np.array([0, 1, 3])
+        outcome = Outcome(exits, nothing, nothing, nothing, nothing, nothing, None, np.array(in_vain))
+        return timing.composed(WAYS["cheap"], outcome, lengths)
+
+    rows = composed([0, 0, 0])
     parts = found["parts"]
-    assert rows[0] == pytest.approx(parts["head 0/8"] + parts["host 8"] + parts["tags 8"])
-    twice = timing.composed(
-        WAYS["cheap"], np.array([0, 1, 3]), Lengths.of([1, 8, 12], (8, 16)), np.array([0, 1, 0])
-    )
-    assert twice - rows == pytest.approx([0.0, parts["tags 8"], 0.0])
+    assert rows[0] == pytest.approx(parts["head 0/8"] + parts["host 8"] + parts["words 8"] + parts["tags 8"])
+    assert composed([0, 1, 0]) - rows == pytest.approx([0.0, parts["words 8"], 0.0])
     deepest = (
-        [f"graph 16/{s}/4" for s in (1, 2, 3)] + [f"head {e}/16" for e in range(4)] + ["host 16", "tags 16"]
+        [f"graph 16/{s}/4" for s in (1, 2, 3)]
+        + [f"head {e}/16" for e in range(4)]
+        + ["host 16", "words 16", "tags 16"]
     )
     assert rows[2] == pytest.approx(sum(parts[name] for name in deepest))
 

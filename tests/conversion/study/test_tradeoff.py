@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conversion.check.answers import LatticeAnswers
+from conversion.check.answers import LatticeAnswers, prefixes_of
+from conversion.check.cascade import Configuration, Rule, run
 from conversion.check.on_board import Joules, figure
 from conversion.check.risk import RULES
 from conversion.check.rows import load_rows, save_rows
@@ -24,7 +25,14 @@ from conversion.study.document import Context, to_csv, to_document, to_table
 from conversion.study.fronts import computation
 from conversion.study.latency import Timing
 from conversion.study.page import risk_rows, to_html
-from conversion.study.tradeoff import Tradeoff, check_lattice, evaluate_tradeoff, needed_bytes, shipped
+from conversion.study.tradeoff import (
+    Tradeoff,
+    _judge,
+    check_lattice,
+    evaluate_tradeoff,
+    needed_bytes,
+    shipped,
+)
 from firmware_py.bundles.read import Unpacked, unpack
 from firmware_py.bundles.verify import Trust
 from firmware_py.bundles.write import write_bundle
@@ -95,7 +103,7 @@ def found(unpacked: Unpacked) -> Tradeoff:
 
 def context(found: Tradeoff) -> Context:
     """As if timed: seconds follow the widths."""
-    parts = {f"{name} {b}": 1e-5 for name in ("host", "tags") for b in (8, 16)}
+    parts = {f"{name} {b}": 1e-5 for name in ("host", "words", "tags") for b in (8, 16)}
     parts |= {f"head {e}/{b}": 2e-5 for e in range(4) for b in (8, 16)}
     parts |= {f"graph {b}/{s}/{w}": w * 1e-4 for b in (8, 16) for s in (1, 2, 3) for w in (1, 2, 3, 4)}
     answers = {name: np.full(50, 1e-4 * sum(way.widths)) for name, way in found.ways().items()}
@@ -115,6 +123,23 @@ def test_every_ratio_has_the_best_way_within_it(found: Tradeoff) -> None:
     budgets = [line.budget for line in found.equal if line.budget]
     assert budgets == sorted(budgets)
     assert {line.name for line in found.points} >= {"exit-0", "exit-3", "balanced", "risk-1"}
+
+
+def test_a_bundle_whose_exits_ask_slots_is_judged_so(unpacked: Unpacked) -> None:
+    """A row that is sure of its label and of no slot goes to the end, and each exit asks its tag head in vain."""
+    data = replace(DATA, slots=unpacked.manifest.slots)
+    texts, prefixes = [row.text for row in data.report], prefixes_of([(4, 4, 4)])
+    said = ask(texts, prefixes)
+    said = replace(said, slots_sure={prefix: np.full(len(texts), 0.5) for prefix in prefixes})
+    rule = Configuration((4, 4, 4), Rule("some", (0.1, 0.1, 0.0)))
+    for asks in ("label", "least_sure"):
+        told = replace(unpacked, manifest=replace(unpacked.manifest, exit_confidence=asks))
+        judge = _judge(told, data, dict.fromkeys(prefixes, 1.0))
+        assert judge.asks_slots == (asks == "least_sure")
+        outcome = run(judge.lattice(data.report, said), replace(rule, rule=Rule("some", (0.6, 0.6, 0.0))))
+        kept = ~outcome.rejected
+        assert (outcome.in_vain[kept] > 0).any() == judge.asks_slots
+        assert (outcome.exits[kept] == 3).all() == judge.asks_slots
 
 
 def test_rules_of_the_bundle_stand_for_themselves(found: Tradeoff, unpacked: Unpacked) -> None:

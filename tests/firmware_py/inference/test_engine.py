@@ -403,6 +403,58 @@ def test_where_exits_ask_slots_an_unsure_word_sends_a_sure_label_on(
     assert away[0].record.exit == away[1].record.exit
 
 
+class Hesitant:
+    """An exit's head that is sure of its label as before, and says of each word what it is told to."""
+
+    def __init__(self, head: Any, row: tuple[float, float]) -> None:
+        self._head, self._row = head, row
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._head, name)
+
+    def scores_of(self, said: Any, pooled: Any) -> Any:
+        return np.full_like(self._head.scores_of(said, pooled), self._row)
+
+
+AREA, OUTSIDE, NEITHER = (0.0, 5.0), (5.0, 0.0), (0.0, 0.1)
+
+
+def hesitant(tiny: Unpacked, *rows: tuple[float, float], **scripts: Script) -> Rig:
+    """A rig whose exits ask slots and say such rows, from the first."""
+    rig = Rig(replace(tiny, manifest=replace(tiny.manifest, exit_confidence="least_sure")), scripts or None)
+    heads = tuple(Hesitant(*pair) for pair in zip(rig.engine.weights.heads, rows, strict=True))
+    rig.engine.weights = replace(rig.engine.weights, heads=cast("Any", heads))
+    return rig
+
+
+def test_the_answering_exit_s_own_slots_are_read(tiny: Unpacked) -> None:
+    """What an exit said of words before is neither taken for a later one's, nor lost when the later one breaks."""
+    second = hesitant(tiny, NEITHER, OUTSIDE, AREA).run(SURE)
+    assert (second.record.exit, set(second.tags)) == (2, {0})
+    third = hesitant(tiny, NEITHER, NEITHER, OUTSIDE).run(SURE)
+    assert (third.record.exit, set(third.tags)) == (3, {0})
+    broken_second = hesitant(tiny, NEITHER, OUTSIDE, OUTSIDE, cpu=from_stage(2, not_a_number)).run(SURE)
+    assert (broken_second.record.exit, set(broken_second.tags)) == (1, {1})
+    late = hesitant(tiny, NEITHER, OUTSIDE, OUTSIDE).run(SURE, due_s=1.5 * STAGE_S)
+    assert (late.record.exit, late.accepted, set(late.tags)) == (1, False, {1})
+
+
+def test_an_exit_that_a_rule_skips_is_read_when_the_run_ends_there(tiny: Unpacked) -> None:
+    rig = hesitant(tiny, NEITHER, OUTSIDE, AREA)
+    rule = {"patient": (0.4, 2.0, 0.0)}
+    rig.engine = Engine(
+        replace(rig.engine.weights, manifest=replace(rig.engine.weights.manifest, exit_rules=rule)),
+        list(rig.engine.runners.values()),
+        rig.clock,
+        rig.health,
+    )
+    deep = rig.run(SURE, rule="patient")
+    assert (deep.record.exit, set(deep.tags)) == (1, {1})  # half sure meets 0.4
+    rule["patient"] = (0.9, 2.0, 0.0)
+    ended = rig.run(SURE, rule="patient", due_s=rig.clock.now_s() + 2.5 * STAGE_S)
+    assert (ended.record.exit, set(ended.tags)) == (2, {0})
+
+
 @pytest.mark.parametrize(
     "asked", [{"slot_sets": SlotSets(1.0, {0: {(): 1}})}, {"exit_confidence": "least_sure"}]
 )

@@ -113,6 +113,15 @@ def test_a_hot_board_still_asks_exit_0_first(rich: Unpacked) -> None:
     assert Rig(rich).run(UNSURE, "thrifty", max_stages=1).record.exit == 1
 
 
+def test_exit_0_asks_slots_where_exits_do(rich: Unpacked) -> None:
+    """It is sure of the label, and of the kitchen by half a point, which is 0.62."""
+    assert Rig(rich).run(SURE, "thrifty").record.exit == 0
+    asking = Rig(replace(rich, manifest=replace(rich.manifest, exit_confidence="least_sure")))
+    outcome = asking.run(SURE, "thrifty")
+    assert outcome.record.exit == 1
+    assert outcome.tags
+
+
 def test_a_broken_exit_0_neither_answers_nor_ends_the_run(rich: Unpacked) -> None:
     rig = Rig(rich)
     nan = np.full(len(WORDS), np.nan, np.float32)

@@ -183,18 +183,18 @@ def test_how_sure_the_slots_are_is_the_least_sure_word_s_best_tag_against_its_ne
 ) -> None:
     two = [sorted(row)[1:] for row in rows]
     exact = [np.exp(best) / (np.exp(best) + np.exp(after)) for after, best in two]
-    assert choice().words(scores(*rows), words(len(rows))).sure == pytest.approx(min(exact), rel=1e-5)
+    assert choice().words(scores(*rows), words(len(rows))).sure() == pytest.approx(min(exact), rel=1e-5)
 
 
 def test_pieces_inside_of_a_word_and_a_frame_are_not_asked_how_sure_they_are() -> None:
     cut = Cut([1, 1, FOLLOWS, 1], [(0, 0), (0, 1), (1, 2), (2, 2)])
     said = scores([0, 0, 0], [0, 0, 0], [0, 3, 0], [0, 0, 0])
-    assert choice().words(said, cut).sure == pytest.approx(1 / (1 + np.exp(-3)), rel=1e-5)
-    assert choice().words(said[:1], Cut([1], [(0, 0)])).sure == 1.0  # no word
+    assert choice().words(said, cut).sure() == pytest.approx(1 / (1 + np.exp(-3)), rel=1e-5)
+    assert choice().words(said[:1], Cut([1], [(0, 0)])).sure() == 1.0  # no word
 
 
 @pytest.mark.parametrize("strange", [np.nan, inf])
 def test_scores_that_are_no_numbers_are_never_sure(strange: float) -> None:
     row, other = [9, 0, 0], [0, strange, 1]
     for said in (scores(row, other), scores(other, row)):
-        assert choice().words(said, words(2)).sure == 0.0
+        assert choice().words(said, words(2)).sure() == -1.0

@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1640208, "sha256": "2c7826f8d017f5043d7cfaf33a09ea07d400b10aad9c843f197fb843637f8a2a", "signature": "LgCcw8lHGa+mPxFC+G22EeZms4WZpe1nM9eTiES0wgYszyaL5yd1rdba1SAFX4g+RubR7vKeOuqomhJ0KnEIDg=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1640180, "sha256": "3bdb40376cee60e9418c67ae73a245b1e13c045264f94b078ecfa691f341ed9f", "signature": "uhbBXHCnTQIeCoUSEMGk021j7XOG4YSY6rysZMoBe5ECkE1hvSa+6dyI6pujEGGUDyrm6UfTzrwqpF8etHvrDw=="}

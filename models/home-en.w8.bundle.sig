@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1641172, "sha256": "58410eb10a302fe3c5bb93edc8489096c8104dc0960a862bd15c5fb63b142ea2", "signature": "evplMe7geX5wgcqDpMCMtA2/XIDHsAc9wzrzcqDFfx4qhx0V1mZv4923Cf0s8MAFHydbICQrg27DcuwZkFydAw=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1640420, "sha256": "283a8c357450b796d111dd7d406e1208f70eb87bf6090944ca982974ce9f0272", "signature": "+m2nh/PgKE1kw3LLKnl4JsfTJHJZLp4QsxFTboAWA959nQUblgnvBBMdSlz4z9pi9fvl70R1DVwADcm9rDJgDw=="}

@@ -1,1 +1,1 @@
-{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1836864, "sha256": "36e7eb074e4e4e0e1cd538e9b59af214ffb8844efcf0cf6fea18771282eb6a34", "signature": "LYG9CSy4frb1ksC/YUw5yTe3Ya8q3VkQuRfmT27N5CCBzl1xZm0Kah8aIAUvZBU2CYARUzfchv0NPja4RLZRAA=="}
+{"v": 1, "key": "ec9ef8213b29b881", "bytes": 1840464, "sha256": "be39592aed506aad73d01fb76d958d8b54fe112beefe10f178c74df0b3bc231f", "signature": "PZQS6sxg3nA2CVzXt2SPuzNIjhtQ0jr+2hF6kn17wKAnJrqJ329JwQimbqVq3jFnmzNtUEO64RO0oV8EBmpeCw=="}

@@ -73,11 +73,11 @@ PLANS = {
         Making(),
         # Most pieces start from nothing here: the table learns faster than where MiniLM knows every word.
         # A teacher of labels alone knows little more than its student; heard as loudly as a tuned MiniLM, it held it back.
-        Settings(0, epochs=8, unlabelled=0.0, embedding_rate=0.25, kl=0.2, cosine=0.0),
+        Settings(0, epochs=7, unlabelled=0.0, embedding_rate=0.25, kl=0.2, cosine=0.0),
         larger=Dims(vocabulary=0, d=192, heads=8, latent=32, ffn=512, table_bits=32),
         # Of its tags nothing is heard.
         larger_settings=Settings(
-            0, epochs=3, unlabelled=0.0, sandwich=False, rate=2e-3, embedding_rate=0.5, tags=1.0
+            0, epochs=2, unlabelled=0.0, sandwich=False, rate=2e-3, embedding_rate=0.5, tags=1.0
         ),
     ),
 }

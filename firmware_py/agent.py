@@ -35,6 +35,7 @@ from firmware_py.contracts.errors import (
     UnknownLanguageError,
     UnknownRuleError,
     UnknownTaskError,
+    named,
 )
 from firmware_py.contracts.node_state import ServedTask
 from firmware_py.contracts.reply import Reply
@@ -177,15 +178,18 @@ class CiuicNode:
         served = self._parts.served.get(request.task)
         if served is None:
             msg = "this node does not serve the task"
-            raise UnknownTaskError(msg)
+            raise UnknownTaskError(msg, hint=f"It serves: {named(self._parts.served)}.")
         rule = request.qos.accuracy or served.manifest.default_rule
         if rule not in served.manifest.exit_rules:
-            msg = "qos.accuracy names no exit rule of the model"
-            raise UnknownRuleError(msg)
+            msg = "the asked accuracy is no exit rule of the model"
+            raise UnknownRuleError(msg, hint=f"The model's rules: {named(served.manifest.exit_rules)}.")
         language = request.input.get("lang")
         if language and not served.manifest.task.speaks(language):
             msg = "the model does not speak the text's language"
-            raise UnknownLanguageError(msg)
+            known = named(served.manifest.task.languages)
+            raise UnknownLanguageError(
+                msg, hint=f"It speaks: {known}. Leave `lang` out if you are not sure of it."
+            )
         if now_s >= request.due_s:
             msg = "the deadline was over on arrival"
             raise DeadlinePassedError(msg)

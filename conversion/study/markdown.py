@@ -82,7 +82,7 @@ def _comparisons(document: Mapping[str, Any]) -> list[str]:
         "*seeds*: whose students. Where there are several, each row counts with its mean over them; the interval is over rows",
         "drawn anew, not over seeds: another training may differ by more.",
         "",
-        "| first | second | seeds | accuracy, points | p | slot F1, points | compute | |",
+        "| first | second | seeds | accuracy, points | p | slot F1, points | compute | in accuracy |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in document["comparisons"]:

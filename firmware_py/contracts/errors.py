@@ -14,7 +14,11 @@ never given another meaning. Edges translate foreign exceptions into these, with
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import ClassVar
+
+_MOST_NAMES, _MOST_NAME_CHARS = 16, 40  # of a hint
 
 
 class CiuicError(Exception):
@@ -126,7 +130,9 @@ class DeadlinePassedError(RequestError):
     """The deadline was over before the request could start."""
 
     code = "deadline_passed"
-    default_hint = "Give more time in qos.deadline_s, or check the clock behind sent_at."
+    default_hint = (
+        "Give more time (qos.deadline_s; `ciuic ask --deadline`), or check the clock behind sent_at."
+    )
 
 
 class ReplyTopicMissingError(RequestError):
@@ -435,3 +441,9 @@ def all_codes() -> dict[str, type[CiuicError]]:
         if "code" in vars(cls) and cls is not CiuicError:
             found[cls.code] = cls
     return dict(sorted(found.items()))
+
+
+def named(names: Iterable[str]) -> str:
+    """Some names for a hint, which must stay short whatever a bundle calls its own."""
+    shown = [name[:_MOST_NAME_CHARS] for name in islice(names, _MOST_NAMES + 1)]
+    return ", ".join(shown[:_MOST_NAMES] + ["…"] * (len(shown) > _MOST_NAMES))

@@ -23,6 +23,7 @@ from firmware_py.contracts.errors import (
     DeadlinePassedError,
     GraphError,
     UnknownRuleError,
+    named,
 )
 from firmware_py.contracts.limits import Limits
 from firmware_py.contracts.manifest import Manifest
@@ -208,7 +209,7 @@ class Engine:
         rule = limits.rule
         if rule not in self._rules:
             msg = "the asked exit rule is not one of the model's"
-            raise UnknownRuleError(msg, hint=f"The model's rules: {', '.join(self._rules)}.")
+            raise UnknownRuleError(msg, hint=f"The model's rules: {named(self._rules)}.")
         if now_s >= limits.due_s:
             msg = "the deadline was over before the run could start"
             raise DeadlinePassedError(msg)

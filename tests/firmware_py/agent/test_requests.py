@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from firmware_py.contracts.errors import named
 from firmware_py.contracts.reply import Energy
 from firmware_py.contracts.request import Request
 from tests.firmware_py.agent.rig import CLOCK, Inbox, Make, ask, code
@@ -60,6 +61,20 @@ def test_bad_requests_are_refused_with_a_code_and_a_hint(
         assert reply.error is not None
         assert reply.error.hint
         assert reply.id == "1"
+
+
+def test_who_asks_for_what_there_is_not_hears_what_there_is(make: Make) -> None:
+    node = make()
+    for request, known in (
+        (ask("light", task="clinc150"), "It serves: home."),
+        (ask("light", accuracy="fastest"), "The model's rules: balanced, careful, thrifty."),
+    ):
+        error = node.answer(request).error
+        assert error is not None
+        assert error.hint == known
+    assert named(f"{n}" * 99 for n in range(9)).count(",") == 8
+    assert named(map(str, range(10**6))) == ", ".join(map(str, range(16))) + ", …"
+    assert len(named("x" * 10**6 for _ in range(99))) < 1000
 
 
 def test_a_long_text_keeps_its_first_tokens(make: Make) -> None:

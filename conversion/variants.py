@@ -13,11 +13,11 @@ from typing import Any
 
 from conversion.check import cascade, figures
 from conversion.check.answers import prefixes_of
-from conversion.check.calibrate import Strangeness, calibrated
+from conversion.check.calibrate import Strangeness
 from conversion.check.compute import GROUPS
 from conversion.check.judge import Costs, Judge
 from conversion.check.reference import Options, torch_answers
-from conversion.check.rows import RowFile, SystemRows, save_rows, truth_of
+from conversion.check.rows import RowFile, SystemRows, save_rows
 from conversion.check.slot_reading import SlotReading
 from conversion.data.workbench import Workbench
 from conversion.export.lattice import widths_by_bucket
@@ -68,12 +68,10 @@ def measure(
     exits = range(depth + 1) if settings.exits else (depth,)
     prefixes = prefixes_of(ways) if settings.exits else ways
     heated = torch_answers(student, tokenizer, [row.text for row in data.temperature], prefixes)
-    truth = truth_of(data.temperature, data.labels)
-    found, scope = calibrated(heated.logits, truth, (GROUPS,) * depth, data.scope_index, strangeness)
     options = Options(slots=SlotReading.of(data))
     said = torch_answers(student, tokenizer, [row.text for row in data.report], prefixes, options)
     costs = Costs.of(student, widths_by_bucket())
-    judge = Judge(data.labels, data.slots, tokenizer, found, scope, costs, asks_slots=bool(data.slots))
+    judge = Judge.fitted(data, tokenizer, heated, strangeness, costs)
     lattice = judge.lattice(data.report, said)
     out: dict[str, Any] = {"exits": {}, "widths": {}}
     systems = {}

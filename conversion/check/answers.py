@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +56,8 @@ class LatticeAnswers:
 
     def part(self, rows: slice | Array) -> LatticeAnswers:
         """Some of the sentences."""
-        return LatticeAnswers(
-            {prefix: one[rows] for prefix, one in self.logits.items()},
-            {prefix: one[rows] for prefix, one in self.tags.items()},
-            {prefix: one[rows] for prefix, one in self.slot_tags.items()},
-            {prefix: one[rows] for prefix, one in self.slots_sure.items()},
-            self.ops,
-            self.seconds,
-        )
+        kinds = {kind: {prefix: one[rows] for prefix, one in getattr(self, kind).items()} for kind in KINDS}
+        return replace(self, **kinds)
 
     def along(self, widths: Sequence[int]) -> Answers:
         """The exits 1 … E of one width combination; without slots tags are [N,E,0] and all are sure."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from conversion.check.answers import Array, LatticeAnswers, Prefix, save
-from conversion.check.slot_reading import SlotReading, TagReader
+from conversion.check.slot_reading import SlotReading, TagTables
 from firmware_py.contracts.run import GraphKey
 from firmware_py.inference.heads import ExitHead
 from firmware_py.inference.tensors import Embedding, bias, position_tables
@@ -129,15 +129,10 @@ def main(path: str) -> int:
     shown = next(head for head in heads if head is not None)
     prefixes = [prefix for prefix in prefixes if heads[len(prefix)] is not None]
     logits = {prefix: np.zeros((len(ids), shown.labels), np.float32) for prefix in prefixes}
-    tags = {
-        prefix: np.full((len(ids), stages.buckets[-1]), -1, np.int16)
-        for prefix in prefixes
-        if shown.tag_count
-    }
     how = SlotReading.from_dict(job["slots"], shown.labels, max(0, shown.tag_count - 1))
-    reader = TagReader(how, tokenizer.continues)
-    slot_tags = {prefix: one.copy() for prefix, one in tags.items() if how.sets is not None}
-    slots_sure = {prefix: np.ones(len(ids), np.float32) for prefix in tags}
+    tables = TagTables(
+        how, tokenizer.continues, prefixes if shown.tag_count else (), (len(ids), stages.buckets[-1])
+    )
     by_length: dict[int, list[int]] = defaultdict(list)
     for row, one in enumerate(ids):
         by_length[next(size for size in stages.buckets if size >= len(one))].append(row)
@@ -151,16 +146,13 @@ def main(path: str) -> int:
             ).items():
                 logits[prefix][row] = said
                 if tagged is not None:
-                    tags[prefix][row, :n] = tagged.argmax(1)
-                    words = reader.words(tagged, texts[row])
-                    slots_sure[prefix][row] = words.sure()
-                    if slot_tags:
-                        slot_tags[prefix][row, :n] = reader.tags(said, words)
+                    tables.take(prefix, row, (said, tagged), texts[row])
         stages.drop()
     seconds = {
         key: (min(ticks) / 1e9, sorted(ticks)[len(ticks) // 2] / 1e9) for key, ticks in stages.ticks.items()
     }
-    save(LatticeAnswers(logits, tags, slot_tags, slots_sure, stages.ops, seconds), Path(job["answers"]))
+    answers = LatticeAnswers(logits, tables.tags, tables.slot_tags, tables.slots_sure, stages.ops, seconds)
+    save(answers, Path(job["answers"]))
     return 0
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from conversion.check.answers import LatticeAnswers, Prefix
+from conversion.check.calibrate import Strangeness, calibrated
 from conversion.check.cascade import Lattice, Scope, judged
-from conversion.check.compute import Compute, HeadShape, Lengths, TrunkShape, compute, head_shape
+from conversion.check.compute import GROUPS, Compute, HeadShape, Lengths, TrunkShape, compute, head_shape
 from conversion.check.rows import lengths_of, slot_table, truth_of
 from conversion.data.sentence import Sentence
+from conversion.data.task import TaskData
 from firmware_py.tasks.text import WordPiece
 
 if TYPE_CHECKING:
@@ -52,6 +54,25 @@ class Judge:
     scope: Scope
     costs: Costs
     asks_slots: bool = False
+
+    @classmethod
+    def fitted(
+        cls, data: TaskData, tokenizer: WordPiece, heated: LatticeAnswers, how: Strangeness, costs: Costs
+    ) -> Judge:
+        """A build's, whose exits ask slots where the task has any.
+
+        Args:
+            data: the task.
+            tokenizer: of the student.
+            heated: what it said of the `temperature` split: temperatures and scope are found there, and the rows that test
+                the rules have no part in it.
+            how: strangeness is scored.
+            costs: of the student.
+        """
+        full = (GROUPS,) * costs.stages
+        truth = truth_of(data.temperature, data.labels)
+        found, scope = calibrated(heated.logits, truth, full, data.scope_index, how)
+        return cls(data.labels, data.slots, tokenizer, found, scope, costs, asks_slots=bool(data.slots))
 
     def lattice(self, rows: Sequence[Sentence], said: LatticeAnswers) -> Lattice:
         """Judge what was said of these rows at every prefix."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from conversion.check.answers import LatticeAnswers, Prefix
-from conversion.check.slot_reading import SlotReading, TagReader
+from conversion.check.slot_reading import SlotReading, TagTables
 from conversion.nets.deepseek_lite import GROUPS
 from conversion.nets.student import Student, attention_bias, positions
 from firmware_py.tasks.text import WordPiece
@@ -47,10 +47,9 @@ def torch_answers(
     head = student.heads[0]
     labels = len(head.intent_b2)
     logits = {prefix: np.zeros((len(ids), labels), np.float32) for prefix in prefixes}
-    tags = {prefix: np.full((len(ids), longest), -1, np.int16) for prefix in prefixes if head.slots}
-    reader = TagReader(options.slots, tokenizer.continues)
-    slot_tags = {prefix: one.copy() for prefix, one in tags.items() if options.slots.sets is not None}
-    slots_sure = {prefix: np.ones(len(ids), np.float32) for prefix in tags}
+    tables = TagTables(
+        options.slots, tokenizer.continues, prefixes if head.slots else (), (len(ids), longest)
+    )
     short = [row for row, one in enumerate(ids) if len(one) <= options.narrow_upto]
     long = [row for row, one in enumerate(ids) if len(one) > options.narrow_upto]
     with torch.no_grad():
@@ -63,15 +62,10 @@ def torch_answers(
                 mask[place, : len(ids[row])] = 1.0
             for prefix, said in _walk(student, (batch, mask), prefixes, full=full).items():
                 logits[prefix][rows] = said[0]
-                for place, row in enumerate(rows):
+                for place, row in enumerate(rows if head.slots else ()):
                     scores = said[1][place, : len(ids[row])]
-                    if head.slots:
-                        words = reader.words(scores, pieces[row])
-                        tags[prefix][row, : len(scores)] = scores.argmax(-1)
-                        slots_sure[prefix][row] = words.sure()
-                        if slot_tags:
-                            slot_tags[prefix][row, : len(scores)] = reader.tags(said[0][place], words)
-    return LatticeAnswers(logits, tags, slot_tags, slots_sure)
+                    tables.take(prefix, row, (said[0][place], scores), pieces[row])
+    return LatticeAnswers(logits, tables.tags, tables.slot_tags, tables.slots_sure)
 
 
 def _batches(rows: list[int], ids: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from conversion.check.answers import Array, Prefix
 from conversion.data.sentence import Sentence
 from conversion.data.task import TaskData, inside
 from firmware_py.contracts.manifest import Manifest
@@ -19,8 +20,6 @@ from firmware_py.tasks.text import Pieces
 
 # Held-back rows of home-en, home-multi and SNIPS had the same slot F1 within 0.7 points from 0.3 to 0.7.
 WEIGHT = 0.5
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,28 @@ class TagReader:
             logits = logits.copy()
             logits[self._scope_index] = -np.inf
         return self._choice.tags(words, int(logits.argmax()))
+
+
+class TagTables:
+    """What tag heads said of N texts, by prefix, as `LatticeAnswers` has it: empty without prefixes that have tags."""
+
+    def __init__(
+        self, how: SlotReading, continues: frozenset[int], prefixes: Iterable[Prefix], shape: tuple[int, int]
+    ) -> None:
+        """`prefixes`: those that have tags; `shape`: texts, and tokens of the longest."""
+        self._reader = TagReader(how, continues)
+        self.tags = {prefix: np.full(shape, -1, np.int16) for prefix in prefixes}
+        self.slot_tags = {prefix: one.copy() for prefix, one in self.tags.items() if how.sets is not None}
+        self.slots_sure = {prefix: np.ones(shape[0], np.float32) for prefix in self.tags}
+
+    def take(self, prefix: Prefix, row: int, said: tuple[Array, Array], pieces: Pieces) -> None:
+        """Label logits [C] and tag scores [n,G] of one text."""
+        logits, scores = said
+        words = self._reader.words(scores, pieces)
+        self.tags[prefix][row, : len(scores)] = words.tags
+        self.slots_sure[prefix][row] = words.sure()
+        if self.slot_tags:
+            self.slot_tags[prefix][row, : len(scores)] = self._reader.tags(logits, words)
 
 
 def _spans(row: Sentence, *, marks: bool) -> list[str]:

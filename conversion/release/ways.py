@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from conversion.check import cascade
 from conversion.check.answers import LatticeAnswers, Prefix
-from conversion.check.calibrate import calibrated, preset_rules
+from conversion.check.calibrate import preset_rules
 from conversion.check.judge import Costs, Judge
 from conversion.check.risk import RULES, Risk, guess, shared_sequence
-from conversion.check.rows import truth_of
 from conversion.export.lattice import widths_by_bucket
 from conversion.release.listen import Trained
 from conversion.study import choose
@@ -24,11 +23,8 @@ Lattices = Mapping[str, cascade.Lattice]
 
 def judge_of(trained: Trained, tokenizer: WordPiece, sides: Mapping[str, LatticeAnswers]) -> Judge:
     """Temperatures and the scope threshold from their split: the rows that test the rules have no part in it."""
-    data, said = trained.data, sides["temperature"]
-    truth = truth_of(data.temperature, data.labels)
-    found, scope = calibrated(said.logits, truth, trained.full, data.scope_index, trained.strangeness)
     costs = Costs.of(trained.student, widths_by_bucket())
-    return Judge(data.labels, data.slots, tokenizer, found, scope, costs, asks_slots=bool(data.slots))
+    return Judge.fitted(trained.data, tokenizer, sides["temperature"], trained.strangeness, costs)
 
 
 @dataclass(frozen=True, slots=True)
